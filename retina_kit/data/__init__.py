@@ -1,0 +1,1 @@
+"""From a manifest row to a tensor: cards, manifests, downloads, splits, preprocessing, synthetic eyes."""

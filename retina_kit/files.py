@@ -1,0 +1,61 @@
+"""Where the kit's own files lie, and how it writes a file so that a kill leaves the old one or the new one."""
+
+import contextlib
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from retina_kit.errors import EnvironmentProblem
+
+
+def kit_root() -> Path:
+    """Return the folder that holds `notebooks/` and `data_manifests/`.
+
+    That is the checkout itself, or the environment's `share/retina-kit` where the kit was installed as a wheel.
+    """
+    checkout = Path(__file__).resolve().parents[1]
+    installed = Path(sys.prefix) / "share" / "retina-kit"
+    for folder in (checkout, installed):
+        if (folder / "data_manifests").is_dir():
+            return folder
+    raise EnvironmentProblem(
+        f"neither {checkout} nor {installed} holds data_manifests/; install the kit from its checkout (make setup)"
+    )
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to (a file or a folder), renamed to `path` on success.
+
+    When the block raises, the temporary is removed and whatever stood at `path` before is untouched.
+    Out of disk or permission becomes an `EnvironmentProblem` that names the file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if path.is_dir() and temporary.is_dir():
+            _swap_folder(temporary, path)
+        else:
+            temporary.replace(path)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
+        ) from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def _swap_folder(temporary: Path, path: Path) -> None:
+    """Put the finished folder in the place of the old one; the old one goes last."""
+    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+    path.rename(old)
+    temporary.rename(path)
+    shutil.rmtree(old)

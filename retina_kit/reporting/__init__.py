@@ -1,0 +1,1 @@
+"""From scored rows to tables, figures, executed notebooks and pages."""
