@@ -1,0 +1,67 @@
+"""Batched augmentation: one resampling a batch, on the device where the pictures already lie."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+IGNORE = 255  # the label of pixels that lie outside the picture; the losses leave them out
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is drawn anew for each picture of a batch.
+
+    `crop` is the side of the square that is cut out, in pixels (0: whole pictures, no crop); `ratio` bounds
+    the scale at which the picture is resampled first; `flip` is the probability of a horizontal mirror.
+    The defaults change nothing. Huang 2023, section 3.3.2, uses crop 256, ratio 0.5 to 2, flip 0.5.
+    """
+
+    crop: int = 0
+    ratio: tuple[float, float] = (1.0, 1.0)
+    flip: float = 0.0
+
+    @property
+    def does_nothing(self) -> bool:
+        """Say whether every picture passes through unchanged."""
+        return self.crop == 0 and tuple(self.ratio) == (1.0, 1.0) and self.flip == 0
+
+
+def draw_geometry(settings, num_images, height, width, generator):
+    """Return the scale, the corner (y, x) in resampled pixels and the mirror of each picture, as (N,) tensors.
+
+    All numbers come from `generator` on the CPU, so that a step's augmentation depends on nothing but its seed.
+    """
+    uniform = torch.rand(4, num_images, generator=generator)
+    low, high = settings.ratio
+    scale = low + (high - low) * uniform[0]
+    crop_height, crop_width = (settings.crop, settings.crop) if settings.crop else (height, width)
+    room_y = (height * scale - crop_height).clamp(min=0)
+    room_x = (width * scale - crop_width).clamp(min=0)
+    return scale, room_y * uniform[1], room_x * uniform[2], uniform[3] < settings.flip
+
+
+def augment(images, targets, settings, generator):
+    """Return images (N, C, h, w) and targets (N, h, w) after a random resize, crop and mirror of each picture.
+
+    `images` is float (N, C, H, W), already normalised; `targets` is uint8 (N, H, W). Images are resampled
+    bilinearly and padded with 0, targets take the nearest pixel and are padded with `IGNORE`: what the
+    resize-crop-flip pipeline of Huang 2023 does picture by picture, here in one `grid_sample` a batch.
+    """
+    if settings.does_nothing:
+        return images, targets
+    num_images, _, height, width = images.shape
+    out_height, out_width = (settings.crop, settings.crop) if settings.crop else (height, width)
+    drawn = draw_geometry(settings, num_images, height, width, generator)
+    scale, top, left, mirror = (value.to(images.device, non_blocking=True) for value in drawn)
+    y = torch.arange(out_height, device=images.device) + 0.5
+    x = torch.arange(out_width, device=images.device) + 0.5
+    x = torch.where(mirror[:, None], out_width - x, x.expand(num_images, -1))
+    source_y = (y + top[:, None]) / scale[:, None] * (2 / height) - 1  # -1 .. 1 spans the picture
+    source_x = (x + left[:, None]) / scale[:, None] * (2 / width) - 1
+    grid = torch.stack(torch.broadcast_tensors(source_x[:, None, :], source_y[:, :, None]), dim=-1)
+    inside = (grid.abs() <= 1).all(dim=-1)
+    images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    labels = F.grid_sample(targets[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
+    images = images * inside[:, None]
+    return images, torch.where(inside, labels.to(torch.uint8), IGNORE)

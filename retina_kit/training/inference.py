@@ -1,0 +1,84 @@
+"""From a trained network to a probability a pixel: whole pictures or overlapping windows, in batches."""
+
+import torch
+import torch.nn.functional as F
+
+from retina_kit.training.device import autocast
+from retina_kit.training.losses import foreground_probability
+
+MULTIPLE = 16  # four halvings: the sides that a five-level U-Net takes
+
+
+def window_starts(length, window, stride):
+    """Return where windows start along one side; the last one is moved back so that it ends at the border.
+
+    768 pixels, window 128, stride 85 give nine starts (Huang 2023: 6 x 9 = 54 windows a B-scan).
+    """
+    if window >= length:
+        return [0]
+    starts = list(range(0, length - window, stride))
+    return [*starts, length - window]
+
+
+def pad_to_multiple(images, multiple=MULTIPLE):
+    """Return images (N, C, H, W) padded at the right and bottom by their edge to sides that `multiple` divides."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+
+
+@torch.inference_mode()
+def predict_logits(model, images, *, window=0, stride=0, batch_size=8, precision="auto"):
+    """Return logits (N, K, H, W), float32, of normalised images (N, C, H, W); window 0 takes whole pictures.
+
+    Where windows overlap, their logits are averaged. The model is put into evaluation mode and left there.
+    """
+    model.eval()
+    if window == 0 or (window >= images.shape[-2] and window >= images.shape[-1]):
+        return torch.cat([_whole(model, part, precision) for part in images.split(batch_size)])
+    return torch.cat([_windowed(model, image, window, stride, batch_size, precision) for image in images])
+
+
+def _whole(model, images, precision):
+    """Return the logits of one batch of whole pictures."""
+    padded = pad_to_multiple(images).contiguous(memory_format=torch.channels_last)
+    with autocast(images.device, precision):
+        logits = model(padded)
+    return logits.float()[..., : images.shape[-2], : images.shape[-1]]
+
+
+def _windowed(model, image, window, stride, batch_size, precision):
+    """Return the logits (1, K, H, W) of one picture (C, H, W), averaged over the windows that cover a pixel."""
+    height, width = image.shape[-2:]
+    tall, wide = min(window, height), min(window, width)
+    corners = [
+        (top, left)
+        for top in window_starts(height, tall, stride or tall)
+        for left in window_starts(width, wide, stride or wide)
+    ]
+    total, count = 0.0, image.new_zeros(1, 1, height, width)
+    for first in range(0, len(corners), batch_size):
+        some = corners[first : first + batch_size]
+        crops = torch.stack([image[:, top : top + tall, left : left + wide] for top, left in some])
+        logits = _whole(model, crops, precision)
+        if first == 0:
+            total = image.new_zeros(1, logits.shape[1], height, width)
+        for (top, left), crop in zip(some, logits, strict=True):
+            total[0, :, top : top + tall, left : left + wide] += crop
+            count[0, :, top : top + tall, left : left + wide] += 1
+    return total / count
+
+
+def predict_probability(model, batches, images, *, size=None, **settings):
+    """Return the foreground's probability (N, H, W), float32 on the CPU, for uint8 images (N, C, h, w).
+
+    `batches` knows how training pictures were normalised. `size` (H, W) resamples the result bilinearly, for
+    pictures that were reduced before the network saw them.
+    """
+    parts = []
+    for some in images.split(settings.get("batch_size", 8)):
+        inputs = batches.normalise(some.to(batches.images.device)).expand(-1, batches.in_channels, -1, -1)
+        probability = foreground_probability(predict_logits(model, inputs, **settings))
+        if size and tuple(size) != tuple(probability.shape[-2:]):
+            probability = F.interpolate(probability[:, None], size=size, mode="bilinear")[:, 0]
+        parts.append(probability.cpu())
+    return torch.cat(parts)

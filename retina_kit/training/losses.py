@@ -1,0 +1,108 @@
+"""The losses of the four papers, each from float32 logits and uint8 targets, each with its convention in words.
+
+`logits` is (N, K, H, W) with K = 2 for a softmax over background and foreground, or K = 1 for a sigmoid;
+`targets` is (N, H, W) with 0, 1 and `IGNORE` (255, outside the picture).
+"""
+
+import functools
+
+import torch
+import torch.nn.functional as F
+
+from retina_kit.data.augment import IGNORE
+from retina_kit.errors import UsageError
+
+
+def cross_entropy(logits, targets):
+    """Mean cross-entropy over all pixels; ignored pixels count 0 but stay in the mean (Huang 2023's code)."""
+    if logits.shape[1] == 1:
+        valid = targets != IGNORE
+        losses = F.binary_cross_entropy_with_logits(logits[:, 0], (targets == 1).float(), reduction="none")
+        return (losses * valid).mean()
+    losses = F.cross_entropy(logits, targets.long(), ignore_index=IGNORE, reduction="none")
+    return losses.mean()
+
+
+def dice_all_classes(logits, targets, activation="softmax", epsilon=1e-3):
+    """1 - Dice of all classes flattened together, with squared areas, mean over the batch.
+
+    Background and foreground share one sum, so with 1 % of fluid an empty prediction costs about 0.01: this loss
+    does not rebalance the classes (the form used in Huang 2023, section 3.3.3).
+    """
+    num_classes = logits.shape[1]
+    probability = logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+    valid = targets != IGNORE
+    one_hot = F.one_hot(targets.long().clamp(max=num_classes - 1), num_classes).permute(0, 3, 1, 2)
+    one_hot = (one_hot * valid[:, None]).to(probability.dtype)
+    overlap = (probability * one_hot).sum(dim=(1, 2, 3))
+    area = probability.square().sum(dim=(1, 2, 3)) + one_hot.square().sum(dim=(1, 2, 3))
+    return (1 - 2 * overlap / (area + 2 * epsilon)).mean()
+
+
+def foreground_probability(logits):
+    """Probability of the foreground, shape (N, H, W), from one sigmoid logit or two softmax logits."""
+    if logits.shape[1] == 1:
+        return logits[:, 0].sigmoid()
+    return (logits[:, 1] - logits[:, 0]).sigmoid()
+
+
+def pooled_soft_dice(logits, targets, smooth=1.0):
+    """Soft Dice of the foreground over the whole batch as one picture: (2 sum(py) + s) / (sum(p) + sum(y) + s)."""
+    valid = targets != IGNORE
+    probability = foreground_probability(logits) * valid
+    foreground = (targets == 1).to(probability.dtype)
+    overlap = (probability * foreground).sum()
+    return (2 * overlap + smooth) / (probability.sum() + foreground.sum() + smooth)
+
+
+def soft_dice(logits, targets):
+    """1 - pooled soft Dice of the foreground (Melinscak 2020's code, smoothing 1)."""
+    return 1 - pooled_soft_dice(logits, targets)
+
+
+def negative_log_dice(logits, targets):
+    """-log of the pooled soft Dice of the foreground (Hu 2018, section 2.3)."""
+    return -pooled_soft_dice(logits, targets).log()
+
+
+def hybrid(logits, targets):
+    """Cross-entropy + 3 x all-class Dice on sigmoids (Huang 2023, section 3.3.3: weights 1 to 3)."""
+    return cross_entropy(logits, targets) + 3 * dice_all_classes(logits, targets, activation="sigmoid")
+
+
+def mean_squared_error(outputs, targets):
+    """Mean squared error over all coordinates, both (N, D) (Hu 2018, section 2.2)."""
+    return F.mse_loss(outputs, targets)
+
+
+def binary_cross_entropy(outputs, targets):
+    """Mean binary cross-entropy of one logit a picture, outputs (N, 1), targets (N, 1) (Ortiz 2022, stage 1)."""
+    return F.binary_cross_entropy_with_logits(outputs, targets)
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy,
+    "dice_all_classes": dice_all_classes,
+    "soft_dice": soft_dice,
+    "negative_log_dice": negative_log_dice,
+    "hybrid": hybrid,
+    "mean_squared_error": mean_squared_error,
+    "binary_cross_entropy": binary_cross_entropy,
+}
+
+
+def find_loss(name):
+    """Return the loss function of that name."""
+    if name not in LOSSES:
+        raise UsageError(f"no loss is called {name!r}; there are {', '.join(sorted(LOSSES))}")
+    return LOSSES[name]
+
+
+def with_auxiliary(loss, auxiliary_loss, weight):
+    """Return a loss of (main logits, auxiliary logits): main + weight x auxiliary."""
+    return functools.partial(_sum_of_two, loss, auxiliary_loss, weight)
+
+
+def _sum_of_two(loss, auxiliary_loss, weight, outputs, targets):
+    logits, auxiliary_logits = outputs
+    return loss(logits, targets) + weight * auxiliary_loss(auxiliary_logits.to(torch.float32), targets)

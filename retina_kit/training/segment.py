@@ -1,0 +1,108 @@
+"""The task "segment": which pixels belong to the structure, from a mask of the same size."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from retina_kit.data.transforms import preprocess, resize_images, resize_masks, scaled_size
+from retina_kit.evaluation.scoring import score_masks
+from retina_kit.training.batches import Batches
+from retina_kit.training.inference import predict_probability
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One arm's pictures, ready for the network: resident tensors at working size, masks at their own size."""
+
+    images: torch.Tensor  # (N, C, h, w) uint8 at working size
+    targets: torch.Tensor  # (N, h, w) uint8 at working size
+    masks: np.ndarray  # (N, H, W) bool as drawn by the annotator
+    rows: object  # DataFrame, one row a picture
+    train: np.ndarray  # indices
+    test: np.ndarray
+
+
+def prepare(pictures, arm, train, test):
+    """Return the pictures of an arm at its working size, preprocessed, with targets from its mask."""
+    settings = arm["data"]
+    size = settings.get("size") or scaled_size(pictures.images.shape[-2:], settings.get("scale", 1.0))
+    images = preprocess(resize_images(pictures.images, size), settings.get("preprocess", []), train)
+    masks = pictures.masks[settings["mask"]]
+    return Prepared(
+        torch.from_numpy(images),
+        torch.from_numpy(resize_masks(masks, size).astype(np.uint8)),
+        masks,
+        pictures.rows,
+        train,
+        test,
+    )
+
+
+def make_batches(prepared, arm, recipe, seed, device):
+    """Return the training batches of an arm."""
+    settings = arm["data"]
+    return Batches(
+        prepared.images[prepared.train],
+        prepared.targets[prepared.train],
+        recipe,
+        seed=seed,
+        device=device,
+        mean=settings.get("mean", 0.0),
+        std=settings.get("std", 255.0),
+        in_channels=arm["model"].get("in_channels"),
+    )
+
+
+class Validator:
+    """Scores the network on the test pictures now and then, and keeps the weights of the best time.
+
+    The scores are pooled over all pictures, at working size, as the papers plot them while training.
+    """
+
+    def __init__(self, prepared, arm, batches, precision):
+        self.prepared, self.arm, self.batches, self.precision = prepared, arm, batches, precision
+        self.best_score, self.best_weights = None, {}
+
+    def __call__(self, model):
+        """Return iou, dice and the mean IoU of background and foreground, as fractions."""
+        settings = window_of(self.arm["evaluation"], "last")
+        images = self.prepared.images[self.prepared.test]
+        probability = predict_probability(model, self.batches, images, precision=self.precision, **settings)
+        scores = pooled_scores(probability > 0.5, self.prepared.targets[self.prepared.test] == 1)
+        if self.best_score is None or scores["miou"] > self.best_score:
+            self.best_score = scores["miou"]
+            self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
+        return scores
+
+
+def pooled_scores(predicted, target):
+    """Return iou, dice and miou of bool masks (N, H, W) from one confusion matrix over all pixels."""
+    overlap = (predicted & target).sum().item()
+    union = (predicted | target).sum().item()
+    background = predicted.numel() - union
+    iou = overlap / union if union else float("nan")
+    background_iou = background / (predicted.numel() - overlap)
+    return {"iou": iou, "dice": 2 * iou / (1 + iou), "miou": (iou + background_iou) / 2}
+
+
+def window_of(evaluation, reading):
+    """Return window, stride and batch size of a reading; "whole" takes whole pictures whatever the arm says."""
+    settings = {"batch_size": evaluation.get("batch_size", 8)}
+    if not reading.endswith("whole"):
+        settings |= {"window": evaluation.get("window", 0), "stride": evaluation.get("stride", 0)}
+    return settings
+
+
+def predict(model, prepared, arm, batches, index, *, reading="last", precision="auto"):
+    """Return the foreground's probability (n, H, W) of the pictures at `index`, at the size of their masks."""
+    settings = window_of(arm["evaluation"], reading)
+    images, size = prepared.images[index], prepared.masks.shape[-2:]
+    return predict_probability(model, batches, images, size=size, precision=precision, **settings)
+
+
+def score(model, prepared, arm, batches, *, reading="last", precision="auto"):
+    """Return one scored row a test picture."""
+    probability = predict(model, prepared, arm, batches, prepared.test, reading=reading, precision=precision)
+    rows = prepared.rows.iloc[prepared.test]
+    return score_masks(probability.numpy(), prepared.masks[prepared.test], rows).assign(reading=reading)
