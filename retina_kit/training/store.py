@@ -17,7 +17,10 @@ import functools
 import hashlib
 import json
 import os
+import re
+import shutil
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +44,9 @@ CODE_THAT_DECIDES = (
     "training/segment.py",
     "training/transfer.py",
 )
+
+
+MEMBER = re.compile(r"[0-9a-f]{16}/(settings\.json|history\.csv|scores\.csv|weights\.safetensors|best\.safetensors)")
 
 
 def canonical_hash(description):
@@ -104,7 +110,8 @@ class Run:
         for name, sha256 in self.settings["files"].items():
             path = self.folder / name
             if not path.is_file():
-                found.append(f"{path} is missing")
+                if not name.endswith(".safetensors"):  # a store may travel without its weights
+                    found.append(f"{path} is missing")
             elif file_sha256(path) != sha256:
                 found.append(f"{path} does not match its checksum")
         return found
@@ -112,7 +119,7 @@ class Run:
     def _checked(self, name):
         path = self.folder / name
         if not path.is_file() or file_sha256(path) != self.settings["files"].get(name):
-            raise DataError(f"{path} is damaged or missing; run: retina-kit store clean, then run again")
+            raise DataError(f"{path} is damaged or was left out of an export; run again with --fresh to train it anew")
         return path
 
 
@@ -175,6 +182,66 @@ class RunStore:
             path.unlink()
         if folder.is_dir():
             folder.rmdir()
+
+    def forget(self, keys):
+        """Remove finished runs and checkpoints, so that they are trained anew."""
+        for key in keys:
+            shutil.rmtree(self.folder / key, ignore_errors=True)
+            self.forget_unfinished(key)
+
+    def verify(self):
+        """Return {hash: problems} of every entry, without changing anything."""
+        problems = {}
+        for path in sorted(self.folder.glob("[!.]*/settings.json")):
+            try:
+                run = Run(path.parent, json.loads(path.read_text(encoding="utf-8")))
+                problems[path.parent.name] = run.problems()
+            except (ValueError, KeyError, AttributeError) as error:
+                problems[path.parent.name] = [f"{path} cannot be read ({error})"]
+        return problems
+
+    def clean(self):
+        """Remove checkpoints of unfinished runs, entries set aside and leftovers of killed writers."""
+        leftovers = [*self.folder.glob(".unfinished/*"), *self.folder.glob(".set_aside/*"), *self.folder.glob(".*.part")]
+        for path in leftovers:
+            shutil.rmtree(path)
+        return [str(path) for path in leftovers]
+
+    def export(self, file, *, weights=True):
+        """Write all finished runs into one zip file and return how many."""
+        runs = self.runs()
+        with atomic_path(file) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for run in runs:
+                for name in ["settings.json", *run.settings["files"]]:
+                    if weights or not name.endswith(".safetensors"):
+                        archive.write(run.folder / name, f"{run.folder.name}/{name}")
+        return len(runs)
+
+    def take_in(self, file):
+        """Take the runs of an exported zip file into the store, each checked first; return how many were new."""
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = [name for name in archive.namelist() if MEMBER.fullmatch(name)]
+                if len(members) < len(archive.namelist()):
+                    raise DataError(f"{file} holds files that are no part of a run store; it was not imported")
+                return sum(self._take_in_run(archive, key, members) for key in {m.split("/")[0] for m in members})
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{file} cannot be read as an exported run store: {error}") from error
+
+    def _take_in_run(self, archive, key, members):
+        """Unpack and check one run; True where the store did not have it."""
+        if (self.folder / key / "settings.json").is_file():
+            return False
+        with atomic_path(self.folder / key) as folder:
+            folder.mkdir()
+            for member in members:
+                if member.startswith(f"{key}/"):
+                    (folder / member.split("/")[1]).write_bytes(archive.read(member))
+            run = Run(folder, json.loads((folder / "settings.json").read_text(encoding="utf-8")))
+            wrong = [text for text in run.problems() if "does not match" in text]
+            if wrong:
+                raise DataError(f"{archive.filename}: run {key} is damaged: {'; '.join(wrong)}")
+        return True
 
     @contextlib.contextmanager
     def lock(self, key):

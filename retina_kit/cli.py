@@ -1,0 +1,276 @@
+"""The command line: `retina-kit run | train | store | data | audit | lab | build | doctor | bench`."""
+
+import contextlib
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retina_kit.errors import KitError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reproduce four papers on transfer learning for retinal image segmentation.",
+)
+store_app = typer.Typer(no_args_is_help=True, help="The run store: list, verify, clean, export, import.")
+data_app = typer.Typer(no_args_is_help=True, help="Data packs: list, show, fetch, import, verify.")
+app.add_typer(store_app, name="store")
+app.add_typer(data_app, name="data")
+
+Papers = Annotated[list[str] | None, typer.Argument(help="papers; all of them where none is named")]
+Profile = Annotated[str, typer.Option(help="smoke, lesson or paper")]
+Data = Annotated[str, typer.Option("--data", help="synthetic, public or paper")]
+DataRoot = Annotated[Path, typer.Option(help="where real data packs lie")]
+OutputRoot = Annotated[Path, typer.Option(help="where results go")]
+Seeds = Annotated[str | None, typer.Option(help="seeds, such as 0,1,2; default: the profile's")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any parameter of the experiment; repeatable")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
+Workers = Annotated[int, typer.Option(help="processes that train side by side", min=1)]
+Fresh = Annotated[bool, typer.Option("--fresh", help="train anew what the store already has")]
+Explain = Annotated[bool, typer.Option("--explain", help="say what would be trained or reused, and stop")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+
+
+@app.command()
+def run(
+    papers: Papers = None,
+    profile: Profile = "lesson",
+    data: Data = "synthetic",
+    data_root: DataRoot = Path("data"),
+    output_root: OutputRoot = Path("outputs"),
+    seeds: Seeds = None,
+    settings: Set = None,
+    device: Device = "auto",
+    workers: Workers = 1,
+    fresh: Fresh = False,
+    explain: Explain = False,
+    as_json: Json = False,
+    debug: Debug = False,
+):
+    """Train the arms, execute the notebooks and write tables, figures, verdicts and the front page."""
+    batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers, fresh)
+    finish(batch.explain() if explain else batch.run(), as_json)
+
+
+@app.command()
+def train(
+    papers: Papers = None,
+    profile: Profile = "lesson",
+    data: Data = "synthetic",
+    data_root: DataRoot = Path("data"),
+    output_root: OutputRoot = Path("outputs"),
+    seeds: Seeds = None,
+    settings: Set = None,
+    device: Device = "auto",
+    workers: Workers = 1,
+    fresh: Fresh = False,
+    explain: Explain = False,
+    as_json: Json = False,
+    debug: Debug = False,
+):
+    """Train the arms into the run store only; no notebook, no figure."""
+    batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers, fresh)
+    finish(batch.explain() if explain else batch.train(), as_json)
+
+
+@app.command()
+def lab(port: Annotated[int, typer.Option(help="port on this machine")] = 8888):
+    """Open JupyterLab on the notebooks, on this machine only, with a token."""
+    import subprocess
+
+    from retina_kit.files import kit_root
+
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
+    raise typer.Exit(subprocess.call([*command, f"--ServerApp.root_dir={kit_root() / 'notebooks'}"]))
+
+
+@app.command()
+def build(check: Annotated[bool, typer.Option("--check", help="only say whether a notebook is stale")] = False):
+    """Build the .ipynb notebooks from their .py sources."""
+    from retina_kit.files import kit_root
+    from retina_kit.reporting.notebook import build_notebook, check_built
+
+    stale = 0
+    for source in sorted((kit_root() / "notebooks").glob("[0-9]*.py")):
+        if check_built(source, source.with_suffix(".ipynb")):
+            print(f"{source.stem}: up to date")
+        elif check:
+            stale += 1
+            print(f"{source.stem}: stale; run retina-kit build")
+        else:
+            build_notebook(source)
+            print(f"{source.stem}: built")
+    raise typer.Exit(1 if stale else 0)
+
+
+@app.command()
+def doctor(as_json: Json = False, data_root: DataRoot = Path("data")):
+    """Say what works on this machine and what does not, with the remedy."""
+    from retina_kit.doctor import examine
+
+    finish(examine(data_root), as_json)
+
+
+@data_app.command("list")
+def data_list(data_root: DataRoot = Path("data"), as_json: Json = False):
+    """List the data packs: what they hold, their licence, and whether they are here."""
+    from retina_kit.data.manifest import data_summary, list_cards
+
+    rows = [data_summary(name, data_root) for name in list_cards()]
+    lines = [
+        f"{row['name']:22} {'here' if row['present'] else '-':5} {row['num_pictures'] or '':>6} {row['access']:13} {row['title']}"
+        for row in rows
+    ]
+    finish({"text": lines, "packs": rows, "exit_code": 0}, as_json)
+
+
+@data_app.command("show")
+def data_show(name: str, data_root: DataRoot = Path("data"), as_json: Json = False):
+    """Show the card of a data pack."""
+    from retina_kit.data.manifest import data_summary
+
+    summary = data_summary(name, data_root)
+    lines = [f"{key}: {value}" for key, value in summary.items() if value not in (None, "", [], {})]
+    finish({"text": lines, **summary, "exit_code": 0}, as_json)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: str,
+    data_root: DataRoot = Path("data"),
+    accept_terms: Annotated[bool, typer.Option("--accept-terms", help="you have read and accept its terms")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+):
+    """Download a data pack from its pinned public source and verify every picture."""
+    from retina_kit.data.fetch import fetch_pack
+
+    fetch_pack(name, data_root, accept_terms=accept_terms, progress=not as_json)
+    finish({"text": [f"{name}: complete and verified in {data_root}"], "name": name, "exit_code": 0}, as_json)
+
+
+@data_app.command("import")
+def data_import(
+    name: str,
+    source: Annotated[Path, typer.Option("--from", help="folder or archive that holds the original files")],
+    data_root: DataRoot = Path("data"),
+    as_json: Json = False,
+    debug: Debug = False,
+):
+    """Take a data pack from files that you downloaded by hand, and verify every picture."""
+    from retina_kit.data.importers import import_pack
+
+    import_pack(name, source, data_root)
+    finish({"text": [f"{name}: imported and verified in {data_root}"], "name": name, "exit_code": 0}, as_json)
+
+
+@data_app.command("verify")
+def data_verify(
+    name: Annotated[str | None, typer.Argument()] = None,
+    data_root: DataRoot = Path("data"),
+    as_json: Json = False,
+):
+    """Prove every picture of one pack, or of all that are here, against the manifest."""
+    from retina_kit.data.manifest import has_pack, list_cards, require_pack, verify_pack
+
+    names = [name] if name else [card for card in list_cards() if has_pack(card, data_root)]
+    if name:
+        require_pack(name, data_root)
+    problems = {pack: verify_pack(pack, data_root) for pack in names}
+    lines = [f"{pack}: {len(found)} problems" if found else f"{pack}: proven" for pack, found in problems.items()]
+    lines += [f"  {line}" for found in problems.values() for line in found]
+    lines += [] if names else [f"no data pack is in {data_root}; run: retina-kit data list"]
+    bad = any(problems.values()) or not names
+    finish({"text": lines, "problems": problems, "exit_code": 3 if bad else 0}, as_json)
+
+
+@store_app.command("list")
+def store_list(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
+    """List the finished runs."""
+    from retina_kit.training.store import RunStore
+
+    runs = [{"hash": run.folder.name, "arm": run.settings["arm"], "seconds": run.settings["seconds"],
+             "device": run.settings["device"]} for run in RunStore(output_root / "runs").runs()]  # fmt: skip
+    lines = [f"{run['hash']}  {run['seconds']:8.1f} s  {run['arm']}  on {run['device']}" for run in runs]
+    finish({"text": lines or ["the run store is empty"], "runs": runs, "exit_code": 0}, as_json)
+
+
+@store_app.command("verify")
+def store_verify(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
+    """Check every finished run against its checksums; nothing is changed."""
+    from retina_kit.training.store import RunStore
+
+    problems = RunStore(output_root / "runs").verify()
+    lines = [line for found in problems.values() for line in found] or [f"{len(problems)} runs, all whole"]
+    finish({"text": lines, "problems": problems, "exit_code": 3 if any(problems.values()) else 0}, as_json)
+
+
+@store_app.command("clean")
+def store_clean(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
+    """Remove checkpoints of unfinished runs and entries that were set aside; finished runs stay."""
+    from retina_kit.training.store import RunStore
+
+    removed = RunStore(output_root / "runs").clean()
+    finish({"text": [f"removed {len(removed)} folders"], "removed": removed, "exit_code": 0}, as_json)
+
+
+@store_app.command("export")
+def store_export(
+    file: Path,
+    output_root: OutputRoot = Path("outputs"),
+    no_weights: Annotated[bool, typer.Option("--no-weights", help="leave the weights out")] = False,
+    as_json: Json = False,
+):
+    """Pack the finished runs into one zip file, to be taken to another machine."""
+    from retina_kit.training.store import RunStore
+
+    count = RunStore(output_root / "runs").export(file, weights=not no_weights)
+    finish({"text": [f"{count} runs written to {file}"], "runs": count, "exit_code": 0}, as_json)
+
+
+@store_app.command("import")
+def store_import(file: Path, output_root: OutputRoot = Path("outputs"), as_json: Json = False):
+    """Take the runs of an exported zip file into the store, after checking each."""
+    from retina_kit.training.store import RunStore
+
+    count = RunStore(output_root / "runs").take_in(file)
+    finish({"text": [f"{count} runs taken in"], "runs": count, "exit_code": 0}, as_json)
+
+
+def finish(result, as_json):
+    """Print a result, as lines or as JSON, and leave with its exit code."""
+    text, code = result.pop("text", []), result.pop("exit_code", 0)
+    print(json.dumps(result, indent=1, default=str) if as_json else "\n".join(text))
+    raise typer.Exit(code)
+
+
+def make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers, fresh):
+    """Return the batch that the options of `run` and `train` describe, all of them checked."""
+    from retina_kit.batch import Batch, check_writable, parse_seeds, parse_settings
+
+    batch = Batch(papers, profile, data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds),
+                  overrides=parse_settings(settings), device=device, workers=workers, fresh=fresh)  # fmt: skip
+    check_writable(output_root)
+    return batch
+
+
+def main():
+    """Run the command line; a KitError is one message and its exit code, a Ctrl-C is 130."""
+    debug = "--debug" in sys.argv
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            app()
+    except KitError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"retina-kit: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("retina-kit: interrupted; run again to go on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

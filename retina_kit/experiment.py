@@ -1,0 +1,278 @@
+"""What a paper trained, as data, and what came out: the only module that sees the whole line of rooms."""
+
+import functools
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from retina_kit.data.dataset import fingerprint, load_pictures
+from retina_kit.data.manifest import has_pack, require_pack
+from retina_kit.errors import KitError, UsageError
+from retina_kit.evaluation.claims import evaluate_claims
+from retina_kit.evaluation.published import beside_paper, read_published
+from retina_kit.evaluation.scoring import summarise
+from retina_kit.experiment_file import (
+    DATA_CHOICES,
+    PROFILES,
+    read_experiment,
+    resolve_arms,
+    resolve_parameters,
+    unknown_name,
+)
+from retina_kit.files import kit_root
+from retina_kit.training.progress import TrainingProgress
+from retina_kit.training.replicate import predict_with, prepare_arm, start_model
+from retina_kit.training.store import RunStore
+from retina_kit.training.sweep import plan_jobs, run_jobs
+
+
+class Experiment:
+    """One paper in one profile on one choice of data: its settings, its arms, its runs and its tables."""
+
+    def __init__(self, paper, profile="lesson", data="synthetic", *, data_root="data", output_root="outputs",
+                 seeds=None, device="auto", overrides=None):  # fmt: skip
+        """Read the experiment file and resolve it; nothing is loaded or trained yet.
+
+        `seeds` is a list of integers (None: the profile's); `overrides` replaces parameters by name. Raises
+        UsageError for unknown names and wrong types, DataError where a data pack that is needed is missing.
+        """
+        content = read_experiment(paper)
+        for kind, name, known in (("profile", profile, PROFILES), ("data choice", data, DATA_CHOICES)):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+        if data not in content["data"]:
+            raise UsageError(f"{paper} has no data choice {data!r}; it has {', '.join(content['data'])}")
+        self.paper, self.profile, self.data, self.content = paper, profile, data, content
+        self.data_root, self.output_root, self.device = rooted(data_root), rooted(output_root), device
+        self.parameters = resolve_parameters(content, profile, data, overrides)
+        self.overrides = dict(overrides or {})
+        self.seeds = list(self.parameters["seeds"] if seeds is None else seeds)
+        self.store = RunStore(self.output_root / "runs")
+        for pack in content["data"][data]["packs"]:
+            require_pack(pack, self.data_root)
+        self.arms, self.left_out = self._arms_with_data()
+        self._outcomes = None
+
+    def _arms_with_data(self):
+        """Return the arms whose packs are there, and {arm: reason} for the others and their children."""
+        kept, left_out = [], {}
+        for arm in resolve_arms(self.content, self.profile, self.parameters):
+            missing = [p for p in arm["needs"] if self.data != "synthetic" and not has_pack(p, self.data_root)]
+            parent = arm["start"].get("from")
+            if missing:
+                left_out[arm["name"]] = f"data pack {missing[0]} is not in {self.data_root.name}/"
+            elif parent in left_out:
+                left_out[arm["name"]] = f"its parent {parent} is left out"
+            else:
+                kept.append(arm)
+        return kept, left_out
+
+    @property
+    def folder(self):
+        """Where this run's notebook, tables and figures go."""
+        return self.output_root / self.paper / f"{self.profile}-{self.data}"
+
+    def promised(self):
+        """Return the files that a finished run leaves in its folder, as relative paths."""
+        artefacts = self.content["artefacts"]
+        tables = [f"tables/{name}.csv" for name in artefacts["tables"]]
+        figures = [f"figures/{name}.{kind}" for name in artefacts["figures"] for kind in ("png", "svg")]
+        return [*tables, *figures, "claims.csv", "results.json"]
+
+    # ---- what will be done --------------------------------------------------------------------------------------
+
+    @property
+    def title(self):
+        """The experiment's title."""
+        return self.content["title"]
+
+    def settings(self):
+        """Return the settings table: setting, this run, the paper, where it says so."""
+        rows = []
+        for name, entry in self.content["parameters"].items():
+            paper = "not printed" if entry.get("ours") else _short(entry["value"])
+            where = "ours" if entry.get("ours") else entry.get("where", "")
+            rows.append((name, entry["what"], _short(self.parameters[name]), paper, where))
+        return pd.DataFrame(rows, columns=["setting", "what it is", "this run", "the paper", "where it says so"])
+
+    def arms_table(self):
+        """Return one row an arm: its role, its parent, its loss, batch size and number of updates."""
+        rows = [
+            {
+                "arm": arm["name"],
+                "what it is": arm["label"],
+                "role": arm["role"],
+                "starts from": arm["start"].get("from", "random weights"),
+                "loss": arm["recipe"]["loss"],
+                "batch": arm["recipe"]["batch_size"],
+                "updates": arm["recipe"].get("steps") or f"{arm['recipe']['epochs']} epochs",
+            }
+            for arm in self.arms
+        ]
+        return pd.DataFrame(rows)
+
+    def arm(self, name):
+        """Return the resolved settings of one arm."""
+        for arm in self.arms:
+            if arm["name"] == name:
+                return arm
+        if name in self.left_out:
+            raise UsageError(f"arm {name} is left out of this run: {self.left_out[name]}")
+        raise unknown_name("arm", name, [arm["name"] for arm in self.arms])
+
+    @functools.cached_property
+    def jobs(self):
+        """The replicates of all arms, parents first."""
+        return plan_jobs(self.arms, self.seeds, self._fingerprint)
+
+    def _fingerprint(self, arm):
+        data = arm["data"]
+        return fingerprint(data["dataset"], masks=[data["mask"]], **data.get("options", {}))
+
+    def explain(self):
+        """Return one row a replicate: its hash, and whether the store has it, a checkpoint of it, or neither."""
+        rows = []
+        for job in self.jobs:
+            state = "finished: will be loaded" if self.store.find(job.key) else "to be trained"
+            if (self.store.unfinished(job.key) / "checkpoint.safetensors").is_file():
+                state = "interrupted: will go on from its checkpoint"
+            rows.append({"replicate": job.title, "hash": job.key, "state": state, "parent": job.parent or ""})
+        return pd.DataFrame(rows)
+
+    # ---- data and networks ----------------------------------------------------------------------------------------
+
+    def pictures(self, arm_name):
+        """Return the pictures of an arm as they were taken, before any preprocessing."""
+        data = self.arm(arm_name)["data"]
+        return load_pictures(data["dataset"], self.data_root, masks=[data["mask"]], **data.get("options", {}))
+
+    def prepared(self, arm_name, seed=None, fold=None):
+        """Return the pictures of an arm as the network sees them, with the indices of its train and test rows."""
+        arm = self.arm(arm_name)
+        return prepare_arm(arm, self.seeds[0] if seed is None else seed, fold, self.data_root)[1]
+
+    def model(self, arm_name, seed=None, parent_weights=None):
+        """Return the network of an arm before its first step."""
+        return start_model(self.arm(arm_name), self.seeds[0] if seed is None else seed, parent_weights)
+
+    # ---- training and its results ---------------------------------------------------------------------------------
+
+    def train(self, *, workers=1, fresh=False, progress=True):
+        """Train what the run store does not have yet, load the rest, and return {replicate title: Run}.
+
+        Raises the first error of a replicate after all the others have been tried.
+        """
+        if fresh:
+            self.store.forget([job.key for job in self.jobs])
+        with TrainingProgress(self.num_missing()) as shown:
+            self._outcomes = run_jobs(
+                self.jobs, self.store, data_root=self.data_root, device=self.device, workers=workers,
+                progress=shown if progress else None,
+            )  # fmt: skip
+        failed = {job.title: self._outcomes[job.key] for job in self.jobs if self._failed(job)}
+        if failed:
+            title, error = next(iter(failed.items()))
+            raise KitError(f"{len(failed)} of {len(self.jobs)} replicates failed; the first, {title}: {error}") from error
+        return {job.title: self._outcomes[job.key] for job in self.jobs}
+
+    def num_missing(self):
+        """Return how many replicates the run store does not have yet."""
+        return len({job.key for job in self.jobs if self.store.find(job.key) is None})
+
+    def _failed(self, job):
+        return isinstance(self._outcomes[job.key], Exception)
+
+    def run_of(self, arm_name, seed=None, fold=None):
+        """Return the finished run of an arm; by default its first seed and fold."""
+        self.arm(arm_name)
+        for job in self.jobs:
+            if job.arm["name"] == arm_name and seed in (None, job.seed) and fold in (None, job.fold):
+                run = self.store.find(job.key)
+                if run is None:
+                    raise UsageError(f"{job.title} has not been trained yet; call train() first")
+                return run
+        raise UsageError(f"arm {arm_name} has no replicate with seed {seed} and fold {fold}")
+
+    def _gather(self, what):
+        parts = []
+        for job in self.jobs:
+            part = getattr(self.store.find(job.key), what)
+            parts.append(part.assign(arm=job.arm["name"], seed=job.seed, fold=-1 if job.fold is None else job.fold))
+        return pd.concat(parts, ignore_index=True)
+
+    @functools.cached_property
+    def scores(self):
+        """One scored row a test picture, reading, arm, seed and fold."""
+        return self._gather("scores")
+
+    @functools.cached_property
+    def histories(self):
+        """One row a training step of every arm, seed and fold."""
+        return self._gather("history")
+
+    def predict(self, arm_name, *, seed=None, fold=None, index=None, reading="last"):
+        """Return (probability (n, H, W), the arm's prepared pictures, the indices predicted) of a trained arm."""
+        arm, seed = self.arm(arm_name), seed if seed is not None else self._first_seed(arm_name)
+        run = self.run_of(arm_name, seed, fold)
+        return predict_with(
+            run, arm, seed, fold, self.data_root, index=index, reading=reading, device=self.device
+        )
+
+    def _first_seed(self, arm_name):
+        return next(job.seed for job in self.jobs if job.arm["name"] == arm_name)
+
+    # ---- beside the paper -------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def published(self):
+        """The numbers, claims and errata that the paper prints."""
+        return read_published(self.paper)
+
+    def table(self, table_id, reading="last"):
+        """Return a table of the paper, tidy: our mean, SD over seeds and interval beside the printed value."""
+        tables = {table["id"]: table for table in self.content["table"]}
+        if table_id not in tables:
+            raise unknown_name("table", table_id, list(tables))
+        settings = tables[table_id]
+        rows = {arm: row for arm, row in settings["rows"].items() if arm not in self.left_out}
+        scores = self.scores[(self.scores["reading"] == reading) & self.scores["arm"].isin(rows)]
+        ours = summarise(scores, settings["metrics"], pooled=settings.get("pooled", True))
+        return beside_paper(ours, self.published, settings.get("item", table_id), rows)
+
+    def claims(self):
+        """Return the verdict on every claim of the experiment file, replication and control."""
+        return evaluate_claims(self.content.get("claim", []), self.scores, synthetic=self.data == "synthetic")
+
+    def description(self):
+        """Return the settings of this run as JSON-able data, for results.json."""
+        return {
+            "paper": self.paper,
+            "title": self.title,
+            "question": self.content["question"],
+            "profile": self.profile,
+            "data": self.data,
+            "data_says": self.content["data"][self.data]["says"],
+            "seeds": self.seeds,
+            "parameters": self.parameters,
+            "overrides": self.overrides,
+            "arms_left_out": self.left_out,
+            "data_fingerprints": {arm["data"]["dataset"]: self._fingerprint(arm) for arm in self.arms},
+            "arms": [self._arm_result(job) for job in self.jobs],
+        }
+
+    def _arm_result(self, job):
+        run = self.store.find(job.key)
+        facts = {key: run.settings[key] for key in ("seconds", "device", "precision", "torch", "peak_memory_mb")}
+        return {"arm": job.arm["name"], "role": job.arm["role"], "seed": job.seed, "fold": job.fold, "hash": job.key, **facts}
+
+
+def rooted(path):
+    """Return a path; a relative one counts from the kit's top folder where a notebook runs in notebooks/."""
+    notebooks = kit_root() / "notebooks"
+    return kit_root() / path if Path.cwd() == notebooks else Path(path)
+
+
+def _short(value):
+    """Return a parameter's value as short text."""
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,80 @@
+"""What stands on the UNet-S5-D16: FCN, PSP and ASPP decode heads (Huang 2023, section 3.2; MMSegmentation's configs).
+
+Every head takes features (N, C, H, W) and gives logits (N, num_classes, H, W) of the same size.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class ConvUnit(nn.Sequential):
+    """Convolution without bias, BatchNorm, ReLU."""
+
+    def __init__(self, in_channels, out_channels, kernel_size=3, dilation=1):
+        padding = dilation * (kernel_size - 1) // 2
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Classifier(nn.Sequential):
+    """Whole channels dropped with probability 0.1, then a 1x1 convolution to the classes."""
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__(nn.Dropout2d(0.1), nn.Conv2d(in_channels, num_classes, 1))
+
+
+class FCNHead(nn.Module):
+    """One 3x3 convolution and a classifier; also the auxiliary head, on the features at half size."""
+
+    def __init__(self, in_channels=64, channels=64, num_classes=2):
+        super().__init__()
+        self.conv = ConvUnit(in_channels, channels)
+        self.classifier = Classifier(channels, num_classes)
+
+    def forward(self, features):
+        """Return logits."""
+        return self.classifier(self.conv(features))
+
+
+class PSPHead(nn.Module):
+    """Pyramid pooling: the mean over 1, 4, 9 and 36 parts of the picture beside every pixel's own features."""
+
+    def __init__(self, in_channels=64, channels=16, num_classes=2, pools=(1, 2, 3, 6)):
+        super().__init__()
+        self.pools = tuple(pools)
+        self.branches = nn.ModuleList(ConvUnit(in_channels, channels, 1) for _ in pools)
+        self.conv = ConvUnit(in_channels + len(pools) * channels, channels)
+        self.classifier = Classifier(channels, num_classes)
+
+    def forward(self, features):
+        """Return logits."""
+        size = features.shape[-2:]
+        parts = [features]
+        for pool, branch in zip(self.pools, self.branches, strict=True):
+            pooled = branch(F.adaptive_avg_pool2d(features, pool))
+            parts.append(F.interpolate(pooled, size=size, mode="bilinear", align_corners=False))
+        return self.classifier(self.conv(torch.cat(parts, dim=1)))
+
+
+class ASPPHead(nn.Module):
+    """Atrous spatial pyramid pooling of DeepLabV3: convolutions that look 1, 12, 24 and 36 pixels away."""
+
+    def __init__(self, in_channels=64, channels=16, num_classes=2, dilations=(1, 12, 24, 36)):
+        super().__init__()
+        self.image_pool = ConvUnit(in_channels, channels, 1)
+        self.branches = nn.ModuleList(
+            ConvUnit(in_channels, channels, 1 if dilation == 1 else 3, dilation) for dilation in dilations
+        )
+        self.conv = ConvUnit((len(dilations) + 1) * channels, channels)
+        self.classifier = Classifier(channels, num_classes)
+
+    def forward(self, features):
+        """Return logits."""
+        pooled = self.image_pool(features.mean(dim=(2, 3), keepdim=True))
+        parts = [pooled.expand(-1, -1, *features.shape[-2:])]
+        parts += [branch(features) for branch in self.branches]
+        return self.classifier(self.conv(torch.cat(parts, dim=1)))
