@@ -1,0 +1,50 @@
+"""A collection of pictures with their masks and rows: what every data set, real or drawn, becomes."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from retina_kit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of one size, their masks, and one row each.
+
+    `images` is uint8 (N, C, H, W), C = 1 for OCT and 3 (RGB) for fundus photographs; `masks` maps a name to bool
+    (N, H, W); `rows` has a RangeIndex and at least the columns id, patient and split.
+    """
+
+    images: np.ndarray
+    masks: dict[str, np.ndarray]
+    rows: pd.DataFrame
+    name: str
+
+    def __post_init__(self):
+        """Check that pictures, masks and rows belong together."""
+        count, _, height, width = self.images.shape
+        if len(self.rows) != count:
+            raise UsageError(f"{self.name}: {count} pictures but {len(self.rows)} rows")
+        for name, mask in self.masks.items():
+            if mask.shape != (count, height, width):
+                raise UsageError(f"{self.name}: mask {name} is {mask.shape}, expected {(count, height, width)}")
+
+    def __len__(self):
+        """Return the number of pictures."""
+        return len(self.images)
+
+    def subset(self, index):
+        """Return the pictures at these positions, in this order."""
+        index = np.asarray(index)
+        masks = {name: mask[index] for name, mask in self.masks.items()}
+        return Pictures(self.images[index], masks, self.rows.iloc[index].reset_index(drop=True), self.name)
+
+    def fingerprint(self):
+        """Return a sha256 over pixels, masks and ids."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
+        for name in sorted(self.masks):
+            digest.update(name.encode() + np.packbits(self.masks[name]).tobytes())
+        digest.update("\n".join(self.rows["id"].astype(str)).encode())
+        return digest.hexdigest()

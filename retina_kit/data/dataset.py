@@ -1,0 +1,113 @@
+"""Loads a data set by its name, real or drawn, as one collection of pictures."""
+
+import ast
+import concurrent.futures
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from retina_kit.data.collection import Pictures
+from retina_kit.data.manifest import read_card, read_manifest, require_pack
+from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
+from retina_kit.data.transforms import resize_images, resize_masks
+from retina_kit.errors import DataError, UsageError
+
+DRAWN = ("synthetic_oct", "synthetic_fundus")
+
+
+def load_pictures(name, data_root, *, masks, size=None, split=None, **options):
+    """Return the pictures of a data set with the named masks.
+
+    `name` is a data pack below `data_root`, or "synthetic_oct" or "synthetic_fundus", whose `options` say how
+    they are drawn. `size` (H, W) resizes pictures by area and masks to the nearest pixel; `split` keeps "train" or
+    "test" rows only. Raises DataError where a file is missing or its pixels are not those of the manifest.
+    """
+    if name in DRAWN:
+        pictures = _draw(name, size=size, **options)
+    elif options:
+        raise UsageError(f"data set {name!r} is read from files and takes no options: {', '.join(options)}")
+    else:
+        pictures = _read(name, data_root, masks, size)
+    unknown = set(masks) - set(pictures.masks)
+    if unknown:
+        raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join(pictures.masks)}")
+    kept = Pictures(pictures.images, {m: pictures.masks[m] for m in masks}, pictures.rows, name)
+    return kept if split is None else kept.subset(np.flatnonzero(kept.rows["split"] == split))
+
+
+def fingerprint(name, *, masks, **options):
+    """Return a hash of what `load_pictures` would give, without reading or drawing a picture.
+
+    For a pack it is taken from the manifest's checksums; for drawn pictures from the options and from the code
+    that draws them, comments and docstrings apart.
+    """
+    if name in DRAWN:
+        folder = Path(__file__).parent
+        what = [ast.dump(ast.parse(path.read_text())) for path in sorted(folder.glob("synthetic_*.py"))]
+        what = [hashlib.sha256("".join(what).encode()).hexdigest(), options]
+    else:
+        rows = read_manifest(name)
+        what = rows[["id", "patient", "split", *[c for c in rows if c.endswith("_sha256")]]].to_csv(index=False)
+    text = json.dumps([name, sorted(masks), what], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _draw(name, size=None, **options):
+    """Return drawn pictures."""
+    if size is not None:
+        options["size"] = tuple(size)
+    elif "size" in options:
+        options["size"] = tuple(options["size"])
+    if name == "synthetic_oct":
+        from retina_kit.data.synthetic_oct import draw_oct as draw
+    else:
+        from retina_kit.data.synthetic_fundus import draw_fundus as draw
+    try:
+        return draw(**options)
+    except TypeError as error:
+        raise UsageError(f"{name} cannot be drawn with {options}: {error}") from error
+
+
+def _read(name, data_root, masks, size):
+    """Return the pictures of a pack, decoded in a pool of threads."""
+    require_pack(name, data_root)
+    card, rows = read_card(name), read_manifest(name)
+    needed = [part for mask in masks for part in card.derived.get(mask, [mask])]
+    unknown = set(needed) - set(card.masks)
+    if unknown:
+        raise UsageError(
+            f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join([*card.masks, *card.derived])}"
+        )
+    folder = Path(data_root) / name
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        read = list(pool.map(lambda row: _read_row(row, card, folder, needed, size), rows.to_dict("records")))
+    sizes = {image.shape for image, _ in read}
+    if len(sizes) > 1:
+        raise UsageError(f"the pictures of {name} differ in size; give a common size=(H, W)")
+    stacked = {mask: np.stack([found[mask] for _, found in read]) for mask in set(needed)}
+    for mask in masks:
+        if mask in card.derived:
+            stacked[mask] = np.logical_or.reduce([stacked[part] for part in card.derived[mask]])
+    return Pictures(np.stack([image for image, _ in read]), stacked, rows, name)
+
+
+def _read_row(row, card, folder, masks, size):
+    """Return one picture (C, H, W) and its masks {name: (H, W)}, proven against the manifest."""
+    path = folder / row["image"]
+    image = read_image(path, card.channels)
+    if row["image_sha256"] and pixel_sha256(image) != row["image_sha256"]:
+        raise DataError(f"{path}: the pixels are not those of the manifest; fetch the pack again, or retina-kit data verify")
+    found = {}
+    for mask in masks:
+        path = folder / row[f"mask_{mask}"]
+        found[mask] = read_mask(path, image.shape[:2]) if row[f"mask_{mask}"] else np.zeros(image.shape[:2], bool)
+        known = row[f"mask_{mask}_sha256"]
+        if known and pixel_sha256(found[mask].astype(np.uint8)) != known:
+            raise DataError(f"{path}: the mask is not that of the manifest; fetch the pack again, or retina-kit data verify")
+    image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    if size is not None:
+        image = resize_images(image[None], tuple(size))[0]
+        found = {name: resize_masks(mask[None], tuple(size))[0] for name, mask in found.items()}
+    return image, found

@@ -1,0 +1,173 @@
+"""Cards and manifests: what a data set is, who may use it, and which file holds which pixels.
+
+A card is data_manifests/<name>.toml; a manifest is data_manifests/<name>.csv with a row a picture. Below a data
+root the files of a pack lie in <data_root>/<name>/, under the relative paths that the manifest gives.
+"""
+
+import concurrent.futures
+import difflib
+import functools
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
+from retina_kit.errors import DataError, UsageError
+from retina_kit.files import kit_root
+
+ACCESS = ("open", "terms", "registration", "request")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a data set is, where it comes from, and what may be done with it."""
+
+    name: str
+    title: str
+    home: str
+    licence: str
+    access: str  # open | terms (research use, confirm once) | registration | request
+    redistribute: bool
+    citation: str
+    modality: str  # oct | fundus
+    channels: int
+    how_to_get: str
+    doi: str = ""
+    size: tuple[int, ...] = ()  # H, W; empty where pictures differ
+    masks: dict = field(default_factory=dict)  # name -> meaning
+    derived: dict = field(default_factory=dict)  # name -> masks whose union it is
+    traps: tuple[str, ...] = ()
+    sources: tuple[dict, ...] = ()  # where `fetch` finds the files, pinned to a commit
+
+
+def folder_of_cards():
+    """Return the folder of cards and manifests."""
+    return kit_root() / "data_manifests"
+
+
+def list_cards():
+    """Return the names of all data sets that have a card."""
+    return sorted(path.stem for path in folder_of_cards().glob("*.toml"))
+
+
+@functools.cache
+def read_card(name):
+    """Return the card of a data set; an unknown name, an unknown key or a missing key is an error."""
+    path = folder_of_cards() / f"{name}.toml"
+    if not path.is_file():
+        close = difflib.get_close_matches(name, list_cards(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"no data set is called {name!r}{hint} There are: {', '.join(list_cards())}")
+    return parse_card(path)
+
+
+def parse_card(path):
+    """Return the card in a TOML file."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        card = Card(name=path.stem, **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise DataError(f"card {path.name}: {error}") from error
+    if card.access not in ACCESS:
+        raise DataError(f"card {path.name}: access must be one of {', '.join(ACCESS)}, not {card.access!r}")
+    return card
+
+
+@functools.cache
+def _read_manifest(name):
+    card, path = read_card(name), folder_of_cards() / f"{name}.csv"
+    return parse_manifest(path, card) if path.is_file() else None
+
+
+def read_manifest(name):
+    """Return the manifest of a data set, a row a picture: id, patient, split, image, masks, checksums, labels."""
+    rows = _read_manifest(name)
+    if rows is None:
+        raise DataError(f"data set {name!r} has a card but no manifest yet; {read_card(name).how_to_get}")
+    return rows.copy()
+
+
+def parse_manifest(path, card):
+    """Return the rows of a manifest file, checked: columns, unique ids, paths that stay inside the pack."""
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise DataError(f"manifest {path.name} is not a UTF-8 table: {error}") from error
+    needed = ["id", "patient", "split", "image", "image_sha256"]
+    needed += [f"mask_{m}{end}" for m in card.masks for end in ("", "_sha256")]
+    missing = [column for column in needed if column not in rows]
+    if missing:
+        raise DataError(f"manifest {path.name} lacks the columns {', '.join(missing)}")
+    repeated = rows["id"][rows["id"].duplicated()].tolist()
+    if repeated:
+        raise DataError(f"manifest {path.name}: id {repeated[0]!r} stands in more than one row")
+    for column in [c for c in rows if c == "image" or (c.startswith("mask_") and not c.endswith("_sha256"))]:
+        for value in rows[column]:
+            if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or "\\" in value:
+                raise DataError(f"manifest {path.name}: path {value!r} leaves the data pack")
+    return rows
+
+
+def has_pack(name, data_root):
+    """Say whether a pack's folder holds its first and its last picture."""
+    rows = _read_manifest(name)
+    folder = Path(data_root) / name
+    return rows is not None and len(rows) > 0 and all((folder / rows["image"].iloc[k]).is_file() for k in (0, -1))
+
+
+def require_pack(name, data_root):
+    """Raise a DataError that says how to get a pack which is not there."""
+    card = read_card(name)
+    if not has_pack(name, data_root):
+        fetch = f"retina-kit data fetch {name} --data-root {data_root}"
+        remedy = f"run: {fetch}" if card.sources else card.how_to_get
+        raise DataError(f"data pack {name!r} is not in {data_root}; {remedy}")
+
+
+def verify_pack(name, data_root):
+    """Return what is wrong with a pack's files, compared pixel by pixel with the manifest; [] means proven."""
+    card, rows = read_card(name), read_manifest(name)
+    if not (rows["image_sha256"] != "").all():
+        return [f"{name}: the manifest has no checksums, so nothing can be proven"]
+    folder = Path(data_root) / name
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        found = pool.map(lambda row: _problems_of(row, card, folder), rows.to_dict("records"))
+    return [problem for problems in found for problem in problems]
+
+
+def _problems_of(row, card, folder):
+    """Return what is wrong with the files of one row."""
+    problems = []
+    try:
+        image = read_image(folder / row["image"], card.channels)
+        if pixel_sha256(image) != row["image_sha256"]:
+            problems.append(f"{folder / row['image']}: the pixels are not those of the manifest")
+        for mask in card.masks:
+            path = row[f"mask_{mask}"]
+            if path and pixel_sha256(read_mask(folder / path, image.shape[:2]).astype("uint8")) != row[f"mask_{mask}_sha256"]:
+                problems.append(f"{folder / path}: the mask is not that of the manifest")
+    except DataError as error:
+        problems.append(str(error))
+    return problems
+
+
+def data_summary(name, data_root):
+    """Return what `data list` and `data show` say of a data set."""
+    card, rows = read_card(name), _read_manifest(name)
+    return {
+        "name": name,
+        "title": card.title,
+        "present": has_pack(name, data_root),
+        "num_pictures": 0 if rows is None else len(rows),
+        "num_patients": 0 if rows is None else rows["patient"].nunique(),
+        "masks": list(card.masks) + list(card.derived),
+        "access": card.access,
+        "licence": card.licence,
+        "redistribute": card.redistribute,
+        "home": card.home,
+        "citation": card.citation,
+        "how_to_get": card.how_to_get,
+        "traps": list(card.traps),
+    }

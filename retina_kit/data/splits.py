@@ -1,0 +1,91 @@
+"""Who is trained on and who is tested: splits by patient, and the leaky ones that papers made.
+
+Every function takes rows (a DataFrame with the columns id, patient, split) and returns (train, test), two arrays
+of positions.
+"""
+
+import numpy as np
+
+from retina_kit.errors import UsageError
+
+
+def published(rows):
+    """Return the split that the data set's card gives."""
+    train, test = (np.flatnonzero(rows["split"] == name) for name in ("train", "test"))
+    if not len(train) or not len(test):
+        raise UsageError("this data set has no published split; split it by patients")
+    return train, test
+
+
+def by_patients(rows, test_fraction, seed):
+    """Return a split in which no patient stands on both sides."""
+    patients = np.random.default_rng(seed).permutation(rows["patient"].unique())
+    num_test = min(len(patients) - 1, max(1, round(test_fraction * len(patients))))
+    in_test = rows["patient"].isin(patients[:num_test]).to_numpy()
+    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
+
+
+def by_pictures(rows, test_fraction, seed):
+    """Return a split picture by picture: neighbours of one eye fall on both sides, so test scores flatter."""
+    order = np.random.default_rng(seed).permutation(len(rows))
+    num_test = max(1, round(test_fraction * len(rows)))
+    return np.sort(order[num_test:]), np.sort(order[:num_test])
+
+
+def leave_patients_out(rows, num_folds, fold, seed=None):
+    """Return fold `fold` of `num_folds`: its patients are the test set, all others train.
+
+    Without a seed the patients are taken in the order in which they are listed, with one they are shuffled first.
+    """
+    patients = rows["patient"].unique()
+    if num_folds > len(patients):
+        raise UsageError(f"{num_folds} folds need as many patients; there are {len(patients)}")
+    if seed is not None:
+        patients = np.random.default_rng(seed).permutation(patients)
+    in_test = rows["patient"].isin(np.array_split(patients, num_folds)[fold]).to_numpy()
+    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
+
+
+def nested_subset(train, num_train, seed):
+    """Return `num_train` of the training positions; a smaller subset lies within every larger one of that seed."""
+    if num_train > len(train):
+        raise UsageError(f"{num_train} training pictures were asked for; there are {len(train)}")
+    return np.sort(np.random.default_rng(seed).permutation(train)[:num_train])
+
+
+def shared_patients(rows, train, test):
+    """Return the patients who stand on both sides of a split: what leaks."""
+    return sorted(set(rows["patient"].iloc[train]) & set(rows["patient"].iloc[test]))
+
+
+SPLIT_KEYS = {
+    "published": set(),
+    "patients": {"test_fraction", "seed"},
+    "pictures": {"test_fraction", "seed"},
+    "leave_patients_out": {"num_folds", "seed"},
+}
+
+
+def choose_split(rows, settings, *, fold=None, seed=0):
+    """Return the split that an arm's table describes: kind, its settings, and `num_train` to train on fewer.
+
+    The split's own seed makes it the same for all replicates of an arm; subsets follow it too.
+    """
+    settings = dict(settings)
+    kind, num_train = settings.pop("kind", None), settings.pop("num_train", 0)
+    if kind not in SPLIT_KEYS:
+        raise UsageError(f"split kind {kind!r} is not one of {', '.join(SPLIT_KEYS)}")
+    for key in settings:
+        if key not in SPLIT_KEYS[kind]:
+            raise UsageError(f"a split by {kind} has no setting {key!r}")
+    if kind == "published":
+        train, test = published(rows)
+    elif kind == "patients":
+        train, test = by_patients(rows, **settings)
+    elif kind == "pictures":
+        train, test = by_pictures(rows, **settings)
+    else:
+        train, test = leave_patients_out(rows, fold=fold or 0, **settings)
+    if num_train:
+        train = nested_subset(train, num_train, settings.get("seed", seed))
+    return train, test
