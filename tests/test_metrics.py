@@ -1,0 +1,106 @@
+"""The metrics, on masks and rankings that can be counted by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from retina_kit.evaluation import metrics
+
+# Two pictures of 2x3 pixels. First: 2 pixels hit, 1 too many, 1 missed, 2 left alone. Second: nothing at all.
+PREDICTED = np.array([[[1, 1, 1], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]], bool)
+TARGET = np.array([[[1, 1, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]]], bool)
+
+
+def test_counts_are_those_of_the_drawing():
+    tp, fp, fn, tn = metrics.counts_per_image(PREDICTED, TARGET)
+    assert [tp[0], fp[0], fn[0], tn[0]] == [2, 1, 1, 2]
+    assert [tp[1], fp[1], fn[1], tn[1]] == [0, 0, 0, 6]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("dice", 4 / 6), ("f1", 4 / 6), ("iou", 2 / 4), ("recall", 2 / 3), ("sensitivity", 2 / 3),
+     ("precision", 2 / 3), ("specificity", 2 / 3), ("accuracy", 4 / 6), ("miou", (2 / 4 + 2 / 4) / 2)],
+)  # fmt: skip
+def test_metrics_of_two_one_one_two(name, expected):
+    assert metrics.COUNT_METRICS[name](2, 1, 1, 2) == pytest.approx(expected)
+
+
+def test_torch_and_numpy_agree():
+    for name, metric in metrics.COUNT_METRICS.items():
+        from_numpy = metric(*metrics.counts_per_image(PREDICTED, TARGET))
+        from_torch = metric(*metrics.counts_per_image(torch.from_numpy(PREDICTED), torch.from_numpy(TARGET)))
+        assert isinstance(from_torch, torch.Tensor)
+        np.testing.assert_allclose(from_torch.numpy(), from_numpy, rtol=1e-6, err_msg=name)
+
+
+def test_two_empty_masks_have_no_dice():
+    empty = torch.zeros(1, 4, 4, dtype=torch.bool)
+    assert metrics.dice_per_image(empty, empty).isnan().all()
+    assert np.isnan(metrics.iou_per_image(PREDICTED, TARGET)[1])
+
+
+def test_predicting_nothing_earns_half_a_mean_iou():
+    # 79,169 of 22 x 496 x 768 pixels are fluid (Huang 2023, union of both graders): 49.53 per cent.
+    fluid, pixels = 79_169, 22 * 496 * 768
+    assert round(100 * metrics.miou_of_counts(0, 0, fluid, pixels - fluid), 2) == 49.53
+
+
+def test_half_thresholded_dice_keeps_the_soft_rest():
+    probability = np.array([[[0.9, 0.5, 0.1, 0.0]]])
+    target = np.array([[[1, 1, 0, 0]]], bool)
+    # 0.9 -> 1; 0.5 and 0.1 stay. (2 x 1.5 + 1) / (1.6 + 2 + 1)
+    assert metrics.dice_half_thresholded(probability, target)[0] == pytest.approx(4 / 4.6)
+    on_torch = metrics.dice_half_thresholded(torch.from_numpy(probability), torch.from_numpy(target))
+    assert on_torch.item() == pytest.approx(4 / 4.6)
+
+
+def test_half_thresholding_costs_what_the_background_keeps():
+    # Strict Dice 0.80 at a fluid fraction of 1.8 %: the background's mean probability decides the rest.
+    pixels, fluid = 1_000_000, 18_000
+    target, found = np.zeros((1, 1, pixels), bool), np.zeros((1, 1, pixels), bool)
+    target[0, 0, :fluid] = True
+    found[0, 0, fluid // 5 : fluid + fluid // 5] = True
+    assert metrics.dice_per_image(found, target)[0] == pytest.approx(0.8)
+    for residue, printed in ((1e-4, 0.798), (1e-3, 0.779), (1e-2, 0.629)):
+        probability = np.where(found, 1.0, np.where(target, 0.0, residue))
+        assert metrics.dice_half_thresholded(probability, target)[0] == pytest.approx(printed, abs=2e-3)
+
+
+def test_distance_and_squared_error_of_a_3_4_5_triangle():
+    predicted, target = torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)
+    assert metrics.distance(predicted, target).item() == 5.0
+    assert metrics.squared_error(predicted, target).item() == 12.5
+
+
+def test_average_precision_of_four_ranked_scores():
+    # Ranked: +, -, +, -. Precision at the two positives: 1/1 and 2/3; each brings half of the recall.
+    scores, target = [0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0]
+    assert metrics.average_precision(scores, target) == pytest.approx((1 + 2 / 3) / 2)
+    # Of the four pairs (positive, negative) three are in the right order.
+    assert metrics.roc_auc(scores, target) == pytest.approx(3 / 4)
+
+
+def test_ties_count_half_and_one_class_has_no_curve():
+    assert metrics.roc_auc([0.5, 0.5], [1, 0]) == 0.5
+    assert metrics.average_precision([0.5, 0.5], [1, 0]) == 0.5
+    assert math.isnan(metrics.roc_auc([0.1, 0.2], [0, 0]))
+    assert math.isnan(metrics.average_precision([0.1, 0.2], [0, 0]))
+    assert metrics.average_precision([0.1, 0.2], [1, 1]) == 1.0
+
+
+def test_histogram_and_sorting_agree_on_many_pixels():
+    rng = np.random.default_rng(0)
+    target = rng.random(200_000) < 0.02
+    scores = np.clip(rng.normal(0.3 + 0.3 * target, 0.1), 0, 1).astype(np.float32)
+    assert metrics.average_precision(scores, target, 4096) == pytest.approx(
+        metrics.average_precision(scores, target), abs=2e-3
+    )
+    assert metrics.roc_auc(scores, target, 4096) == pytest.approx(metrics.roc_auc(scores, target), abs=1e-4)
+
+
+def test_a_score_of_one_falls_into_the_last_bin():
+    positives, negatives = metrics.score_histogram([0.0, 0.49, 0.5, 1.0], [0, 1, 0, 1], num_bins=2)
+    assert positives.tolist() == [1, 1] and negatives.tolist() == [1, 1]
