@@ -9,6 +9,7 @@ import numpy as np
 from retina_kit.errors import DataError
 
 MOST_PIXELS = 80_000_000  # larger than any fundus camera's picture; a smaller file that says so is a bomb
+START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the JPEG markers that give height, width and colours
 
 
 def pixel_sha256(pixels):
@@ -17,12 +18,13 @@ def pixel_sha256(pixels):
     return hashlib.sha256(header + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def read_image(path, channels):
+def read_image(path, channels, data=None):
     """Return a picture as uint8 (H, W) for 1 channel or (H, W, 3), RGB, for 3.
 
-    Raises DataError for a file that is missing, cut short, not a picture, not 8-bit, or too large.
+    `data` is the file's content where it is in memory already. Raises DataError for a file that is missing, cut
+    short, not a picture, not 8-bit, not grey or RGB, or too large.
     """
-    pixels = decode(path)
+    pixels = decode(path, data)
     if channels == 1:
         if pixels.ndim == 3 and (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
             pixels = pixels[..., 0]
@@ -34,42 +36,46 @@ def read_image(path, channels):
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def read_mask(path, size=None):
+def read_mask(path, size=None, data=None):
     """Return a mask as bool (H, W). Only two values may occur: 0 and one other (1 or 255).
 
-    `size` (H, W) is that of the picture it belongs to.
+    `size` (H, W) is that of the picture it belongs to; `data` is the file's content where it is in memory already.
     """
-    pixels = decode(path)
+    pixels = decode(path, data)
     if pixels.ndim == 3:
+        if (pixels[..., :3] != pixels[..., :1]).any():
+            raise DataError(f"{path} is a coloured picture; a mask is grey and holds 0 and 255 (or 0 and 1) only")
         pixels = pixels[..., 0]
     if size is not None and pixels.shape != tuple(size):
         raise DataError(f"{path} is {pixels.shape[0]}x{pixels.shape[1]}, but its picture is {size[0]}x{size[1]} (H x W)")
-    if not np.isin(np.unique(pixels), (0, 1, 255)).all():
-        strange = [int(v) for v in np.unique(pixels) if v not in (0, 1, 255)][:5]
-        raise DataError(f"{path} holds the values {strange}; a mask holds 0 and 255 (or 0 and 1) only")
+    values = np.flatnonzero(np.bincount(pixels.ravel(), minlength=256))
+    strange = [int(value) for value in values if value not in (0, 1, 255)]
+    if strange or {1, 255} <= set(values):
+        found = strange[:5] or [1, 255]
+        raise DataError(f"{path} holds the values {found}; a mask holds 0 and 255 (or 0 and 1) only")
     return pixels > 0
 
 
-def decode(path):
+def decode(path, data=None):
     """Return the pixels of a PNG, JPEG or TIFF file as OpenCV decodes them, uint8."""
     path = Path(path)
     try:
-        data = np.fromfile(path, np.uint8)
+        data = np.fromfile(path, np.uint8) if data is None else np.frombuffer(data, np.uint8)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    check_size(path, data)
+        raise DataError(f"{path} cannot be read: {error.strerror}; fetch or import its pack again") from error
+    check_header(path, data)
     try:
         pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     except cv2.error as error:
         raise DataError(f"{path} cannot be decoded: {error.err}") from error
-    if pixels is None or is_cut_short(path, data):
+    if pixels is None or is_cut_short(data):
         raise DataError(f"{path} is not a whole picture (damaged or cut short); fetch or copy it again")
     if pixels.dtype != np.uint8:
         raise DataError(f"{path} has {pixels.dtype} pixels; 8-bit ones are expected")
     return pixels
 
 
-def is_cut_short(path, data):
+def is_cut_short(data):
     """Say whether a PNG or JPEG file lacks its end; OpenCV fills what is missing with grey and says nothing."""
     tail = data[-64:].tobytes()
     if data[:4].tobytes() == b"\x89PNG":
@@ -79,9 +85,25 @@ def is_cut_short(path, data):
     return False
 
 
-def check_size(path, data):
-    """Raise where a PNG file's header promises more pixels than any camera takes, before they are unpacked."""
+def check_header(path, data):
+    """Raise where a file's header promises more pixels than any camera takes, or four inks, before it is unpacked."""
+    height, width, colours = 0, 0, 3
     if data[:4].tobytes() == b"\x89PNG" and data.size >= 24:
         width, height = (int.from_bytes(data[k : k + 4].tobytes(), "big") for k in (16, 20))
-        if width * height > MOST_PIXELS:
-            raise DataError(f"{path} says it has {width}x{height} pixels; at most {MOST_PIXELS:,} are read")
+    if data[:2].tobytes() == b"\xff\xd8":
+        height, width, colours = jpeg_frame(data.tobytes())
+    if width * height > MOST_PIXELS:
+        raise DataError(f"{path} says it has {width}x{height} pixels; at most {MOST_PIXELS:,} are read")
+    if colours == 4:
+        raise DataError(f"{path} is a CMYK picture; save it as RGB")
+
+
+def jpeg_frame(data):
+    """Return (height, width, number of colours) from a JPEG's frame header; (0, 0, 3) where it has none."""
+    place = 2
+    while place + 9 < len(data) and data[place] == 0xFF:
+        if data[place + 1] in START_OF_FRAME:
+            numbers = data[place + 5 : place + 10]
+            return int.from_bytes(numbers[:2], "big"), int.from_bytes(numbers[2:4], "big"), numbers[4]
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return 0, 0, 3
