@@ -1,7 +1,7 @@
-"""Scores of one mask, one confusion matrix or one ranking: Dice, IoU and their relatives, curves, distances.
+"""Scores of one mask, one confusion matrix or one ranking: Dice, IoU, their relatives, curves, distances.
 
-Functions take torch tensors or numpy arrays and give back the same kind. Counts (tp, fp, fn, tn) are pixels, or
-pictures for a classifier. A score whose denominator is zero is NaN, never silently 0 or 1.
+Functions take torch tensors or numpy arrays and give back the same kind. Counts (tp, fp, fn, tn) are pixels,
+or pictures for a classifier. A score whose denominator is zero is NaN, never silently 0 or 1.
 """
 
 import numpy as np
@@ -114,9 +114,9 @@ def squared_error(predicted, target):
 
 
 def score_histogram(scores, target, num_bins=None):
-    """Return (positives, negatives): how many of each class have a score in each bin, from low to high.
+    """Return (positives, negatives): how many of each class have a score in each bin, low to high.
 
-    `scores` and `target` are flat numpy arrays. Without `num_bins` every distinct score has its own bin, which
+    `scores` and `target` are flat arrays. Without `num_bins` every distinct score has its own bin, which
     is exact and sorts; with it, bins of equal width over 0..1 are filled in one pass, for millions of pixels.
     """
     scores, target = np.asarray(scores).ravel(), np.asarray(target).ravel().astype(bool)

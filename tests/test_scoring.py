@@ -1,0 +1,111 @@
+"""Scored rows and their sums, on masks that can be counted by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from retina_kit.errors import UsageError
+from retina_kit.evaluation.scoring import (
+    SUMMARY_COLUMNS,
+    mean_per_image,
+    pooled,
+    score_classes,
+    score_masks,
+    score_points,
+    summarise,
+)
+
+ROWS = pd.DataFrame({"id": ["a", "b", "c"], "patient": ["p", "p", "q"], "split": "test"}, index=[7, 8, 9])
+TARGET = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 0]]], bool)
+PROBABILITY = np.array([[[0.9, 0.4, 0.6, 0.0]], [[0.8, 0.0, 0.0, 0.0]], [[0.1, 0.0, 0.0, 0.5]]])
+# Above 0.5: a hits 1 of 2 and adds 1, b hits its only pixel, c stays empty.
+
+
+def some_scores():
+    """Two arms and two seeds; the second seed of arm "y" is worse."""
+    good = score_masks(PROBABILITY, TARGET, ROWS)
+    bad = score_masks(PROBABILITY * 0.6, TARGET, ROWS)  # a keeps its first pixel only, b loses its own
+    parts = [good.assign(arm="x", seed=0), good.assign(arm="x", seed=1), good.assign(arm="y", seed=0)]
+    return pd.concat([*parts, bad.assign(arm="y", seed=1)], ignore_index=True)
+
+
+def test_a_row_holds_the_counts_and_dice_of_its_picture():
+    scored = score_masks(PROBABILITY, TARGET, ROWS)
+    assert scored["id"].tolist() == ["a", "b", "c"] and scored.index.tolist() == [0, 1, 2]
+    assert scored[["tp", "fp", "fn", "tn"]].to_numpy().tolist() == [[1, 1, 1, 1], [1, 0, 0, 3], [0, 0, 0, 4]]
+    assert scored["dice"].tolist()[:2] == [0.5, 1.0] and np.isnan(scored["dice"][2])
+    # a: 0.9 and 0.6 become 1, 0.4 stays: (2 x 1.4 + 1) / (2.4 + 2 + 1)
+    assert scored["dice_half_thresholded"][0] == pytest.approx(3.8 / 5.4)
+
+
+def test_masks_and_tensors_are_scored_alike():
+    from_masks = score_masks(PROBABILITY > 0.5, TARGET, ROWS)
+    assert "dice_half_thresholded" not in from_masks
+    from_tensors = score_masks(torch.from_numpy(PROBABILITY), torch.from_numpy(TARGET), ROWS)
+    pd.testing.assert_frame_equal(from_masks, from_tensors.drop(columns="dice_half_thresholded"))
+
+
+def test_pooling_adds_counts_and_averaging_takes_pictures():
+    scores = some_scores()
+    table = pooled(scores).set_index(["arm", "seed", "metric"])["value"]
+    # All pictures of x: tp 2, fp 1, fn 1.
+    assert table["x", 0, "dice"] == pytest.approx(4 / 6)
+    assert table["x", 0, "iou"] == pytest.approx(2 / 4)
+    assert table["y", 1, "recall"] == pytest.approx(1 / 3)
+    mean = mean_per_image(scores).set_index(["arm", "seed"])
+    assert mean.loc[("x", 0), "value"] == pytest.approx((0.5 + 1) / 2)
+    assert mean.loc[("x", 0), ["n", "num_empty"]].tolist() == [2, 1]
+
+
+def test_summary_averages_over_seeds_and_counts_people():
+    table = summarise(some_scores(), ["dice"]).set_index("arm")
+    assert list(summarise(some_scores(), ["dice", "iou"], ci=False)) == list(SUMMARY_COLUMNS)
+    y = table.loc["y"]
+    # Seed 0: Dice 4/6. Seed 1: tp 1, fp 0, fn 2, so 2/4.
+    assert y["ours_mean"] == pytest.approx((4 / 6 + 2 / 4) / 2)
+    assert y["ours_sd"] == pytest.approx((4 / 6 - 2 / 4) / np.sqrt(2))
+    assert [y["n_images"], y["n_patients"], y["n_seeds"]] == [3, 2, 2]
+    assert np.isnan(y["ours_ci_low"]) and "2 patients" in y["note"]
+
+
+def test_summary_says_how_many_pictures_have_no_dice():
+    row = summarise(some_scores(), ["dice"], pooled=False).iloc[0]
+    assert row["n_images"] == 2 and "1 pictures without a score" in row["note"]
+
+
+def test_two_readings_are_not_summed_up_together():
+    scores = pd.concat([some_scores().assign(reading=name) for name in ("last", "best")])
+    with pytest.raises(UsageError, match="several readings"):
+        summarise(scores, ["dice"])
+
+
+def test_average_precision_over_all_pixels_comes_from_the_histograms():
+    scored = score_masks(PROBABILITY, TARGET, ROWS, num_bins=10).assign(arm="x", seed=0)
+    value = pooled(scored, metrics=["average_precision"])["value"][0]
+    # Ranked: 0.9 +, 0.8 +, 0.6 -, 0.5 -, 0.4 +, ...: precision at the three positives 1, 1, 3/5.
+    assert value == pytest.approx((1 + 1 + 3 / 5) / 3)
+
+
+def test_a_classifier_is_scored_by_counts_and_by_ranking():
+    rows = pd.DataFrame({"id": list("abcd"), "patient": list("abcd")})
+    scored = score_classes([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0], rows).assign(arm="x", seed=0)
+    table = summarise(scored, ["accuracy", "recall", "precision", "auc"]).set_index("metric")
+    assert table["ours_mean"].to_dict() == {"accuracy": 0.5, "recall": 1.0, "precision": 0.5, "auc": 0.75}
+    assert table.loc["auc", "ours_ci_low"] <= 0.75 <= table.loc["auc", "ours_ci_high"]
+
+
+def test_a_localiser_is_scored_in_pixels():
+    rows = ROWS.iloc[:2]
+    scored = score_points([[3, 4], [0, 0]], [[0, 0], [0, 2]], rows).assign(arm="x", seed=0)
+    table = summarise(scored, ["mse", "distance"]).set_index("metric")["ours_mean"]
+    assert table["mse"] == (12.5 + 2) / 2 and table["distance"] == 3.5
+
+
+def test_lengths_that_differ_and_unknown_metrics_are_refused():
+    with pytest.raises(UsageError, match="differ"):
+        score_masks(PROBABILITY, TARGET, ROWS.iloc[:2])
+    with pytest.raises(UsageError, match="no metric 'hausdorff'"):
+        summarise(some_scores(), ["hausdorff"])
+    with pytest.raises(UsageError, match="column 'patient'"):
+        score_masks(PROBABILITY, TARGET, ROWS.drop(columns="patient"))
