@@ -56,7 +56,7 @@ class UNetS5D16(nn.Module):
     """Images (N, C, H, W) to logits (N, num_classes, H, W), with a second, auxiliary head for training.
 
     With `base_width` 64 and three input channels the networks have 29,060,676 (fcn), 29,046,276 (psp) and
-    29,064,996 (aspp) weights, auxiliary head included. Narrower ones scale the heads' channels with the width.
+    29,064,996 (aspp) weights, auxiliary head included. Narrower ones keep 16 channels in PSP and ASPP.
     "aspp" is DeepLabV3, which Huang 2023 calls DeepLabV3+.
     """
 
@@ -64,7 +64,7 @@ class UNetS5D16(nn.Module):
         super().__init__()
         if head not in HEADS:
             raise UsageError(f"head {head!r} is not one of {', '.join(HEADS)}")
-        channels = base_width if head == "fcn" else max(4, base_width // 4)
+        channels = base_width if head == "fcn" else max(16, base_width // 4)
         self.backbone = Backbone(in_channels, base_width)
         self.decode_head = HEADS[head](base_width, channels, num_classes)
         self.auxiliary_head = FCNHead(2 * base_width, base_width, num_classes)

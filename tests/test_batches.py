@@ -1,0 +1,55 @@
+"""Which pictures a step sees: nothing but the seed and the step decides."""
+
+import torch
+
+from retina_kit.training.batches import Batches, mix
+from retina_kit.training.recipe import Recipe
+
+
+def batches_of(num_images, **recipe):
+    """Return batches over pictures that are filled with their own number."""
+    images = torch.arange(num_images, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 16, 16).contiguous()
+    targets = torch.zeros(num_images, 16, 16, dtype=torch.uint8)
+    recipe = Recipe.from_settings(recipe)
+    return Batches(images, targets, recipe, seed=0, device=torch.device("cpu"), mean=0.0, std=1.0)
+
+
+def seen(batches, step):
+    """Return the numbers of the pictures of a step."""
+    return batches.draw(step)[0][:, 0, 0, 0].int().tolist()
+
+
+def test_an_epoch_sees_every_picture_once_and_ends_with_a_smaller_batch():
+    batches = batches_of(10, epochs=2, batch_size=4)
+    assert len(batches) == 6
+    sizes = [len(seen(batches, step)) for step in range(3)]
+    assert sizes == [4, 4, 2]
+    assert sorted(sum((seen(batches, step) for step in range(3)), [])) == list(range(10))
+
+
+def test_steps_run_on_with_full_batches():
+    batches = batches_of(10, steps=5, batch_size=4)
+    everything = sum((seen(batches, step) for step in range(5)), [])
+    assert len(everything) == 20
+    assert sorted(everything[:10]) == list(range(10))
+    assert sorted(everything[10:]) == list(range(10))
+
+
+def test_a_step_is_the_same_whatever_came_before():
+    batches = batches_of(10, steps=9, batch_size=4)
+    straight = [seen(batches, step) for step in range(9)]
+    assert seen(batches_of(10, steps=9, batch_size=4), 7) == straight[7]
+
+
+def test_grey_pictures_are_normalised_and_repeated():
+    images = torch.full((2, 1, 16, 16), 100, dtype=torch.uint8)
+    targets = torch.zeros(2, 16, 16, dtype=torch.uint8)
+    batches = Batches(images, targets, Recipe(steps=1), seed=0, device="cpu", mean=[50.0], std=[25.0], in_channels=3)
+    drawn, _ = batches.draw(0)
+    assert drawn.shape[1:] == (3, 16, 16)
+    assert (drawn == 2).all()
+
+
+def test_mixed_seeds_do_not_collide():
+    numbers = {mix(seed, step, stream) for seed in range(5) for step in range(200) for stream in range(2)}
+    assert len(numbers) == 2000

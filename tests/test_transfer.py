@@ -1,0 +1,50 @@
+"""A copy that copies, and a freeze that freezes the statistics too."""
+
+import pytest
+import torch
+
+from retina_kit.errors import UsageError
+from retina_kit.models.unet import UNet
+from retina_kit.models.unet_s5_d16 import UNetS5D16
+from retina_kit.training.transfer import copy_weights, freeze
+
+WIDTHS = (4, 4, 8, 8, 8)
+
+
+def test_everything_is_copied_and_a_misfit_head_stays_random():
+    parent, child = UNetS5D16(base_width=4, num_classes=19), UNetS5D16(base_width=4)
+    before = child.decode_head.classifier[1].weight.clone()
+    copied, left = copy_weights(child, parent.state_dict())
+    assert torch.equal(child.backbone.stages[0][0][0].weight, parent.backbone.stages[0][0][0].weight)
+    assert torch.equal(child.decode_head.classifier[1].weight, before)
+    assert {name.split(".")[0] for name in left} == {"decode_head", "auxiliary_head"}
+
+
+def test_only_the_encoder_is_copied():
+    parent, child = UNet(widths=WIDTHS), UNet(widths=WIDTHS)
+    copied, _ = copy_weights(child, parent.state_dict(), ["encoder"])
+    assert copied
+    assert all(name.startswith("encoder.") for name in copied)
+
+
+def test_a_copy_that_copies_nothing_is_an_error():
+    with pytest.raises(UsageError, match="nothing of the parent fits"):
+        copy_weights(UNet(widths=WIDTHS), UNetS5D16(base_width=4).state_dict())
+
+
+def test_a_frozen_encoder_keeps_its_statistics_while_the_decoder_learns():
+    model = UNet(widths=WIDTHS, norm="batch")
+    freeze(model, ["encoder"])
+    model.train()
+    frozen = {k: v.clone() for k, v in model.encoder.state_dict().items()}
+    moving = {k: v.clone() for k, v in model.decoder.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    model(torch.randn(2, 1, 32, 32)).square().mean().backward()
+    optimizer.step()
+    assert all(torch.equal(v, frozen[k]) for k, v in model.encoder.state_dict().items())
+    assert any(not torch.equal(v, moving[k]) for k, v in model.decoder.state_dict().items())
+
+
+def test_a_part_that_does_not_exist_cannot_be_frozen():
+    with pytest.raises(UsageError, match="tail"):
+        freeze(UNet(widths=WIDTHS), ["tail"])
