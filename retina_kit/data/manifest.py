@@ -1,10 +1,11 @@
 """Cards and manifests: what a data set is, who may use it, and which file holds which pixels.
 
-A card is data_manifests/<name>.toml; a manifest is data_manifests/<name>.csv with a row a picture. Below a data
-root the files of a pack lie in <data_root>/<name>/, under the relative paths that the manifest gives.
+A card is data_manifests/<name>.toml; a manifest is data_manifests/<name>.csv with a row a picture. Below a
+data root the files of a pack lie in <data_root>/<name>/, under the relative paths that the manifest gives.
 """
 
 import concurrent.futures
+import contextlib
 import difflib
 import functools
 import tomllib
@@ -13,11 +14,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from retina_kit.data.card_schema import check_card
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.errors import DataError, UsageError
 from retina_kit.files import kit_root
-
-ACCESS = ("open", "terms", "registration", "request")
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ class Card:
     size: tuple[int, ...] = ()  # H, W; empty where pictures differ
     masks: dict = field(default_factory=dict)  # name -> meaning
     derived: dict = field(default_factory=dict)  # name -> masks whose union it is
+    labels: dict = field(default_factory=dict)  # further column of the manifest -> meaning
+    changes: str = ""  # how the pack's files differ from the original ones
     traps: tuple[str, ...] = ()
-    sources: tuple[dict, ...] = ()  # where `fetch` finds the files, pinned to a commit
+    sources: tuple[dict, ...] = ()  # what each file is made from, pinned where `fetch` can have it
 
 
 def folder_of_cards():
@@ -67,12 +69,12 @@ def parse_card(path):
     """Return the card in a TOML file."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-        card = Card(name=path.stem, **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise DataError(f"card {path.name}: {error}") from error
-    if card.access not in ACCESS:
-        raise DataError(f"card {path.name}: access must be one of {', '.join(ACCESS)}, not {card.access!r}")
-    return card
+    except UnicodeDecodeError as error:
+        raise DataError(f"card {path.name} is not UTF-8 text: {error}; save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"card {path.name} is not valid TOML: {error}") from error
+    check_card(content, path.name)
+    return Card(name=path.stem, **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
 
 
 @functools.cache
@@ -82,7 +84,7 @@ def _read_manifest(name):
 
 
 def read_manifest(name):
-    """Return the manifest of a data set, a row a picture: id, patient, split, image, masks, checksums, labels."""
+    """Return the manifest of a data set, a row a picture: id, patient, split, files, checksums, labels."""
     rows = _read_manifest(name)
     if rows is None:
         raise DataError(f"data set {name!r} has a card but no manifest yet; {read_card(name).how_to_get}")
@@ -90,7 +92,10 @@ def read_manifest(name):
 
 
 def parse_manifest(path, card):
-    """Return the rows of a manifest file, checked: columns, unique ids, paths that stay inside the pack."""
+    """Return the rows of a manifest file, checked: columns, unique ids, paths that stay inside the pack.
+
+    Labels that are numbers in every row become numbers (NaN where a row has none).
+    """
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -100,21 +105,41 @@ def parse_manifest(path, card):
     missing = [column for column in needed if column not in rows]
     if missing:
         raise DataError(f"manifest {path.name} lacks the columns {', '.join(missing)}")
+    unknown = [column for column in rows if column not in {*needed, *card.labels}]
+    if unknown:
+        raise DataError(
+            f"manifest {path.name}: column {unknown[0]!r} is neither a mask nor a label of its card"
+        )
     repeated = rows["id"][rows["id"].duplicated()].tolist()
     if repeated:
         raise DataError(f"manifest {path.name}: id {repeated[0]!r} stands in more than one row")
+    strange = sorted(set(rows["split"]) - {"", "train", "test"})
+    if strange:
+        raise DataError(f"manifest {path.name}: split {strange[0]!r} is none of train, test and empty")
     for column in [c for c in rows if c == "image" or (c.startswith("mask_") and not c.endswith("_sha256"))]:
         for value in rows[column]:
             if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or "\\" in value:
                 raise DataError(f"manifest {path.name}: path {value!r} leaves the data pack")
+    for column in card.labels:
+        with contextlib.suppress(ValueError):
+            rows[column] = pd.to_numeric(rows[column].where(rows[column] != ""))
     return rows
+
+
+def can_fetch(card):
+    """Say whether every file of a pack has a public address, and no login stands before it."""
+    needed = {"image", *(f"mask_{name}" for name in card.masks)}
+    public = {source["of"] for source in card.sources if "base" in source}
+    return card.access in ("open", "terms") and needed <= public
 
 
 def has_pack(name, data_root):
     """Say whether a pack's folder holds its first and its last picture."""
     rows = _read_manifest(name)
     folder = Path(data_root) / name
-    return rows is not None and len(rows) > 0 and all((folder / rows["image"].iloc[k]).is_file() for k in (0, -1))
+    if rows is None or rows.empty:
+        return False
+    return all((folder / rows["image"].iat[position]).is_file() for position in (0, -1))
 
 
 def require_pack(name, data_root):
@@ -122,12 +147,12 @@ def require_pack(name, data_root):
     card = read_card(name)
     if not has_pack(name, data_root):
         fetch = f"retina-kit data fetch {name} --data-root {data_root}"
-        remedy = f"run: {fetch}" if card.sources else card.how_to_get
+        remedy = f"run: {fetch}" if can_fetch(card) else card.how_to_get
         raise DataError(f"data pack {name!r} is not in {data_root}; {remedy}")
 
 
 def verify_pack(name, data_root):
-    """Return what is wrong with a pack's files, compared pixel by pixel with the manifest; [] means proven."""
+    """Return what is wrong with a pack's files, their pixels compared with the manifest; [] means proven."""
     card, rows = read_card(name), read_manifest(name)
     if not (rows["image_sha256"] != "").all():
         return [f"{name}: the manifest has no checksums, so nothing can be proven"]
@@ -145,8 +170,8 @@ def _problems_of(row, card, folder):
         if pixel_sha256(image) != row["image_sha256"]:
             problems.append(f"{folder / row['image']}: the pixels are not those of the manifest")
         for mask in card.masks:
-            path = row[f"mask_{mask}"]
-            if path and pixel_sha256(read_mask(folder / path, image.shape[:2]).astype("uint8")) != row[f"mask_{mask}_sha256"]:
+            path, known = row[f"mask_{mask}"], row[f"mask_{mask}_sha256"]
+            if path and pixel_sha256(read_mask(folder / path, image.shape[:2]).astype("uint8")) != known:
                 problems.append(f"{folder / path}: the mask is not that of the manifest")
     except DataError as error:
         problems.append(str(error))

@@ -9,7 +9,11 @@ import numpy as np
 from retina_kit.errors import DataError
 
 MOST_PIXELS = 80_000_000  # larger than any fundus camera's picture; a smaller file that says so is a bomb
-START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the JPEG markers that give height, width and colours
+START_OF_FRAME = {*range(0xC0, 0xD0)} - {
+    0xC4,
+    0xC8,
+    0xCC,
+}  # the JPEG markers that give height, width and colours
 
 
 def pixel_sha256(pixels):
@@ -21,12 +25,16 @@ def pixel_sha256(pixels):
 def read_image(path, channels, data=None):
     """Return a picture as uint8 (H, W) for 1 channel or (H, W, 3), RGB, for 3.
 
-    `data` is the file's content where it is in memory already. Raises DataError for a file that is missing, cut
-    short, not a picture, not 8-bit, not grey or RGB, or too large.
+    `data` is the file's content where it is in memory already. Raises DataError for a file that is missing,
+    cut short, not a picture, not 8-bit, not grey or RGB, or too large.
     """
     pixels = decode(path, data)
     if channels == 1:
-        if pixels.ndim == 3 and (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
+        if (
+            pixels.ndim == 3
+            and (pixels[..., 0] == pixels[..., 1]).all()
+            and (pixels[..., 0] == pixels[..., 2]).all()
+        ):
             pixels = pixels[..., 0]
         if pixels.ndim != 2:
             raise DataError(f"{path} is a colour picture; a grey one is expected")
@@ -39,15 +47,19 @@ def read_image(path, channels, data=None):
 def read_mask(path, size=None, data=None):
     """Return a mask as bool (H, W). Only two values may occur: 0 and one other (1 or 255).
 
-    `size` (H, W) is that of the picture it belongs to; `data` is the file's content where it is in memory already.
+    `size` (H, W) is that of the picture it belongs to; `data` is the content where it is in memory already.
     """
     pixels = decode(path, data)
     if pixels.ndim == 3:
         if (pixels[..., :3] != pixels[..., :1]).any():
-            raise DataError(f"{path} is a coloured picture; a mask is grey and holds 0 and 255 (or 0 and 1) only")
+            raise DataError(
+                f"{path} is a coloured picture; a mask is grey and holds 0 and 255 (or 0 and 1) only"
+            )
         pixels = pixels[..., 0]
     if size is not None and pixels.shape != tuple(size):
-        raise DataError(f"{path} is {pixels.shape[0]}x{pixels.shape[1]}, but its picture is {size[0]}x{size[1]} (H x W)")
+        raise DataError(
+            f"{path} is {pixels.shape[0]}x{pixels.shape[1]}, but its picture is {size[0]}x{size[1]} (H x W)"
+        )
     values = np.flatnonzero(np.bincount(pixels.ravel(), minlength=256))
     strange = [int(value) for value in values if value not in (0, 1, 255)]
     if strange or {1, 255} <= set(values):
@@ -76,7 +88,7 @@ def decode(path, data=None):
 
 
 def is_cut_short(data):
-    """Say whether a PNG or JPEG file lacks its end; OpenCV fills what is missing with grey and says nothing."""
+    """Say whether a PNG or JPEG file lacks its end; OpenCV fills that with grey and says nothing."""
     tail = data[-64:].tobytes()
     if data[:4].tobytes() == b"\x89PNG":
         return b"IEND" not in tail
@@ -86,7 +98,7 @@ def is_cut_short(data):
 
 
 def check_header(path, data):
-    """Raise where a file's header promises more pixels than any camera takes, or four inks, before it is unpacked."""
+    """Raise where a file's header promises more pixels than any camera takes, or four inks."""
     height, width, colours = 0, 0, 3
     if data[:4].tobytes() == b"\x89PNG" and data.size >= 24:
         width, height = (int.from_bytes(data[k : k + 4].tobytes(), "big") for k in (16, 20))
