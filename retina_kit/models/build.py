@@ -32,7 +32,7 @@ def build_model(settings):
 
 
 def count_parameters(model, *, statistics=False):
-    """Return the number of weights; with `statistics` the BatchNorm means and variances too, as Keras counts."""
+    """Count the weights; with `statistics` BatchNorm's means and variances too (Keras counts so)."""
     count = sum(weight.numel() for weight in model.parameters())
     if statistics:
         running = ("running_mean", "running_var")

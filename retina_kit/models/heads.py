@@ -1,4 +1,4 @@
-"""What stands on the UNet-S5-D16: FCN, PSP and ASPP decode heads (Huang 2023, section 3.2; MMSegmentation's configs).
+"""What stands on the UNet-S5-D16: FCN, PSP and ASPP decode heads (Huang 2023, section 3.2).
 
 Every head takes features (N, C, H, W) and gives logits (N, num_classes, H, W) of the same size.
 """
@@ -41,7 +41,7 @@ class FCNHead(nn.Module):
 
 
 class PSPHead(nn.Module):
-    """Pyramid pooling: the mean over 1, 4, 9 and 36 parts of the picture beside every pixel's own features."""
+    """Pyramid pooling: the means over 1, 4, 9 and 36 parts of the picture beside a pixel's own features."""
 
     def __init__(self, in_channels=64, channels=16, num_classes=2, pools=(1, 2, 3, 6)):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The U-Net of Ronneberger et al. 2015 in the width and depth of Melinscak 2020 and, with options, of Hu 2018."""
+"""The U-Net of Ronneberger 2015 in the width and depth of Melinscak 2020 and, with options, of Hu 2018."""
 
 import itertools
 
@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from retina_kit.errors import UsageError
+from retina_kit.models.freezing import FreezableEncoder
 
 WIDTHS = (32, 64, 128, 256, 512)
 
@@ -13,31 +14,37 @@ WIDTHS = (32, 64, 128, 256, 512)
 class Block(nn.Sequential):
     """Two 3x3 convolutions, each followed by BatchNorm (where `norm` is "batch") and ReLU.
 
-    `dropout` acts after the second activation, or between the two convolutions where `dropout_between` is true.
+    `dropout` acts after the second activation, or between the two convolutions where `dropout_between` is
+    true. Either way the weights keep their names, so that those of a network without dropout fit.
     """
 
     def __init__(self, in_channels, out_channels, norm=None, dropout=0.0, dropout_between=False):
-        first, second = [], []
-        for layers, channels in ((first, in_channels), (second, out_channels)):
+        if norm not in (None, "batch"):
+            raise UsageError(f"norm {norm!r} is not one of None, 'batch'")
+        layers = []
+        for channels, dropped in ((in_channels, dropout_between), (out_channels, not dropout_between)):
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=1))
             if norm == "batch":
                 layers.append(nn.BatchNorm2d(out_channels))
-            layers.append(nn.ReLU(inplace=True))
-        drop = [nn.Dropout(dropout)] if dropout else []
-        super().__init__(*first, *(drop if dropout_between else []), *second, *([] if dropout_between else drop))
+            relu = nn.ReLU(inplace=True)
+            layers.append(nn.Sequential(relu, nn.Dropout(dropout)) if dropped and dropout else relu)
+        super().__init__(*layers)
 
 
 class Encoder(nn.Module):
-    """The contracting half: one block a level, 2x2 max-pooling between them."""
+    """The contracting half: one block a level, 2x2 max-pooling between them.
 
-    def __init__(self, in_channels=1, widths=WIDTHS, norm=None, dropout=0.0, **options):
+    One `dropout` rate acts in the bottleneck only; a list gives every level its own, the finest first.
+    """
+
+    def __init__(self, in_channels=1, widths=WIDTHS, norm=None, dropout=0.0, dropout_between=False):
         super().__init__()
         self.widths = tuple(widths)
         channels = [in_channels, *widths]
-        drops = [0.0] * (len(widths) - 1) + [dropout]  # the bottleneck only
+        rates = [0.0] * (len(widths) - 1) + [dropout] if isinstance(dropout, int | float) else dropout
         self.blocks = nn.ModuleList(
-            Block(before, after, norm, drop, **options)
-            for (before, after), drop in zip(itertools.pairwise(channels), drops, strict=True)
+            Block(before, after, norm, rate, dropout_between)
+            for (before, after), rate in zip(itertools.pairwise(channels), rates, strict=True)
         )
         self.pool = nn.MaxPool2d(2)
 
@@ -50,13 +57,20 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The expanding half: up-sampling to half the channels, concatenation [up, skip], one block a level."""
+    """The expanding half: up-sampling to half the channels, concatenation [up, skip], one block a level.
 
-    def __init__(self, widths=WIDTHS, norm=None, dropout=0.0, up="transpose", **options):
+    One `dropout` rate acts in every block; a list gives every block its own, the coarsest first.
+    """
+
+    def __init__(self, widths=WIDTHS, norm=None, dropout=0.0, up="transpose", dropout_between=False):
         super().__init__()
         levels = list(reversed(list(itertools.pairwise(widths))))
+        rates = [dropout] * len(levels) if isinstance(dropout, int | float) else dropout
         self.ups = nn.ModuleList(_make_up(deep, shallow, up) for shallow, deep in levels)
-        self.blocks = nn.ModuleList(Block(2 * shallow, shallow, norm, dropout, **options) for shallow, _ in levels)
+        self.blocks = nn.ModuleList(
+            Block(2 * shallow, shallow, norm, rate, dropout_between)
+            for (shallow, _), rate in zip(levels, rates, strict=True)
+        )
 
     def forward(self, features):
         """Return features at the size of the picture from those of every level, the finest first."""
@@ -67,7 +81,7 @@ class Decoder(nn.Module):
 
 
 def _make_up(in_channels, out_channels, how):
-    """Return what doubles the size: a 2x2 transposed convolution, or nearest neighbours and a 3x3 convolution."""
+    """Return what doubles the size: 2x2 transposed convolution, or nearest neighbours and 3x3 convolution."""
     if how == "transpose":
         return nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
     if how == "nearest":
@@ -75,19 +89,23 @@ def _make_up(in_channels, out_channels, how):
     raise UsageError(f"up-sampling {how!r} is not one of transpose, nearest")
 
 
-class UNet(nn.Module):
+class UNet(FreezableEncoder):
     """U-Net from images (N, C, H, W) to logits (N, num_classes, H, W); H and W are multiples of 16.
 
     The defaults have 7,759,521 weights: five levels, biases, no normalisation, 2x2 transposed convolutions
     (Melinscak 2020, II.B). `norm="batch"` and `dropout` give Hu 2018's network, whose sizes are not printed.
+    One `dropout` rate acts in the bottleneck and the decoder; a list gives each of the nine blocks its own,
+    in the order of the network. With `dropout_between` they act where Melinscak 2020's code has them
+    commented out, with 0.1, 0.1, 0.2, 0.2, 0.3, 0.2, 0.2, 0.1, 0.1.
     """
 
-    def __init__(self, in_channels=1, num_classes=1, widths=WIDTHS, norm=None, dropout=0.0, up="transpose"):
+    def __init__(self, in_channels=1, num_classes=1, widths=WIDTHS, norm=None, dropout=0.0, up="transpose",
+                 dropout_between=False):  # fmt: skip
         super().__init__()
-        self.encoder = Encoder(in_channels, widths, norm, dropout)
-        self.decoder = Decoder(widths, norm, dropout, up)
+        down_rates, up_rates = _split_rates(dropout, len(widths))
+        self.encoder = Encoder(in_channels, widths, norm, down_rates, dropout_between)
+        self.decoder = Decoder(widths, norm, up_rates, up, dropout_between)
         self.head = nn.Conv2d(widths[0], num_classes, 1)
-        self.encoder_is_frozen = False
         init_glorot(self)
 
     def forward(self, images):
@@ -95,25 +113,25 @@ class UNet(nn.Module):
         check_sides(images, 2 ** (len(self.encoder.widths) - 1))
         return self.head(self.decoder(self.encoder(images)))
 
-    def freeze_encoder(self):
-        """Freeze the encoder's weights and, through `train`, its BatchNorm statistics."""
-        self.encoder.requires_grad_(False)
-        self.encoder_is_frozen = True
-        return self.train(self.training)
 
-    def train(self, mode=True):
-        """Set training mode; a frozen encoder stays in evaluation mode, so that its statistics do not drift."""
-        super().train(mode)
-        if self.encoder_is_frozen:
-            self.encoder.eval()
-        return self
+def _split_rates(dropout, num_levels):
+    """Return the dropout of the encoder and of the decoder from one rate or from one a block."""
+    if isinstance(dropout, int | float):
+        return dropout, dropout
+    if len(dropout) != 2 * num_levels - 1:
+        raise UsageError(
+            f"dropout has {len(dropout)} rates; it takes one or {2 * num_levels - 1}, one a block"
+        )
+    return dropout[:num_levels], dropout[num_levels:]
 
 
 def check_sides(images, multiple):
     """Raise where a side of the images cannot be halved often enough."""
     height, width = images.shape[-2:]
     if height % multiple or width % multiple:
-        raise UsageError(f"pictures of {height}x{width} do not fit: both sides must be multiples of {multiple}")
+        raise UsageError(
+            f"pictures of {height}x{width} do not fit: pad both sides to multiples of {multiple}"
+        )
 
 
 def init_glorot(model):

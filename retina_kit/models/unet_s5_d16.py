@@ -12,7 +12,7 @@ HEADS = {"fcn": FCNHead, "psp": PSPHead, "aspp": ASPPHead}
 
 
 class UpUnit(nn.Module):
-    """Bilinear doubling, a 1x1 convolution to the skip's channels, concatenation [skip, up], two convolutions."""
+    """Bilinear doubling, 1x1 convolution to the skip's channels, concatenation [skip, up], two more."""
 
     def __init__(self, in_channels, skip_channels):
         super().__init__()
@@ -79,12 +79,14 @@ class UNetS5D16(nn.Module):
         """Return the logits and those of the auxiliary head, both at the size of the images."""
         check_sides(images, 16)
         half, full = self.backbone(images)
-        auxiliary = F.interpolate(self.auxiliary_head(half), scale_factor=2, mode="bilinear", align_corners=False)
+        auxiliary = F.interpolate(
+            self.auxiliary_head(half), scale_factor=2, mode="bilinear", align_corners=False
+        )
         return self.decode_head(full), auxiliary
 
 
 def init_kaiming(model):
-    """Draw convolutions Kaiming normal (fan out, ReLU), BatchNorm 1 and 0, classifiers normal with SD 0.01."""
+    """Draw convolutions Kaiming normal (fan out, ReLU), BatchNorm 1 and 0, classifiers normal (SD 0.01)."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             if module.bias is None:
