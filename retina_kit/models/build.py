@@ -7,10 +7,11 @@ import pandas as pd
 import torch
 
 from retina_kit.errors import UsageError
+from retina_kit.models.localizer import Localizer
 from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
 
-MODELS = {"unet": UNet, "unet_s5_d16": UNetS5D16}
+MODELS = {"unet": UNet, "unet_s5_d16": UNetS5D16, "localizer": Localizer}
 
 
 def build_model(settings):
