@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from retina_kit.data.collection import Pictures
-from retina_kit.data.manifest import read_card, read_manifest, require_pack
+from retina_kit.data.manifest import list_cards, read_card, read_manifest, require_pack, unknown_data_set
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.data.transforms import resize_images, resize_masks
 from retina_kit.errors import DataError, UsageError
@@ -24,12 +24,14 @@ def load_pictures(name, data_root, *, masks, size=None, split=None, **options):
     they are drawn. `size` (H, W) resizes pictures by area and masks to the nearest pixel; `split` keeps "train" or
     "test" rows only. Raises DataError where a file is missing or its pixels are not those of the manifest.
     """
+    if name not in (*DRAWN, *list_cards()):
+        raise unknown_data_set(name, [*DRAWN, *list_cards()])
     if name in DRAWN:
         pictures = _draw(name, size=size, **options)
     elif options:
         raise UsageError(f"data set {name!r} is read from files and takes no options: {', '.join(options)}")
     else:
-        pictures = _read(name, data_root, masks, size)
+        pictures = _read(name, data_root, masks, size, split)
     unknown = set(masks) - set(pictures.masks)
     if unknown:
         raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join(pictures.masks)}")
@@ -70,16 +72,23 @@ def _draw(name, size=None, **options):
         raise UsageError(f"{name} cannot be drawn with {options}: {error}") from error
 
 
-def _read(name, data_root, masks, size):
-    """Return the pictures of a pack, decoded in a pool of threads."""
+def _read(name, data_root, masks, size, split=None):
+    """Return the pictures of a pack, decoded in a pool of threads; of one split only where it is named."""
     require_pack(name, data_root)
     card, rows = read_card(name), read_manifest(name)
+    if split is not None:
+        rows = rows[rows["split"] == split].reset_index(drop=True)
+        if rows.empty:
+            raise UsageError(f"{name} has no split {split!r}; it has {_splits_of(name)}")
     needed = [part for mask in masks for part in card.derived.get(mask, [mask])]
     unknown = set(needed) - set(card.masks)
     if unknown:
         raise UsageError(
             f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join([*card.masks, *card.derived])}"
         )
+    unmarked = [mask for mask in needed if (rows[f"mask_{mask}"] == "").any()]
+    if unmarked:
+        raise UsageError(f"{name} has the mask {unmarked[0]!r} for some pictures only; load one split of it")
     folder = Path(data_root) / name
     with concurrent.futures.ThreadPoolExecutor() as pool:
         read = list(pool.map(lambda row: _read_row(row, card, folder, needed, size), rows.to_dict("records")))
@@ -93,6 +102,11 @@ def _read(name, data_root, masks, size):
     return Pictures(np.stack([image for image, _ in read]), stacked, rows, name)
 
 
+def _splits_of(name):
+    """Return the names of a pack's splits, for a message."""
+    return ", ".join(sorted(set(read_manifest(name)["split"]) - {""})) or "none; split it by patients"
+
+
 def _read_row(row, card, folder, masks, size):
     """Return one picture (C, H, W) and its masks {name: (H, W)}, proven against the manifest."""
     path = folder / row["image"]
@@ -102,7 +116,7 @@ def _read_row(row, card, folder, masks, size):
     found = {}
     for mask in masks:
         path = folder / row[f"mask_{mask}"]
-        found[mask] = read_mask(path, image.shape[:2]) if row[f"mask_{mask}"] else np.zeros(image.shape[:2], bool)
+        found[mask] = read_mask(path, image.shape[:2])
         known = row[f"mask_{mask}_sha256"]
         if known and pixel_sha256(found[mask].astype(np.uint8)) != known:
             raise DataError(f"{path}: the mask is not that of the manifest; fetch the pack again, or retina-kit data verify")

@@ -44,10 +44,9 @@ def fetch_pack(name, data_root, *, accept_terms=False, base_url=None, progress=T
 
 def check_allowed(card, data_root, accept_terms):
     """Raise where a pack must be got by hand, or where its terms were not accepted."""
-    by_import = f"then: retina-kit data import {card.name} --from DIR --data-root {data_root}"
     if not can_fetch(card):
         reason = f"{card.name} cannot be downloaded for you ({card.access}: {card.licence})"
-        raise DataError(f"{reason}. {card.how_to_get}; {by_import}")
+        raise DataError(f"{reason}. By hand: {card.how_to_get}")
     if card.access == "terms" and not accept_terms:
         raise UsageError(
             f"{card.name} has terms: {card.licence}. Home: {card.home}. Cite: {card.citation}. "

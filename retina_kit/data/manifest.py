@@ -58,11 +58,16 @@ def list_cards():
 def read_card(name):
     """Return the card of a data set; an unknown name, an unknown key or a missing key is an error."""
     path = folder_of_cards() / f"{name}.toml"
-    if not path.is_file():
-        close = difflib.get_close_matches(name, list_cards(), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"no data set is called {name!r}{hint} There are: {', '.join(list_cards())}")
+    if name not in list_cards():
+        raise unknown_data_set(name, list_cards())
     return parse_card(path)
+
+
+def unknown_data_set(name, known):
+    """Return a UsageError that says which data sets there are and which was perhaps meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return UsageError(f"no data set is called {name!r}{hint} There are: {', '.join(known)}")
 
 
 def parse_card(path):
