@@ -7,11 +7,19 @@ import pandas as pd
 import torch
 
 from retina_kit.errors import UsageError
+from retina_kit.models.classifier import EncoderClassifier
+from retina_kit.models.encoder_decoder import EncoderDecoder
 from retina_kit.models.localizer import Localizer
 from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
 
-MODELS = {"unet": UNet, "unet_s5_d16": UNetS5D16, "localizer": Localizer}
+MODELS = {
+    "unet": UNet,
+    "unet_s5_d16": UNetS5D16,
+    "localizer": Localizer,
+    "encoder_classifier": EncoderClassifier,
+    "encoder_decoder": EncoderDecoder,
+}
 
 
 def build_model(settings):

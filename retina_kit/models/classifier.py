@@ -1,0 +1,37 @@
+"""Is there a lesion in the picture? An encoder and the dense head that goes with it (Ortiz 2022, stage 1)."""
+
+from retina_kit.errors import UsageError
+from retina_kit.models.encoders import make_encoder
+from retina_kit.models.freezing import FreezableEncoder
+from retina_kit.models.unet import check_sides, init_glorot
+
+
+class EncoderClassifier(FreezableEncoder):
+    """Images (N, C, H, W) to logits (N, num_outputs); one output is the logit of "there is a lesion".
+
+    The published networks take 480x480 RGB pictures; with attention "channel_axis" they have 507,061,556
+    (vgg_like) and 26,235,338 (resnet_like) weights, BatchNorm statistics included. 97 % of the former is the
+    dense head, which `input_size` (H, W) and `width` make smaller. With `encoder` "vgg16" or "resnet50" the
+    head is torchvision's.
+    """
+
+    def __init__(self, encoder="vgg_like", attention="none", width=1.0, input_size=(480, 480),
+                 in_channels=3, num_outputs=1, weights=None):  # fmt: skip
+        super().__init__()
+        self.input_size = tuple(input_size)
+        if any(side % 32 for side in self.input_size):
+            raise UsageError(f"input_size {self.input_size}: both sides must be multiples of 32")
+        self.encoder = make_encoder(
+            encoder, attention=attention, width=width, in_channels=in_channels, weights=weights
+        )
+        self.head = self.encoder.classification_head(self.input_size, num_outputs)
+        init_glorot(self.head)
+
+    def forward(self, images):
+        """Return one logit, or `num_outputs`, a picture."""
+        check_sides(images, 32)
+        if tuple(images.shape[-2:]) != self.input_size:
+            raise UsageError(
+                f"this classifier takes {self.input_size} pictures, not {tuple(images.shape[-2:])}"
+            )
+        return self.head(self.encoder(images)[-1])
