@@ -1,8 +1,11 @@
 """Unpacks a zip or tar archive that came from elsewhere, and nothing outside the folder it is given."""
 
+import gzip
+import lzma
 import stat
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from retina_kit.errors import DataError
@@ -10,6 +13,10 @@ from retina_kit.errors import DataError
 MOST_BYTES = 20 * 2**30  # of all files together, unpacked
 MOST_FILES = 100_000
 CHUNK = 2**20
+DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
+    RuntimeError, NotImplementedError,
+)  # fmt: skip
 
 
 def unpack(archive, folder, *, most_bytes=MOST_BYTES, most_files=MOST_FILES):
@@ -29,7 +36,7 @@ def unpack(archive, folder, *, most_bytes=MOST_BYTES, most_files=MOST_FILES):
                 _unpack(archive, members, opened.extractfile, folder, most_bytes, most_files)
         else:
             raise DataError(f"{archive} is neither a folder nor a zip or tar archive")
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError) as error:
+    except DAMAGE as error:
         raise DataError(f"{archive} is damaged or cannot be unpacked: {error}; download it again") from error
 
 

@@ -14,7 +14,7 @@ import requests
 from retina_kit.data.manifest import can_fetch, read_card
 from retina_kit.data.originals import convert
 from retina_kit.data.pack_files import missing_files, put_file, work_through, write_terms
-from retina_kit.errors import DataError, UsageError
+from retina_kit.errors import DataError, EnvironmentProblem, UsageError
 
 TRIES = 3
 PATIENCE = (10, 60)  # seconds to wait for a connection, and for the next bytes
@@ -113,5 +113,9 @@ def download(address):
                 raise DataError(
                     f"{address} could not be downloaded ({reason}); check the connection, run again"
                 ) from error
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"cannot write to {tempfile.gettempdir()}: {error.strerror or error}"
+            ) from error
         time.sleep(0.2 * attempt)
     raise AssertionError("unreachable")

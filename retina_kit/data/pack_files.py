@@ -81,6 +81,8 @@ def is_proven(file, card):
 
 def missing_files(card, data_root):
     """Return the files of a pack that are not there or not what the manifest says."""
+    if Path(data_root).exists() and not Path(data_root).is_dir():
+        raise DataError(f"{data_root} is a file; give the folder below which data packs lie")
     files = pack_files(card, data_root)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return [
@@ -124,8 +126,8 @@ def write_terms(card, data_root):
 def work_through(jobs, do, *, title, workers, progress):
     """Call do(origin, files) for every (origin, files) of `jobs` in a pool of threads.
 
-    A job that raises a DataError does not stop the others until MOST_FAILURES have failed; then one DataError
-    names the first and how many files there were. What was finished stays.
+    A job that raises a DataError does not stop the others until MOST_FAILURES have failed; one DataError at
+    the end names the first and how many there were. What was finished stays.
     """
     failures, total = [], sum(len(files) for _, files in jobs)
     pool = concurrent.futures.ThreadPoolExecutor(workers)
@@ -143,9 +145,8 @@ def work_through(jobs, do, *, title, workers, progress):
         finally:
             pool.shutdown(cancel_futures=True)
     if failures:
-        raise DataError(
-            f"{title}: {len(failures)} files failed; what is finished is kept. The first: {failures[0]}"
-        )
+        count = f"{len(failures)} original{'s' if len(failures) > 1 else ''} failed"
+        raise DataError(f"{title}: {count}; what is finished is kept. The first: {failures[0]}")
 
 
 class FileBar:

@@ -1,0 +1,119 @@
+"""Pictures and masks are read, or refused with a message that names the file."""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from retina_kit.data.pixels import MOST_PIXELS, jpeg_frame, pixel_sha256, read_image, read_mask
+from retina_kit.errors import DataError
+
+
+def write(path, pixels, *settings):
+    """Write pixels as OpenCV takes them, and return the path."""
+    assert cv2.imwrite(str(path), pixels, list(settings))
+    return path
+
+
+@pytest.fixture
+def picture():
+    """A picture of noise, (20, 30, 3), as OpenCV has it: BGR."""
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def test_colours_come_as_red_green_blue(tmp_path, picture):
+    picture[0, 0] = (1, 2, 3)  # BGR
+    assert read_image(write(tmp_path / "a.png", picture), 3)[0, 0].tolist() == [3, 2, 1]
+
+
+def test_a_grey_picture_saved_in_colour_is_grey(tmp_path):
+    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    assert (read_image(write(tmp_path / "a.png", np.dstack([grey] * 3)), 1) == grey).all()
+
+
+def test_the_checksum_knows_the_shape():
+    flat = np.zeros((2, 6), np.uint8)
+    assert pixel_sha256(flat) != pixel_sha256(flat.reshape(3, 4))
+    assert pixel_sha256(flat) == pixel_sha256(np.asfortranarray(flat))
+
+
+def test_a_one_bit_mask_is_bool(tmp_path):
+    mask = np.eye(5, 7, dtype=np.uint8) * 255
+    found = read_mask(write(tmp_path / "m.png", mask, cv2.IMWRITE_PNG_BILEVEL, 1), (5, 7))
+    assert found.dtype == bool
+    assert found.sum() == 5
+
+
+def test_zero_and_one_is_a_mask_too(tmp_path):
+    assert read_mask(write(tmp_path / "m.png", np.eye(3, dtype=np.uint8))).sum() == 3
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("keep", [0, 10, 100, -30])
+def test_a_file_cut_short_is_refused(tmp_path, picture, kind, keep):
+    path = write(tmp_path / f"cut.{kind}", picture)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError, match=rf"cut\.{kind}"):
+        read_image(path, 3)
+
+
+def test_a_png_with_a_spoilt_middle_is_refused(tmp_path, picture):
+    path = write(tmp_path / "spoilt.png", picture)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 40] = b"\0" * 40
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"spoilt\.png"):
+        read_image(path, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "channels", "message"),
+    [
+        ("deep.png", np.full((4, 4), 40000, np.uint16), 1, "8-bit"),
+        ("colour.png", np.dstack([np.full((4, 4), v, np.uint8) for v in (1, 2, 3)]), 1, "grey"),
+        ("grey.png", np.zeros((4, 4), np.uint8), 3, "three colours"),
+    ],
+)
+def test_the_wrong_kind_of_picture_is_refused(tmp_path, name, pixels, channels, message):
+    with pytest.raises(DataError, match=f"{name}.*{message}"):
+        read_image(write(tmp_path / name, pixels), channels)
+
+
+def test_a_header_that_promises_too_much_is_refused_before_it_is_unpacked(tmp_path):
+    side = int(MOST_PIXELS**0.5) + 1
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    with pytest.raises(DataError, match=r"bomb\.png .*pixels"):
+        read_image(tmp_path / "bomb.png", 1)
+
+
+def test_a_jpeg_says_its_size_and_colours(tmp_path, picture):
+    content = bytearray(write(tmp_path / "a.jpg", picture).read_bytes())
+    assert jpeg_frame(bytes(content)) == (20, 30, 3)
+    frame = content.index(b"\xff\xc0")
+    content[frame + 9] = 4  # four inks
+    (tmp_path / "inks.jpg").write_bytes(content)
+    with pytest.raises(DataError, match="CMYK"):
+        read_image(tmp_path / "inks.jpg", 3)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.png"):
+        read_image(tmp_path / "nowhere.png", 1)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros((4, 5), np.uint8), "4x5, but its picture is 4x4"),
+        (np.full((4, 4), 128, np.uint8), r"\[128\]"),
+        (np.array([[0, 1], [255, 0]], np.uint8).repeat(2, 0).repeat(2, 1), r"\[1, 255\]"),
+        (np.dstack([np.zeros((4, 4), np.uint8)] * 2 + [np.full((4, 4), 255, np.uint8)]), "coloured"),
+    ],
+)
+def test_what_is_no_mask_is_refused(tmp_path, pixels, message):
+    with pytest.raises(DataError, match=rf"m\.png.*{message}"):
+        read_mask(write(tmp_path / "m.png", pixels), (4, 4))

@@ -1,0 +1,98 @@
+"""Splits that can be counted on paper: four patients with two pictures each."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retina_kit.data import splits
+from retina_kit.errors import UsageError
+
+
+@pytest.fixture
+def rows():
+    """Eight pictures: patients a, a, b, b, c, c, d, d; a and b train, c and d test."""
+    patients = list("aabbccdd")
+    return pd.DataFrame(
+        {
+            "id": [f"{p}{k}" for k, p in enumerate(patients)],
+            "patient": patients,
+            "split": ["train"] * 4 + ["test"] * 4,
+        }
+    )
+
+
+def test_the_published_split_is_the_column(rows):
+    train, test = splits.published(rows)
+    assert train.tolist() == [0, 1, 2, 3]
+    assert test.tolist() == [4, 5, 6, 7]
+
+
+def test_a_data_set_without_a_published_split_says_so(rows):
+    with pytest.raises(UsageError, match="no published split"):
+        splits.published(rows.assign(split=""))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_split_by_patients_shares_none(rows, seed):
+    train, test = splits.by_patients(rows, 0.25, seed)
+    assert splits.shared_patients(rows, train, test) == []
+    assert len(train) == 6
+    assert len(test) == 2
+    assert sorted([*train, *test]) == list(range(8))
+
+
+def test_the_same_seed_gives_the_same_split(rows):
+    first, again, other = (splits.by_patients(rows, 0.25, seed)[1].tolist() for seed in (3, 3, 4))
+    assert first == again
+    assert any(splits.by_patients(rows, 0.25, seed)[1].tolist() != first for seed in range(10))
+    assert len(other) == 2
+
+
+def test_a_split_by_pictures_leaks(rows):
+    leaks = [splits.shared_patients(rows, *splits.by_pictures(rows, 0.25, seed)) for seed in range(20)]
+    assert any(leaks)
+
+
+def test_leaving_two_patients_out_takes_them_as_listed(rows):
+    folds = [splits.leave_patients_out(rows, 2, fold) for fold in (0, 1)]
+    assert [test.tolist() for _, test in folds] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert [train.tolist() for train, _ in folds] == [[4, 5, 6, 7], [0, 1, 2, 3]]
+
+
+def test_every_patient_is_tested_once_over_the_folds(rows):
+    tested = np.concatenate([splits.leave_patients_out(rows, 4, fold, seed=7)[1] for fold in range(4)])
+    assert sorted(tested) == list(range(8))
+
+
+def test_more_folds_than_patients_are_refused(rows):
+    with pytest.raises(UsageError, match="5 folds"):
+        splits.leave_patients_out(rows, 5, 0)
+
+
+def test_a_smaller_training_set_lies_within_the_larger_one():
+    train = np.array([3, 5, 8, 9, 11, 20])
+    sizes = [set(splits.nested_subset(train, count, seed=1)) for count in range(7)]
+    assert all(small <= large for small, large in itertools.pairwise(sizes))
+    assert sizes[6] == set(train)
+    with pytest.raises(UsageError, match="7 training pictures"):
+        splits.nested_subset(train, 7, seed=1)
+
+
+def test_a_split_is_chosen_by_its_settings(rows):
+    train, test = splits.choose_split(rows, {"kind": "leave_patients_out", "num_folds": 4}, fold=1)
+    assert test.tolist() == [2, 3]
+    train, test = splits.choose_split(rows, {"kind": "published", "num_train": 3}, seed=0)
+    assert len(train) == 3
+    assert set(train) < {0, 1, 2, 3}
+    assert test.tolist() == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"kind": "random"}, "random"), ({"kind": "published", "seed": 1}, "seed"), ({}, "None")],
+)
+def test_unknown_kinds_and_settings_are_refused(rows, settings, message):
+    with pytest.raises(UsageError, match=message):
+        splits.choose_split(rows, settings)
