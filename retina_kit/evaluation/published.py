@@ -94,8 +94,15 @@ def published_of(content, name="these numbers"):
     if wrong is not None:
         place = ".".join(str(part) for part in wrong.absolute_path) or "top level"
         raise DataError(f"{name}, {place}: {wrong.message}")
+    published = unchecked_published(content, name)
+    _check_references(published, name)
+    return published
+
+
+def unchecked_published(content, name="these numbers"):
+    """Return the Published of a parsed file that needs no checking, such as thousands of drawn tables."""
     records = [*_of_confusions(content), *_of_numbers(content), *_of_curves(content, name)]
-    published = Published(
+    return Published(
         meta=content["paper"],
         numbers=pd.DataFrame(records, columns=NUMBER_COLUMNS),
         claims=content.get("claim", []),
@@ -107,8 +114,6 @@ def published_of(content, name="these numbers"):
         settings=content.get("setting", []),
         printed_names=content.get("printed_names", {}),
     )
-    _check_references(published, name)
-    return published
 
 
 def _of_confusions(content):
