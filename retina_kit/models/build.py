@@ -35,7 +35,7 @@ def build_model(settings):
     for key in settings:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = f"; did you mean {close[0]!r}?" if close else "."
             raise UsageError(f"model {name!r} has no setting {key!r}{hint} It has {', '.join(known)}")
     return MODELS[name](**settings)
 
@@ -50,15 +50,16 @@ def count_parameters(model, *, statistics=False):
 
 
 def describe_layers(settings, input_size):
-    """Return a table of a network's layers with weights: layer, output shape, number of weights.
+    """Return a table of a network's layers with weights: layer, kind, output (C, H, W), number of weights.
 
-    `input_size` is (C, H, W). The network is built on the meta device, so even the largest costs nothing.
+    `input_size` is (C, H, W). The network is built on the meta device, so even the largest costs nothing. An
+    auxiliary head is part of the table; a layer that is used twice stands in it once.
     """
-    rows = []
+    rows = {}
 
     def note(name):
         def hook(module, inputs, output):
-            rows.append((name, type(module).__name__, tuple(output.shape[1:]), count_parameters(module)))
+            rows[name] = (name, type(module).__name__, tuple(output.shape[1:]), count_parameters(module))
 
         return hook
 
@@ -67,5 +68,6 @@ def describe_layers(settings, input_size):
         for name, module in model.named_modules():
             if not list(module.children()) and count_parameters(module):
                 module.register_forward_hook(note(name))
-        model(torch.zeros(1, *input_size))
-    return pd.DataFrame(rows, columns=["layer", "kind", "output (C, H, W)", "weights"])
+        predict = getattr(model, "forward_with_auxiliary", model)
+        predict(torch.zeros(1, *input_size))
+    return pd.DataFrame(rows.values(), columns=["layer", "kind", "output (C, H, W)", "weights"])
