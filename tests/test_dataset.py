@@ -1,0 +1,156 @@
+"""A data set is loaded by its name, as one collection."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import small_pack
+
+from retina_kit.data import manifest
+from retina_kit.data.dataset import fingerprint, load_pictures
+from retina_kit.data.importers import import_pack
+from retina_kit.errors import DataError, UsageError
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A small pack below tmp_path/data."""
+    small_pack.write_originals(tmp_path / "originals")
+    small_pack.write_manifest(tmp_path / "cards", tmp_path / "originals")
+    small_pack.use_cards(monkeypatch, tmp_path / "cards")
+    import_pack("small", tmp_path / "originals", tmp_path / "data", progress=False)
+    yield tmp_path / "data"
+    small_pack.forget_cards()
+
+
+def test_pictures_masks_and_rows_belong_together(small):
+    pictures = load_pictures("small", small, masks=["vessels", "fov"])
+    assert pictures.images.shape == (3, 3, 24, 32)
+    assert pictures.images.dtype == np.uint8
+    assert pictures.masks["vessels"].dtype == bool
+    assert pictures.masks["vessels"].sum(axis=(1, 2)).tolist() == [5, 6, 7]
+    assert pictures.rows["id"].tolist() == list(small_pack.IDS)
+    assert pictures.rows["grade"].tolist() == [0, 1, 2]
+    red, _, blue = pictures.images[0, :, 12, 16]
+    assert red > 150 > 100 > blue
+
+
+def test_a_derived_mask_is_the_union(small):
+    pictures = load_pictures("small", small, masks=["either", "vessels"])
+    assert list(pictures.masks) == ["either", "vessels"]
+    both = load_pictures("small", small, masks=["vessels", "fov"]).masks
+    assert (pictures.masks["either"] == (both["vessels"] | both["fov"])).all()
+
+
+def test_no_mask_may_be_asked_for(small):
+    assert load_pictures("small", small, masks=[]).masks == {}
+
+
+def test_one_split_only(small):
+    assert load_pictures("small", small, masks=["fov"], split="test").rows["id"].tolist() == ["eye_3"]
+    with pytest.raises(UsageError, match="no split 'validation'; it has test, train"):
+        load_pictures("small", small, masks=["fov"], split="validation")
+
+
+def test_pictures_are_resized_by_area_and_masks_to_the_nearest_pixel(small):
+    whole = load_pictures("small", small, masks=["fov"])
+    half = load_pictures("small", small, masks=["fov"], size=(12, 16))
+    assert half.images.shape == (3, 3, 12, 16)
+    means = whole.images.reshape(3, 3, 12, 2, 16, 2).mean(axis=(3, 5))
+    assert np.abs(half.images - means).max() <= 0.5
+    assert (half.masks["fov"] == whole.masks["fov"][:, ::2, ::2]).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"masks": ["veins"]}, "no mask 'veins'; it has vessels, fov, either"),
+        ({"masks": [], "num_patients": 3}, "takes no options: num_patients"),
+    ],
+)
+def test_what_a_pack_does_not_have_is_refused(small, settings, message):
+    with pytest.raises(UsageError, match=message):
+        load_pictures("small", small, **settings)
+
+
+def test_an_unknown_name_gets_a_suggestion(tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'synthetic_oct'"):
+        load_pictures("sythetic_oct", tmp_path, masks=["fluid"])
+
+
+def test_a_pack_that_is_not_there_says_how_to_get_it(tmp_path):
+    with pytest.raises(DataError, match="retina-kit data fetch stare"):
+        load_pictures("stare", tmp_path, masks=["vessels"])
+
+
+@pytest.mark.parametrize(("name", "message"), [("masks/eye_2.png", "mask"), ("images/eye_2.jpg", "pixels")])
+def test_wrong_pixels_are_never_loaded(small, name, message):
+    pixels = cv2.imread(str(small / "small" / name), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(small / "small" / name), pixels[::-1].copy())
+    with pytest.raises(DataError, match=f"{Path(name).name}.*{message}"):
+        load_pictures("small", small, masks=["vessels"])
+
+
+def test_a_mask_that_only_some_pictures_have_is_refused_for_the_others(small):
+    path = small.parent / "cards/small.csv"
+    rows = manifest.read_manifest("small")
+    rows.loc[rows["split"] == "train", "mask_vessels"] = ""
+    rows.to_csv(path, index=False)
+    small_pack.forget_cards()
+    with pytest.raises(UsageError, match="for some pictures only"):
+        load_pictures("small", small, masks=["vessels"])
+    assert len(load_pictures("small", small, masks=["vessels"], split="test")) == 1
+
+
+def test_the_fingerprint_needs_no_files_and_follows_the_manifest(small):
+    before = fingerprint("small", masks=["fov"])
+    assert fingerprint("small", masks=["fov"]) == before
+    assert fingerprint("small", masks=["vessels"]) != before
+    path = small.parent / "cards/small.csv"
+    path.write_text(path.read_text().replace("p1,test", "p1,train"))
+    small_pack.forget_cards()
+    assert fingerprint("small", masks=["fov"]) != before
+
+
+@pytest.mark.real_data
+def test_the_union_of_both_graders_has_the_pixels_that_the_paper_trained_on():
+    if not manifest.has_pack("oct_dme_chiu2015", REAL):
+        pytest.skip("oct_dme_chiu2015 is not in ../shared/data")
+    pictures = load_pictures("oct_dme_chiu2015", REAL, masks=["union", "grader1", "grader2"])
+    fluid = pictures.masks["union"].sum(axis=(1, 2))
+    test = (pictures.rows["split"] == "test").to_numpy()
+    assert (fluid[~test].sum(), fluid[test].sum()) == (419_348, 79_169)
+    assert set(pictures.rows["patient"][test]) == {"09", "10"}
+    overlap = (pictures.masks["grader1"] & pictures.masks["grader2"]).sum()
+    area = pictures.masks["grader1"].sum() + pictures.masks["grader2"].sum()
+    assert round(2 * overlap / area, 3) == 0.689
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "mask", "shape"),
+    [("chase_db1", "vessels_2nd", (28, 3, 960, 999)), ("stare", "vessels", (20, 3, 605, 700)),
+     ("idrid_seg_1024", "disc", (81, 3, 680, 1024))],
+)  # fmt: skip
+def test_real_packs_have_one_size_each(name, mask, shape):
+    if not manifest.has_pack(name, REAL):
+        pytest.skip(f"{name} is not in ../shared/data")
+    pictures = load_pictures(name, REAL, masks=[mask])
+    assert pictures.images.shape == shape
+    assert pictures.masks[mask].any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(("name", "channels"), [("synthetic_oct", 1), ("synthetic_fundus", 3)])
+def test_drawn_pictures_come_by_name_too(name, channels, tmp_path):
+    pytest.importorskip(f"retina_kit.data.{name}")
+    mask = "fluid" if channels == 1 else "vessels"
+    pictures = load_pictures(name, tmp_path, masks=[mask], num_patients=2, size=[64, 96], seed=4)
+    assert pictures.images.shape[1:] == (channels, 64, 96)
+    assert list(pictures.masks) == [mask]
+    again = load_pictures(name, tmp_path, masks=[mask], num_patients=2, size=[64, 96], seed=4)
+    assert again.fingerprint() == pictures.fingerprint()
+    with pytest.raises(UsageError, match="num_people"):
+        load_pictures(name, tmp_path, masks=[mask], num_people=2)
