@@ -1,10 +1,13 @@
 """Scored rows and their sums, on masks that can be counted by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from retina_kit.data.dataset import load_pictures
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.scoring import (
     SUMMARY_COLUMNS,
@@ -16,6 +19,7 @@ from retina_kit.evaluation.scoring import (
     summarise,
 )
 
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 ROWS = pd.DataFrame({"id": ["a", "b", "c"], "patient": ["p", "p", "q"], "split": "test"}, index=[7, 8, 9])
 TARGET = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 0]]], bool)
 PROBABILITY = np.array([[[0.9, 0.4, 0.6, 0.0]], [[0.8, 0.0, 0.0, 0.0]], [[0.1, 0.0, 0.0, 0.5]]])
@@ -71,7 +75,7 @@ def test_summary_averages_over_seeds_and_counts_people():
 
 def test_summary_says_how_many_pictures_have_no_dice():
     row = summarise(some_scores(), ["dice"], pooled=False).iloc[0]
-    assert row["n_images"] == 2 and "1 pictures without a score" in row["note"]
+    assert row["n_images"] == 2 and "1 picture without a score" in row["note"]
 
 
 def test_two_readings_are_not_summed_up_together():
@@ -100,6 +104,18 @@ def test_a_localiser_is_scored_in_pixels():
     scored = score_points([[3, 4], [0, 0]], [[0, 0], [0, 2]], rows).assign(arm="x", seed=0)
     table = summarise(scored, ["mse", "distance"]).set_index("metric")["ours_mean"]
     assert table["mse"] == (12.5 + 2) / 2 and table["distance"] == 3.5
+
+
+@pytest.mark.real_data
+def test_two_graders_agree_as_far_as_people_do():
+    if not (REAL / "oct_dme_chiu2015").is_dir():
+        pytest.skip("oct_dme_chiu2015 is not in ../shared/data")
+    scans = load_pictures("oct_dme_chiu2015", REAL, masks=["grader1", "grader2"])
+    scored = score_masks(scans.masks["grader2"], scans.masks["grader1"], scans.rows).assign(arm="x", seed=0)
+    whole, mean = (summarise(scored, ["dice"], pooled=pooled).iloc[0] for pooled in (True, False))
+    assert round(whole["ours_mean"], 3) == 0.689 and whole["n_images"] == 110
+    assert round(mean["ours_mean"], 3) == 0.493 and mean["n_images"] == 91
+    assert whole["ours_ci_low"] < 0.689 < whole["ours_ci_high"] and whole["n_patients"] == 10
 
 
 def test_lengths_that_differ_and_unknown_metrics_are_refused():

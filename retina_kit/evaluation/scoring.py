@@ -136,6 +136,7 @@ def _summary(arm, metric, sums, ci, num_resamples):
     low, high, reason = bootstrap_interval(sums, num_resamples=num_resamples) if ci else (np.nan, np.nan, "")
     notes = [reason] if reason else []
     if sums.num_empty:
-        notes.append(f"{sums.num_empty} pictures without a score (both masks empty) left out")
+        plural = "s" * (sums.num_empty != 1)
+        notes.append(f"{sums.num_empty} picture{plural} without a score (both masks empty) left out")
     sizes = (sums.num_images, len(sums.patients), sums.num_seeds)
     return (arm, metric, spread.mean, spread.sd, low, high, *sizes, "; ".join(notes))
