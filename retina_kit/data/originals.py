@@ -115,9 +115,9 @@ def scan_of_matlab(content, name, source, size):
 
 
 def mask_of_matlab(content, name, source, size):
-    """Return one B-scan's mask of a volume of instance numbers: 0 is background, NaN is not annotated."""
+    """Return one B-scan's mask of a volume of instance numbers: above 0 is fluid, all NaN is not annotated."""
     scan = one_scan(content, name, source)
-    if np.isnan(scan).any():
+    if np.isnan(scan).all():
         raise DataError(f"{name}: B-scan {source['scan']} of {source['variable']} is not annotated (NaN)")
     return encode_mask(scan > 0)
 
