@@ -115,7 +115,7 @@ def scan_of_matlab(content, name, source, size):
 
 
 def mask_of_matlab(content, name, source, size):
-    """Return one B-scan's mask of a volume of instance numbers: above 0 is fluid, all NaN is not annotated."""
+    """Return one B-scan's mask of a volume of instance numbers: above 0 is fluid, NaN is not annotated."""
     scan = one_scan(content, name, source)
     if np.isnan(scan).all():
         raise DataError(f"{name}: B-scan {source['scan']} of {source['variable']} is not annotated (NaN)")
