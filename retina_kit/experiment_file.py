@@ -185,9 +185,9 @@ def substitute_parameters(value, parameters, where):
 
 
 def merge(base, above):
-    """Return `base` with `above` laid over it, table by table."""
+    """Return `base` with `above` laid over it, table by table; a table with its own `kind` replaces the other."""
     merged = dict(base)
     for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict) and "kind" not in value
         merged[key] = merge(merged[key], value) if both else value
     return merged

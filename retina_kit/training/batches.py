@@ -1,8 +1,9 @@
 """Which pictures step k sees, and how they are augmented: a pure function of the seed and of k."""
 
 import torch
+import torch.nn.functional as F
 
-from retina_kit.data.augment import augment
+from retina_kit.data.augment import IGNORE, augment
 
 
 class Batches:
@@ -36,6 +37,7 @@ class Batches:
         if targets.dim() == 3:
             generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
             images, targets = augment(images, targets, self.recipe.augmentation, generator)
+            images, targets = pad_to_fit(images, targets)
         images = images.expand(-1, self.in_channels, -1, -1)
         return images.contiguous(memory_format=torch.channels_last), targets
 
@@ -59,6 +61,17 @@ class Batches:
             order = torch.randperm(len(self.images), generator=generator)
             self._shuffled = (epoch, order.to(self.images.device))
         return self._shuffled[1]
+
+
+def pad_to_fit(images, targets, multiple=16):
+    """Return images and targets padded at the right and bottom to sides that a five-level U-Net takes.
+
+    The padding is 0 after normalisation and ignored by the losses, as in Huang 2023's pipeline.
+    """
+    padding = (0, -images.shape[-1] % multiple, 0, -images.shape[-2] % multiple)
+    if not any(padding):
+        return images, targets
+    return F.pad(images, padding), F.pad(targets, padding, value=IGNORE)
 
 
 def mix(seed, step, stream):

@@ -1,0 +1,157 @@
+"""Builds, executes and exports notebooks: jupytext, papermill and nbconvert, with a strict layer around papermill.
+
+papermill accepts a mistyped parameter, takes `sys.exit(0)` for success and leaves a notebook of a killed kernel
+marked completed. Here a run has succeeded only when no cell raised, every code cell was executed, and every file
+that was promised lies there, newer than the start.
+"""
+
+import ast
+import difflib
+import hashlib
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillException
+
+from retina_kit.errors import KitError, UsageError
+from retina_kit.files import atomic_path
+
+
+@dataclass(frozen=True)
+class ExecutedNotebook:
+    """An executed notebook and how long it took."""
+
+    path: Path
+    seconds: float
+
+
+def build_notebook(source, target=None):
+    """Write the .ipynb of a py:percent source and return its path; the same source gives the same bytes."""
+    source = Path(source)
+    target = Path(target or source.with_suffix(".ipynb"))
+    with atomic_path(target) as path:
+        path.write_text(built_text(source), encoding="utf-8")
+    return target
+
+
+def built_text(source):
+    """Return a py:percent source as the text of a notebook without outputs, with cell ids from its content."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+         "language_info": {"name": "python"}}
+    )  # fmt: skip
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = hashlib.sha256(f"{number}{cell.source}".encode()).hexdigest()[:8]
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return nbformat.writes(notebook) + "\n"
+
+
+def check_built(source, target):
+    """Say whether a notebook is what its source builds."""
+    target = Path(target)
+    return target.is_file() and target.read_text(encoding="utf-8") == built_text(source)
+
+
+def read_parameters(notebook):
+    """Return {name: default} of the cell tagged `parameters`, which holds literals only."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise UsageError(f"{notebook} must have one cell tagged `parameters`, it has {len(tagged)}")
+    defaults = {}
+    for node in ast.parse(tagged[0].source).body:
+        try:
+            defaults[node.targets[0].id] = ast.literal_eval(node.value)
+        except (AttributeError, ValueError) as error:
+            raise UsageError(f"{notebook}: the parameters cell may hold `name = literal` lines only") from error
+    return defaults
+
+
+def check_parameters(notebook, given):
+    """Raise UsageError for a name that the notebook's parameters cell does not have, or a value of another type."""
+    defaults = read_parameters(notebook)
+    for name, value in given.items():
+        if name not in defaults:
+            close = difflib.get_close_matches(name, defaults, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"{Path(notebook).name} has no parameter {name!r}{hint} It has {', '.join(defaults)}")
+        default = defaults[name]
+        fits = default is None or type(value) is type(default) or (isinstance(default, float) and type(value) is int)
+        if not fits:
+            raise UsageError(f"parameter {name}={value!r} must be of the type of its default, {default!r}")
+
+
+def execute_notebook(notebook, output_path, parameters, *, promised=(), cwd=None, timeout=None):
+    """Execute a notebook and return where it lies and how long it took.
+
+    `parameters` are checked before a kernel starts. `promised` are files that must exist afterwards, written by
+    this run. Where anything fails, `<name>.failed.ipynb` is left beside `output_path`, an earlier good notebook
+    is kept, and a KitError names the cell and the exception.
+    """
+    check_parameters(notebook, parameters)
+    output_path = Path(output_path)
+    failed = output_path.with_name(f"{output_path.stem}.failed.ipynb")
+    began_at, began = time.time(), time.perf_counter()
+    with atomic_path(output_path) as path:
+        try:
+            papermill.execute_notebook(
+                str(notebook), str(path), parameters=parameters, kernel_name="python3", progress_bar=False,
+                cwd=cwd and str(cwd), execution_timeout=timeout, log_output=False,
+            )  # fmt: skip
+            problem = problem_of(nbformat.read(path, as_version=4), promised, began_at)
+        except (PapermillException, DeadKernelError) as error:
+            problem = problem_of(nbformat.read(path, as_version=4), promised, began_at) or str(error)
+        if problem:
+            keep_failed(path, failed, problem)
+            raise KitError(f"{Path(notebook).name}: {problem} (see {failed})")
+    failed.unlink(missing_ok=True)
+    return ExecutedNotebook(output_path, time.perf_counter() - began)
+
+
+def problem_of(executed, promised, began_at):
+    """Return what keeps an executed notebook from being a success, or "" where nothing does."""
+    code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
+    for number, cell in enumerate(code, start=1):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                return f"code cell {number} raised {output.ename}: {output.evalue}"
+    for number, cell in enumerate(code, start=1):
+        if cell.execution_count is None:
+            return f"code cell {number} was never executed: the kernel died or the run was cut short"
+    for path in map(Path, promised):
+        if not path.is_file():
+            return f"the run promised {path}, but it is not there"
+        if path.stat().st_mtime < began_at - 1:
+            return f"the run promised {path}, but what lies there is older than the run"
+    return ""
+
+
+def keep_failed(path, failed, problem):
+    """Leave the notebook as far as it came, with the problem on top."""
+    executed = nbformat.read(path, as_version=4)
+    executed.cells.insert(0, nbformat.v4.new_markdown_cell(f"**This run failed:** {problem}"))
+    with atomic_path(failed) as temporary:
+        temporary.write_text(nbformat.writes(executed), encoding="utf-8")
+
+
+def export_html(notebook, target, title):
+    """Write an executed notebook as one HTML file that needs no network; pictures are embedded."""
+    exporter = HTMLExporter(template_name="lab", embed_images=True)
+    for name in ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"):
+        if hasattr(exporter, name):
+            setattr(exporter, name, "")
+    html, _ = exporter.from_filename(str(notebook), resources={"metadata": {"name": title}})
+    html = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", html)
+    with atomic_path(target) as path:
+        path.write_text(html, encoding="utf-8")
+    return Path(target)
