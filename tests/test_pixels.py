@@ -100,6 +100,14 @@ def test_a_jpeg_says_its_size_and_colours(tmp_path, picture):
         read_image(tmp_path / "inks.jpg", 3)
 
 
+def test_an_opaque_fourth_channel_is_left_out_and_another_is_refused(tmp_path, picture):
+    opaque = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    assert (read_image(write(tmp_path / "a.png", opaque), 3) == picture[..., ::-1]).all()
+    opaque[0, 0, 3] = 0
+    with pytest.raises(DataError, match="three colours"):
+        read_image(write(tmp_path / "b.png", opaque), 3)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.png"):
         read_image(tmp_path / "nowhere.png", 1)

@@ -8,7 +8,7 @@ values), `also` (other names that the original goes by) and `convert`, one of th
 import cv2
 import numpy as np
 
-from retina_kit.data.pixels import decode
+from retina_kit.data.pixels import decode, without_opacity
 from retina_kit.errors import DataError
 
 PRIVATE = {
@@ -36,7 +36,7 @@ def keep(content, name, source, size):
 
 def to_png(content, name, source, size):
     """Return the same pixels as PNG."""
-    return encode_png(decode(name, content))
+    return encode_png(without_opacity(decode(name, content)))
 
 
 def to_jpeg(content, name, source, size):

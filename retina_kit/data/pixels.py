@@ -28,7 +28,7 @@ def read_image(path, channels, data=None):
     `data` is the file's content where it is in memory already. Raises DataError for a file that is missing,
     cut short, not a picture, not 8-bit, not grey or RGB, or too large.
     """
-    pixels = decode(path, data)
+    pixels = without_opacity(decode(path, data))
     if channels == 1:
         if (
             pixels.ndim == 3
@@ -66,6 +66,12 @@ def read_mask(path, size=None, data=None):
         found = strange[:5] or [1, 255]
         raise DataError(f"{path} holds the values {found}; a mask holds 0 and 255 (or 0 and 1) only")
     return pixels > 0
+
+
+def without_opacity(pixels):
+    """Return pixels without a fourth channel that is opaque everywhere, as a TIFF may have; others pass."""
+    opaque = pixels.ndim == 3 and pixels.shape[2] == 4 and (pixels[..., 3] == 255).all()
+    return np.ascontiguousarray(pixels[..., :3]) if opaque else pixels
 
 
 def decode(path, data=None):
