@@ -171,6 +171,15 @@ def test_the_order_is_convolution_activation_norm_with_keras_constants():
     assert (norm.eps, norm.momentum) == (1e-3, 0.01)
 
 
+def test_short_runs_can_have_a_faster_norm():
+    def momenta(**settings):
+        model = EncoderDecoder(attention="channel_axis", width=1 / 64, **settings)
+        return {m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)}
+
+    assert momenta() == {0.01}
+    assert momenta(norm_momentum=0.1) == {0.1}
+
+
 def test_a_residual_block_cannot_subtract():
     block = ResidualBlock(4, 2, 4).eval()
     features = torch.randn(2, 4, 3, 3).abs()

@@ -1,7 +1,7 @@
 """Is there a lesion in the picture? An encoder and the dense head that goes with it (Ortiz 2022, stage 1)."""
 
 from retina_kit.errors import UsageError
-from retina_kit.models.encoders import make_encoder
+from retina_kit.models.encoders import make_encoder, set_norm_momentum
 from retina_kit.models.freezing import FreezableEncoder
 from retina_kit.models.unet import check_sides, init_glorot
 
@@ -12,11 +12,11 @@ class EncoderClassifier(FreezableEncoder):
     The published networks take 480x480 RGB pictures; with attention "channel_axis" they have 507,061,556
     (vgg_like) and 26,235,338 (resnet_like) weights, BatchNorm statistics included. 97 % of the former is the
     dense head, which `input_size` (H, W) and `width` make smaller. With `encoder` "vgg16" or "resnet50" the
-    head is torchvision's.
+    head is torchvision's. `norm_momentum` is BatchNorm's, for runs of a few hundred steps.
     """
 
     def __init__(self, encoder="vgg_like", attention="none", width=1.0, input_size=(480, 480),
-                 in_channels=3, num_outputs=1, weights=None):  # fmt: skip
+                 in_channels=3, num_outputs=1, weights=None, norm_momentum=None):  # fmt: skip
         super().__init__()
         self.input_size = tuple(input_size)
         if any(side % 32 for side in self.input_size):
@@ -26,6 +26,7 @@ class EncoderClassifier(FreezableEncoder):
         )
         self.head = self.encoder.classification_head(self.input_size, num_outputs)
         init_glorot(self.head)
+        set_norm_momentum(self, norm_momentum)
 
     def forward(self, images):
         """Return one logit, or `num_outputs`, a picture."""

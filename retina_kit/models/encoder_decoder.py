@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from retina_kit.models.encoders import ConvReluNorm, make_encoder, scaled
+from retina_kit.models.encoders import ConvReluNorm, make_encoder, scaled, set_norm_momentum
 from retina_kit.models.freezing import FreezableEncoder
 from retina_kit.models.unet import check_sides, init_glorot
 
@@ -52,11 +52,12 @@ class EncoderDecoder(FreezableEncoder):
     `encoder` and its names are those of an `EncoderClassifier` of the same settings, so that its weights fit.
     The published ones, with attention "channel_axis", have 86,497,813 (vgg_like) and 117,182,123 weights
     (resnet_like), BatchNorm statistics included; most are the decoder's. `width` scales the decoder and,
-    where it is "vgg_like" or "resnet_like", the encoder.
+    where it is "vgg_like" or "resnet_like", the encoder. `norm_momentum` is BatchNorm's, for runs of a few
+    hundred steps.
     """
 
     def __init__(self, encoder="vgg_like", attention="none", width=1.0, num_classes=2, in_channels=3,
-                 weights=None):  # fmt: skip
+                 weights=None, norm_momentum=None):  # fmt: skip
         super().__init__()
         self.encoder = make_encoder(
             encoder, attention=attention, width=width, in_channels=in_channels, weights=weights
@@ -65,6 +66,7 @@ class EncoderDecoder(FreezableEncoder):
         self.head = nn.Conv2d(self.decoder.out_channels, num_classes, 3, padding=1)
         init_glorot(self.decoder)
         init_glorot(self.head)
+        set_norm_momentum(self, norm_momentum)
 
     def forward(self, images):
         """Return logits at the size of the images."""
