@@ -1,6 +1,7 @@
 """What a paper trained, as data, and what came out: the only module that sees the whole line of rooms."""
 
 import functools
+import itertools
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from retina_kit.data.manifest import has_pack, require_pack
 from retina_kit.errors import KitError, UsageError
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.published import beside_paper, read_published
-from retina_kit.evaluation.scoring import summarise
+from retina_kit.evaluation.scoring import score_masks, summarise
 from retina_kit.experiment_file import (
     DATA_CHOICES,
     PROFILES,
@@ -21,8 +22,10 @@ from retina_kit.experiment_file import (
     unknown_name,
 )
 from retina_kit.files import kit_root
+from retina_kit.training.device import choose_device
 from retina_kit.training.progress import TrainingProgress
 from retina_kit.training.replicate import predict_with, prepare_arm, start_model
+from retina_kit.training.recipe import Recipe
 from retina_kit.training.store import RunStore
 from retina_kit.training.sweep import plan_jobs, run_jobs
 
@@ -152,6 +155,25 @@ class Experiment:
         arm = self.arm(arm_name)
         return prepare_arm(arm, self.seeds[0] if seed is None else seed, fold, self.data_root)[1]
 
+    def batches(self, arm_name, seed=None, fold=None):
+        """Return the training batches of an arm."""
+        arm, seed = self.arm(arm_name), self.seeds[0] if seed is None else seed
+        task, prepared = prepare_arm(arm, seed, fold, self.data_root)
+        return task.make_batches(prepared, arm, Recipe.from_settings(arm["recipe"]), seed, choose_device(self.device))
+
+    def graders(self, arm_name):
+        """Return how well the annotators of an arm's data agree: one row a pair, Dice pooled and per picture."""
+        data, names = self.arm(arm_name)["data"], self.parameters["graders"]
+        pictures = load_pictures(data["dataset"], self.data_root, masks=names, **data.get("options", {}))
+        rows = []
+        for first, second in itertools.combinations(names, 2):
+            scores = score_masks(pictures.masks[second], pictures.masks[first], pictures.rows)
+            both = scores[["tp", "fp", "fn"]].sum()
+            pooled_dice = 2 * both["tp"] / (2 * both["tp"] + both["fp"] + both["fn"])
+            rows.append((first, second, pooled_dice, scores["dice"].mean(), scores["dice"].std(), scores["dice"].count(), len(scores)))
+        columns = ["first", "second", "pooled Dice", "mean Dice", "SD", "pictures with fluid", "pictures"]
+        return pd.DataFrame(rows, columns=columns)
+
     def model(self, arm_name, seed=None, parent_weights=None):
         """Return the network of an arm before its first step."""
         return start_model(self.arm(arm_name), self.seeds[0] if seed is None else seed, parent_weights)
@@ -222,6 +244,30 @@ class Experiment:
     def _first_seed(self, arm_name):
         return next(job.seed for job in self.jobs if job.arm["name"] == arm_name)
 
+    def curves(self, arm_names):
+        """Return the validation scores of some arms, a row a validation: arm, seed, step and the scores."""
+        chosen = self.histories[self.histories["arm"].isin(list(arm_names))]
+        metrics = [name for name in ("iou", "dice", "miou") if name in chosen]
+        return chosen.dropna(subset=metrics)[["arm", "seed", "step", *metrics]].reset_index(drop=True)
+
+    def published_curves(self, item):
+        """Return the curves that were read off a figure of the paper, None where the steps are not comparable."""
+        return self.published.curves(item) if self.profile == "paper" else None
+
+    def predictions(self, arm_names, *, num_pictures=4, worst=False):
+        """Return (images, truth, {arm: bool masks}, ids) of test pictures with something to find.
+
+        By default they are spread over the test set; with `worst` they are those of the lowest Dice.
+        """
+        rows = self.scores[(self.scores["arm"] == arm_names[-1]) & (self.scores["reading"] == "last")]
+        rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & rows["dice"].notna()]
+        rows = rows.sort_values("dice") if worst else rows.iloc[:: max(1, len(rows) // num_pictures)]
+        prepared = self.prepared(arm_names[-1])
+        index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_pictures])].to_numpy()
+        predicted = {name: self.predict(name, index=index)[0] > 0.5 for name in arm_names}
+        pictures = self.pictures(arm_names[-1]).subset(index)
+        return pictures.images, prepared.masks[index], predicted, list(pictures.rows["id"])
+
     # ---- beside the paper -------------------------------------------------------------------------------------------
 
     @functools.cached_property
@@ -242,7 +288,7 @@ class Experiment:
 
     def claims(self):
         """Return the verdict on every claim of the experiment file, replication and control."""
-        return evaluate_claims(self.content.get("claim", []), self.scores, synthetic=self.data == "synthetic")
+        return evaluate_claims(self.content.get("claim", []), self.scores, self.data == "synthetic", [*(arm["name"] for arm in self.arms), *self.left_out])
 
     def description(self):
         """Return the settings of this run as JSON-able data, for results.json."""
