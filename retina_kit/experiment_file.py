@@ -59,6 +59,9 @@ def parse_experiment(path):
     check_keys(path.name, content, TOP_KEYS)
     for name, parameter in content["parameters"].items():
         check_keys(f"{path.name}, parameter {name}", parameter, PARAMETER_KEYS)
+        for key in ("value", "what"):
+            if key not in parameter:
+                raise UsageError(f"{path.name}: parameter {name} lacks {key!r}")
     for preset in content.get("preset", {}).values():
         check_keys(f"{path.name}, preset", preset, ARM_KEYS)
     for arm in content["arm"]:

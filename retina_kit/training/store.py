@@ -202,7 +202,7 @@ class RunStore:
 
     def clean(self):
         """Remove checkpoints of unfinished runs, entries set aside and leftovers of killed writers."""
-        leftovers = [*self.folder.glob(".unfinished/*"), *self.folder.glob(".set_aside/*"), *self.folder.glob(".*.part")]
+        leftovers = [*self.folder.glob(".unfinished/*"), *self.folder.glob(".set_aside/*"), *self.folder.glob(".*.part*")]
         for path in leftovers:
             shutil.rmtree(path)
         return [str(path) for path in leftovers]
