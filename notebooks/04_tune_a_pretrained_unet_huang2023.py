@@ -48,7 +48,14 @@ overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
 # %%
 experiment = Experiment(
-    "huang2023", profile, data, data_root=data_root, output_root=output_root, seeds=seeds, device=device, overrides=overrides
+    "huang2023",
+    profile,
+    data,
+    data_root=data_root,
+    output_root=output_root,
+    seeds=seeds,
+    device=device,
+    overrides=overrides,
 )
 report = Report(experiment.folder)
 report.save_table("table5", experiment.settings(), tidy=False)
@@ -110,7 +117,9 @@ show(figures.plot_pictures(shown, crop_targets.numpy() == 1))
 
 # %%
 with torch.device("meta"):
-    sizes = {head: count_parameters(build_model({"name": "unet_s5_d16", "head": head})) for head in ("fcn", "psp", "aspp")}
+    sizes = {
+        head: count_parameters(build_model({"name": "unet_s5_d16", "head": head})) for head in ("fcn", "psp", "aspp")
+    }
 model = experiment.model("psp_chase")
 print({"full width": sizes, "this run": count_parameters(model)})
 
@@ -129,7 +138,12 @@ show(figures.plot_history(history))
 # %%
 runs = experiment.train(workers=workers)
 labels = {arm["name"]: arm["label"] for arm in experiment.arms}
-print(len(runs), "replicates,", round(sum(run.settings["seconds"] for run in runs.values())), "seconds of training in all")
+print(
+    len(runs),
+    "replicates,",
+    round(sum(run.settings["seconds"] for run in runs.values())),
+    "seconds of training in all",
+)
 
 # %% [markdown]
 # ## 8 · Tables, beside the printed numbers
@@ -161,16 +175,28 @@ show_beside_paper(table4, labels)
 # Mean IoU of background and fluid, as the paper plots it. Predicting no fluid at all already gives about 0.495.
 
 # %%
-batch_arms = {arm["name"]: arm["label"] for arm in experiment.arms if "bs" in arm["name"] or arm["name"] in ("aspp_chase", "fcn_stare")}
+batch_arms = {
+    arm["name"]: arm["label"]
+    for arm in experiment.arms
+    if "bs" in arm["name"] or arm["name"] in ("aspp_chase", "fcn_stare")
+}
 report.save_table("figure1", experiment.curves(batch_arms), tidy=False)
-figure1 = figures.plot_validations(experiment.histories, "miou", batch_arms, published=experiment.published_curves("figure1"))
+figure1 = figures.plot_validations(
+    experiment.histories, "miou", batch_arms, published=experiment.published_curves("figure1")
+)
 report.save_figure("figure1", figure1, alt="Figure 1: validation mIoU for batch sizes 2, 4 and 8")
 show(figure1)
 
 # %%
-augmented = {name: label for name, label in labels.items() if name.endswith("no_augmentation") or name in ("aspp_chase", "fcn_stare")}
+augmented = {
+    name: label
+    for name, label in labels.items()
+    if name.endswith("no_augmentation") or name in ("aspp_chase", "fcn_stare")
+}
 report.save_table("figure2", experiment.curves(augmented), tidy=False)
-figure2 = figures.plot_validations(experiment.histories, "miou", augmented, published=experiment.published_curves("figure2"))
+figure2 = figures.plot_validations(
+    experiment.histories, "miou", augmented, published=experiment.published_curves("figure2")
+)
 report.save_figure("figure2", figure2, alt="Figure 2: validation mIoU with and without augmentation")
 show(figure2)
 
@@ -189,7 +215,9 @@ show(poster)
 images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_pictures=4, worst=True)
 dice = dice_per_image(torch.from_numpy(predicted["psp_chase_fluid_dice"]), torch.from_numpy(truth))
 titles = [f"{name}: Dice {value:.2f}" for name, value in zip(names, dice.tolist(), strict=True)]
-worst = figures.plot_predictions(images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=titles)
+worst = figures.plot_predictions(
+    images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=titles
+)
 report.save_figure("worst", worst, alt="The four worst test pictures")
 show(worst)
 

@@ -80,6 +80,28 @@ def train(
 
 
 @app.command()
+def audit(
+    papers: Papers = None,
+    as_html: Annotated[Path | None, typer.Option("--html", help="write the findings as a page to this file")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+):
+    """Check the published numbers themselves: a paper's key, or a TOML file of your own. No data, no GPU, seconds."""
+    from retina_kit.evaluation.audit import audit as find
+    from retina_kit.evaluation.audit import audit_html, audit_text
+    from retina_kit.evaluation.published import folder_of_published, read_published
+    from retina_kit.files import atomic_path
+
+    names = papers or sorted(path.stem for path in folder_of_published().glob("*.toml"))
+    findings = {name: find(read_published(name)) for name in names}
+    if as_html:
+        with atomic_path(as_html) as path:
+            path.write_text("\n".join(audit_html(table) for table in findings.values()), encoding="utf-8")
+    lines = [audit_text(table) for table in findings.values()]
+    finish({"text": lines, "findings": {name: t.to_dict("records") for name, t in findings.items()}}, as_json)
+
+
+@app.command()
 def lab(port: Annotated[int, typer.Option(help="port on this machine")] = 8888):
     """Open JupyterLab on the notebooks, on this machine only, with a token."""
     import subprocess
@@ -91,7 +113,9 @@ def lab(port: Annotated[int, typer.Option(help="port on this machine")] = 8888):
 
 
 @app.command()
-def build(check: Annotated[bool, typer.Option("--check", help="only say whether a notebook is stale")] = False):
+def build(
+    check: Annotated[bool, typer.Option("--check", help="only say whether a notebook is stale")] = False,
+):
     """Build the .ipynb notebooks from their .py sources."""
     from retina_kit.files import kit_root
     from retina_kit.reporting.notebook import build_notebook, check_built
@@ -123,8 +147,9 @@ def data_list(data_root: DataRoot = Path("data"), as_json: Json = False):
     from retina_kit.data.manifest import data_summary, list_cards
 
     rows = [data_summary(name, data_root) for name in list_cards()]
+    here = {True: "here", False: "-"}
     lines = [
-        f"{row['name']:22} {'here' if row['present'] else '-':5} {row['num_pictures'] or '':>6} {row['access']:13} {row['title']}"
+        f"{row['name']:22} {here[row['present']]:5} {row['num_pictures'] or '':>6} {row['access']:13} {row['title']}"
         for row in rows
     ]
     finish({"text": lines, "packs": rows, "exit_code": 0}, as_json)

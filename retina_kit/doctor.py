@@ -4,9 +4,17 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import sys
 
-PACKAGES = ("torch", "torchvision", "opencv-python", "jupyterlab", "ipywidgets", "papermill", "nbconvert", "matplotlib")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "opencv-python",
+    "jupyterlab",
+    "ipywidgets",
+    "papermill",
+    "nbconvert",
+    "matplotlib",
+)
 
 
 def examine(data_root):
@@ -23,8 +31,6 @@ def _check(what, state, finding):
 
 def _python():
     version = platform.python_version()
-    if sys.version_info < (3, 11):
-        return _check("python", "broken", f"{version}; the kit needs 3.11 or later")
     return _check("python", "works", version)
 
 
@@ -50,7 +56,11 @@ def _torch():
     return [
         _check("torch and torchvision", "works", "import together"),
         _check("device", "works", name),
-        _check("bfloat16", "works" if fast else "slow", "in hardware" if fast else "not in hardware; float32 is used"),
+        _check(
+            "bfloat16",
+            "works" if fast else "slow",
+            "in hardware" if fast else "not in hardware; float32 is used",
+        ),
     ]
 
 

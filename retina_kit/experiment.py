@@ -24,8 +24,8 @@ from retina_kit.experiment_file import (
 from retina_kit.files import kit_root
 from retina_kit.training.device import choose_device
 from retina_kit.training.progress import TrainingProgress
-from retina_kit.training.replicate import predict_with, prepare_arm, start_model
 from retina_kit.training.recipe import Recipe
+from retina_kit.training.replicate import predict_with, prepare_arm, start_model
 from retina_kit.training.store import RunStore
 from retina_kit.training.sweep import plan_jobs, run_jobs
 
@@ -170,7 +170,17 @@ class Experiment:
             scores = score_masks(pictures.masks[second], pictures.masks[first], pictures.rows)
             both = scores[["tp", "fp", "fn"]].sum()
             pooled_dice = 2 * both["tp"] / (2 * both["tp"] + both["fp"] + both["fn"])
-            rows.append((first, second, pooled_dice, scores["dice"].mean(), scores["dice"].std(), scores["dice"].count(), len(scores)))
+            rows.append(
+                (
+                    first,
+                    second,
+                    pooled_dice,
+                    scores["dice"].mean(),
+                    scores["dice"].std(),
+                    scores["dice"].count(),
+                    len(scores),
+                )
+            )
         columns = ["first", "second", "pooled Dice", "mean Dice", "SD", "pictures with fluid", "pictures"]
         return pd.DataFrame(rows, columns=columns)
 
@@ -195,7 +205,9 @@ class Experiment:
         failed = {job.title: self._outcomes[job.key] for job in self.jobs if self._failed(job)}
         if failed:
             title, error = next(iter(failed.items()))
-            raise KitError(f"{len(failed)} of {len(self.jobs)} replicates failed; the first, {title}: {error}") from error
+            raise KitError(
+                f"{len(failed)} of {len(self.jobs)} replicates failed; the first, {title}: {error}"
+            ) from error
         return {job.title: self._outcomes[job.key] for job in self.jobs}
 
     def num_missing(self):
@@ -237,9 +249,7 @@ class Experiment:
         """Return (probability (n, H, W), the arm's prepared pictures, the indices predicted) of a trained arm."""
         arm, seed = self.arm(arm_name), seed if seed is not None else self._first_seed(arm_name)
         run = self.run_of(arm_name, seed, fold)
-        return predict_with(
-            run, arm, seed, fold, self.data_root, index=index, reading=reading, device=self.device
-        )
+        return predict_with(run, arm, seed, fold, self.data_root, index=index, reading=reading, device=self.device)
 
     def _first_seed(self, arm_name):
         return next(job.seed for job in self.jobs if job.arm["name"] == arm_name)
@@ -288,7 +298,12 @@ class Experiment:
 
     def claims(self):
         """Return the verdict on every claim of the experiment file, replication and control."""
-        return evaluate_claims(self.content.get("claim", []), self.scores, self.data == "synthetic", [*(arm["name"] for arm in self.arms), *self.left_out])
+        return evaluate_claims(
+            self.content.get("claim", []),
+            self.scores,
+            self.data == "synthetic",
+            [*(arm["name"] for arm in self.arms), *self.left_out],
+        )
 
     def description(self):
         """Return the settings of this run as JSON-able data, for results.json."""
@@ -310,7 +325,14 @@ class Experiment:
     def _arm_result(self, job):
         run = self.store.find(job.key)
         facts = {key: run.settings[key] for key in ("seconds", "device", "precision", "torch", "peak_memory_mb")}
-        return {"arm": job.arm["name"], "role": job.arm["role"], "seed": job.seed, "fold": job.fold, "hash": job.key, **facts}
+        return {
+            "arm": job.arm["name"],
+            "role": job.arm["role"],
+            "seed": job.seed,
+            "fold": job.fold,
+            "hash": job.key,
+            **facts,
+        }
 
 
 def rooted(path):

@@ -17,7 +17,9 @@ from retina_kit.files import kit_root
 
 PROFILES = ("smoke", "lesson", "paper")
 DATA_CHOICES = ("synthetic", "public", "paper")
-TOP_KEYS = {"paper", "title", "notebook", "question", "data", "parameters", "preset", "arm", "table", "claim", "artefacts"}  # fmt: skip
+TOP_KEYS = {
+    "paper", "title", "notebook", "question", "data", "parameters", "preset", "arm", "table", "claim", "artefacts",
+}  # fmt: skip
 PARAMETER_KEYS = {"value", "lesson", "smoke", "on_synthetic", "on_public", "what", "where", "ours"}
 ARM_KEYS = {
     "name", "label", "role", "like", "each", "without", "profiles", "needs", "seeds", "folds", "task", "data", "split",
@@ -110,7 +112,14 @@ def typed_like(name, given, default):
 
 def kind_of(value):
     """Return a type in words."""
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table"}
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "a table",
+    }
     return names[type(value)]
 
 

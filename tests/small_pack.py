@@ -77,9 +77,7 @@ def write_manifest(folder, originals, name="small", access="open"):
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.toml").write_text(CARD.replace("ACCESS", access))
     card = manifest.parse_card(folder / f"{name}.toml")
-    lines = [
-        "id,patient,split,grade,image,image_sha256,mask_vessels,mask_vessels_sha256,mask_fov,mask_fov_sha256"
-    ]
+    lines = ["id,patient,split,grade,image,image_sha256,mask_vessels,mask_vessels_sha256,mask_fov,mask_fov_sha256"]
     for number, eye in enumerate(IDS):
         photograph, vessels = (
             (originals / "all eyes" / f"{eye}{end}").read_bytes() for end in (".jpg", "_vessels.png")
@@ -88,9 +86,7 @@ def write_manifest(folder, originals, name="small", access="open"):
         sums = [pixel_sha256(read_image(eye, 3, photograph))]
         sums += [pixel_sha256(read_mask(eye, card.size, mask).astype("uint8")) for mask in (vessels, field)]
         files = [f"images/{eye}.jpg,{sums[0]}", f"masks/{eye}.png,{sums[1]}", f"fov/{eye}.png,{sums[2]}"]
-        lines.append(
-            ",".join([eye, f"p{number // 2}", "train" if number < 2 else "test", str(number), *files])
-        )
+        lines.append(",".join([eye, f"p{number // 2}", "train" if number < 2 else "test", str(number), *files]))
     (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
 
 

@@ -81,6 +81,15 @@ def test_the_top_level_is_the_one_on_the_card():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     top = {line.split("/")[0] for line in tracked.splitlines()}
     expected = {"README.md", "environment.yml", "notebooks", "retina_kit", "data_manifests", "tests"}
-    around = {"pyproject.toml", "requirements.lock", "Makefile", "LICENSE", "CITATION.cff", "benchmarks", ".ci", ".gitignore"}
+    around = {
+        "pyproject.toml",
+        "requirements.lock",
+        "Makefile",
+        "LICENSE",
+        "CITATION.cff",
+        "benchmarks",
+        ".ci",
+        ".gitignore",
+    }
     assert expected <= top
     assert top <= expected | around

@@ -41,9 +41,7 @@ def test_a_good_archive_is_unpacked(tmp_path, kind):
     if kind == "zip":
         archive = make_zip(tmp_path / "a.zip", *members)
     else:
-        archive = make_tar(
-            tmp_path / "a.tgz", *[(tarfile.TarInfo(name), content) for name, content in members]
-        )
+        archive = make_tar(tmp_path / "a.tgz", *[(tarfile.TarInfo(name), content) for name, content in members])
     unpack(archive, tmp_path / "out")
     assert (tmp_path / "out/eyes/deep/b.txt").read_bytes() == b"two"
     assert (tmp_path / "out/eyes/a.txt").read_bytes() == b"one"
@@ -55,9 +53,7 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path, kind, name):
     if kind == "zip":
         archive = make_zip(tmp_path / "a.zip", ("good.txt", b"1"), (name, b"2"))
     else:
-        archive = make_tar(
-            tmp_path / "a.tgz", (tarfile.TarInfo("good.txt"), b"1"), (tarfile.TarInfo(name), b"2")
-        )
+        archive = make_tar(tmp_path / "a.tgz", (tarfile.TarInfo("good.txt"), b"1"), (tarfile.TarInfo(name), b"2"))
     with pytest.raises(DataError, match="refused"):
         unpack(archive, tmp_path / "out")
     assert not (tmp_path / "out").exists(), "nothing is unpacked from such an archive"

@@ -236,9 +236,7 @@ def test_means_and_spreads_of_real_scores_raise_no_alarm():
         scores, decimals = rng.beta(*shape, n), rng.integers(1, 5)
         kind = rng.choice(["SD", "SEM"])
         spread = scores.std(ddof=1) / (math.sqrt(n) if kind == "SEM" else 1)
-        numbers.append(
-            number(f"row {k}", f"{scores.mean():.{decimals}f}", f"{spread:.{decimals}f}", n, str(kind))
-        )
+        numbers.append(number(f"row {k}", f"{scores.mean():.{decimals}f}", f"{spread:.{decimals}f}", n, str(kind)))
     found = audit(unchecked_published({"paper": PAPER, "number": numbers}))
     assert found.empty, audit_text(found)
 
@@ -248,9 +246,7 @@ def test_averages_over_pictures_raise_no_alarm():
     confusion = []
     for table in range(2_000):
         tp, fp, fn = rng.integers(0, 200, (3, int(rng.integers(2, 10)))) + 1
-        values = {
-            m: printed(COUNT_METRICS[m](tp, fp, fn, 0 * tp).mean(), 2) for m in ("iou", "dice", "recall")
-        }
+        values = {m: printed(COUNT_METRICS[m](tp, fp, fn, 0 * tp).mean(), 2) for m in ("iou", "dice", "recall")}
         entry = {"item": f"table{table}", "row": "row", "values": values, "unit": "percent", "where": "T"}
         confusion.append({**entry, "averaged": True})
     found = audit(unchecked_published({"paper": PAPER, "confusion": confusion}))

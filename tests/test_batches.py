@@ -24,12 +24,12 @@ def test_an_epoch_sees_every_picture_once_and_ends_with_a_smaller_batch():
     assert len(batches) == 6
     sizes = [len(seen(batches, step)) for step in range(3)]
     assert sizes == [4, 4, 2]
-    assert sorted(sum((seen(batches, step) for step in range(3)), [])) == list(range(10))
+    assert sorted([k for step in range(3) for k in seen(batches, step)]) == list(range(10))
 
 
 def test_steps_run_on_with_full_batches():
     batches = batches_of(10, steps=5, batch_size=4)
-    everything = sum((seen(batches, step) for step in range(5)), [])
+    everything = [k for step in range(5) for k in seen(batches, step)]
     assert len(everything) == 20
     assert sorted(everything[:10]) == list(range(10))
     assert sorted(everything[10:]) == list(range(10))

@@ -77,9 +77,7 @@ def test_an_unknown_name_or_setting_says_which_one_was_meant(settings, message):
 def test_statistics_are_counted_where_they_are_asked_for():
     model = nn.Sequential(nn.Conv2d(1, 5, 1), nn.BatchNorm2d(5))
     assert count_parameters(model) == 5 + 5 + 5 + 5  # kernel, bias, scale, shift
-    assert (
-        count_parameters(model, statistics=True) == 20 + 5 + 5
-    )  # and means and variances, but not the counter
+    assert count_parameters(model, statistics=True) == 20 + 5 + 5  # and means and variances, but not the counter
 
 
 def test_the_layers_of_the_unet_are_those_of_the_published_table():

@@ -18,9 +18,7 @@ def scores_of(levels, *, num_patients=12, seeds=(0, 1), noise=0.05, seed_noise=0
             place = np.arange(num_patients)
             shift = seed_noise * rng.normal()
             rows = {"arm": arm, "seed": seed, "reading": "last", "id": first_id + place, "patient": place}
-            parts.append(
-                pd.DataFrame(rows).assign(dice=level + shift + noise * rng.normal(size=num_patients))
-            )
+            parts.append(pd.DataFrame(rows).assign(dice=level + shift + noise * rng.normal(size=num_patients)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -111,9 +109,7 @@ def test_a_line_is_more_than_a_rise():
 
 def test_equivalence_needs_every_difference_within_the_margin():
     claim = {"test": "equivalent", "arms": ["ce", "dice", "hybrid"], "margin": 0.05}
-    assert (
-        one(scores_of({"ce": 0.7, "dice": 0.7, "hybrid": 0.7}, noise=0.02), **claim)["verdict"] == "supported"
-    )
+    assert one(scores_of({"ce": 0.7, "dice": 0.7, "hybrid": 0.7}, noise=0.02), **claim)["verdict"] == "supported"
     apart = one(scores_of({"ce": 0.7, "dice": 0.7, "hybrid": 0.5}, noise=0.02), **claim)
     assert apart["verdict"] == "not supported" and "hybrid" in apart["statistic"]
     noisy = one(scores_of({"ce": 0.7, "dice": 0.7, "hybrid": 0.7}, noise=0.3), **claim)
@@ -133,9 +129,7 @@ def test_synthetic_data_decide_no_number_of_the_paper():
 
 
 def test_pooled_counts_and_readings_are_respected():
-    rows = pd.DataFrame(
-        {"id": range(6), "patient": range(6), "seed": 0, "tp": 80, "fp": 20, "fn": 20, "tn": 99}
-    )
+    rows = pd.DataFrame({"id": range(6), "patient": range(6), "seed": 0, "tp": 80, "fp": 20, "fn": 20, "tn": 99})
     good, bad = rows.assign(arm="a", reading="last"), rows.assign(arm="b", reading="last", tp=40, fn=60)
     best = rows.assign(arm="b", reading="best", tp=95, fn=5)
     scores = pd.concat([good, bad, best])

@@ -28,9 +28,7 @@ CLASSIFIERS = {
     ("resnet_like", "channel_axis"): 26_235_338,
 }
 SEGMENTERS = {"vgg_like": (86_497_813, 86_473_803), "resnet_like": (117_182_123, 117_112_909)}
-AS_PUBLISHED = [
-    (name, attention) for name in ("vgg_like", "resnet_like") for attention in ("channel_axis", "none")
-]
+AS_PUBLISHED = [(name, attention) for name in ("vgg_like", "resnet_like") for attention in ("channel_axis", "none")]
 AS_NAMED = [(name, attention) for name in ("vgg16", "resnet50") for attention in ("cbam", "none")]
 
 
@@ -38,9 +36,7 @@ AS_NAMED = [(name, attention) for name in ("vgg16", "resnet50") for attention in
 def test_encoders_have_the_published_counts(name, attention):
     with torch.device("meta"):
         encoder = make_encoder(name, attention=attention)
-    assert (count_parameters(encoder, statistics=True), count_parameters(encoder)) == ENCODERS[
-        name, attention
-    ]
+    assert (count_parameters(encoder, statistics=True), count_parameters(encoder)) == ENCODERS[name, attention]
 
 
 @pytest.mark.parametrize("name, attention", CLASSIFIERS)
@@ -133,9 +129,7 @@ def test_a_training_step_leaves_a_frozen_encoder_untouched(name):
 
 @pytest.mark.parametrize("side", [2, 4, 10, 30])
 def test_pooling_pads_even_sides_at_the_right_and_bottom_with_minus_infinity(side):
-    images = (
-        -torch.rand(1, 2, side, side + 2) - 1
-    )  # negative throughout, so that padding with zeros would show
+    images = -torch.rand(1, 2, side, side + 2) - 1  # negative throughout, so that padding with zeros would show
     padded = F.pad(images, (0, 1, 0, 1), value=-torch.inf)
     pool = make_encoder("vgg_like", width=1 / 64).pool
     assert torch.equal(pool(images), F.max_pool2d(padded, 3, stride=2))
@@ -276,9 +270,7 @@ def test_resnet50_from_a_file_gives_what_torchvision_gives(tmp_path):
 
 def test_vgg16_from_a_pytorch_file_gives_what_torchvision_gives(tmp_path):
     theirs = torchvision.models.vgg16(init_weights=False).features
-    torch.save(
-        {f"features.{name}": tensor for name, tensor in theirs.state_dict().items()}, tmp_path / "vgg16.pth"
-    )
+    torch.save({f"features.{name}": tensor for name, tensor in theirs.state_dict().items()}, tmp_path / "vgg16.pth")
     ours = VGG16Encoder(weights=tmp_path / "vgg16.pth")
     images = torch.randn(1, 3, 64, 64)
     features = ours(images)

@@ -159,9 +159,7 @@ def test_what_cannot_be_had_is_named_and_the_rest_is_kept(server, tmp_path, faul
 
 
 def test_other_pixels_than_the_manifests_are_refused(server, tmp_path):
-    server.faults["eye_1_vessels.png"] = [
-        cv2.imencode(".png", np.zeros(small_pack.SIZE, np.uint8))[1].tobytes()
-    ]
+    server.faults["eye_1_vessels.png"] = [cv2.imencode(".png", np.zeros(small_pack.SIZE, np.uint8))[1].tobytes()]
     with pytest.raises(DataError, match=r"masks/eye_1\.png that the manifest has"):
         fetch(server, tmp_path / "data")
     assert "masks/eye_1.png" not in files_in(tmp_path / "data/small")
@@ -221,9 +219,7 @@ def test_what_needs_a_person_says_what_to_do(name, tmp_path):
 def test_only_https_or_this_machine():
     source = {"base": small_pack.BASE, "file": "all eyes/a.jpg"}
     assert address_of(source).endswith("/all%20eyes/a.jpg")
-    assert address_of(source, "http://localhost:80/mirror/").startswith(
-        "http://localhost:80/mirror/someone/eyes/a1"
-    )
+    assert address_of(source, "http://localhost:80/mirror/").startswith("http://localhost:80/mirror/someone/eyes/a1")
     for base_url in ("http://example.org", "ftp://127.0.0.1", "file:///etc", "http://127.0.0.1.example.org"):
         with pytest.raises(UsageError, match="is not https"):
             address_of(source, base_url)

@@ -66,9 +66,7 @@ def test_up_is_bilinear_and_comes_after_the_skip():
     unit(features, torch.full((1, 1, 2, 4), 9.0))
     skip, up = seen[0][0]
     assert (skip == 9).all()
-    torch.testing.assert_close(
-        up[0], torch.tensor([0.0, 1.0, 3.0, 4.0]), rtol=0, atol=1e-4
-    )  # corners not aligned
+    torch.testing.assert_close(up[0], torch.tensor([0.0, 1.0, 3.0, 4.0]), rtol=0, atol=1e-4)  # corners not aligned
 
 
 def test_pyramid_pooling_sees_the_whole_picture():
@@ -78,9 +76,7 @@ def test_pyramid_pooling_sees_the_whole_picture():
     features = torch.ones(1, 2, 12, 12, requires_grad=True)
     head(features)[0, 0, 0, 0].backward()
     assert head.pools == (1, 2, 3, 6)
-    assert (
-        features.grad > 0
-    ).all()  # the first pixel's logit depends on every pixel, the furthest corner too
+    assert (features.grad > 0).all()  # the first pixel's logit depends on every pixel, the furthest corner too
 
 
 def test_atrous_convolutions_have_the_dilations_of_the_configuration():
@@ -110,11 +106,7 @@ def test_the_start_is_kaiming_with_a_small_classifier():
     assert conv.weight.std().item() == pytest.approx((2 / (9 * 32)) ** 0.5, rel=0.05)
     assert model.auxiliary_head.classifier[1].weight.std().item() == pytest.approx(0.01, rel=0.4)
     assert model.decode_head.classifier[1].bias.abs().max() == 0
-    assert all(
-        (m.weight == 1).all() and (m.bias == 0).all()
-        for m in model.modules()
-        if isinstance(m, nn.BatchNorm2d)
-    )
+    assert all((m.weight == 1).all() and (m.bias == 0).all() for m in model.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 def test_auxiliary_logits_are_resized_bilinearly():

@@ -139,9 +139,7 @@ def test_a_wrong_original_is_named_and_what_was_there_stays(small):
     take(small)
     kept = (small / "data/small/images/eye_1.jpg").read_bytes()
     (small / "data/small/masks/eye_3.png").unlink()
-    shutil.copy(
-        small / "originals/all eyes/eye_1_vessels.png", small / "originals/all eyes/eye_3_vessels.png"
-    )
+    shutil.copy(small / "originals/all eyes/eye_1_vessels.png", small / "originals/all eyes/eye_3_vessels.png")
     with pytest.raises(DataError, match=r"eye_3_vessels\.png does not give the masks/eye_3\.png"):
         take(small)
     assert not (small / "data/small/masks/eye_3.png").exists()
@@ -223,9 +221,7 @@ def test_matlab_files_that_hold_something_else_are_refused(volumes, changes, mes
         import_pack("volumes", volumes / "mats", volumes / "data", progress=False)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"MATLAB 5.0 MAT-file" + bytes(200), b"\x89HDF\r\n\x1a\n" + bytes(600)]
-)
+@pytest.mark.parametrize("content", [b"", b"MATLAB 5.0 MAT-file" + bytes(200), b"\x89HDF\r\n\x1a\n" + bytes(600)])
 def test_files_that_are_no_matlab_files_are_named(volumes, content):
     write_volumes(volumes)
     (volumes / "mats/Subject_01.mat").write_bytes(content)

@@ -43,9 +43,7 @@ def test_every_card_is_whole(name):
     assert len(card.title) > 10
     assert "TODO" not in str(card)
     if manifest.can_fetch(card):
-        assert all(file.sources for file in pack_files(card, "data")), (
-            "a file that cannot be made from anything"
-        )
+        assert all(file.sources for file in pack_files(card, "data")), "a file that cannot be made from anything"
 
 
 @pytest.mark.parametrize("name", WITH_CHECKSUMS)
@@ -56,9 +54,7 @@ def test_manifests_count_what_the_data_sets_have(name):
     assert counts == WITH_CHECKSUMS[name]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in WITH_CHECKSUMS if name not in ("idrid_grading_loc", "stare")]
-)
+@pytest.mark.parametrize("name", [name for name in WITH_CHECKSUMS if name not in ("idrid_grading_loc", "stare")])
 def test_no_published_split_shares_a_patient(name):
     rows = manifest.read_manifest(name)
     patients = rows.groupby("split")["patient"].agg(set)
@@ -77,9 +73,7 @@ def test_one_photograph_of_idrid_is_one_patient_in_both_packs():
     twins = grading[grading["duplicate_of"] != ""]
     assert len(twins) == 12
     assert (twins["patient"].to_numpy() == grading.loc[twins["duplicate_of"], "patient"].to_numpy()).all()
-    assert (
-        twins["image_sha256"].to_numpy() == grading.loc[twins["duplicate_of"], "image_sha256"].to_numpy()
-    ).all()
+    assert (twins["image_sha256"].to_numpy() == grading.loc[twins["duplicate_of"], "image_sha256"].to_numpy()).all()
 
 
 def test_nothing_is_said_of_checksums_that_nobody_knows():
@@ -195,17 +189,13 @@ def test_a_file_is_taken_from_the_commit_that_the_card_names():
     card = manifest.read_card("oct_dme_chiu2015")
     files = {(file.relative, file.column): file.sources for file in pack_files(card, "data")}
     image = address_of(files["images/04_06.png", "image"][0])
-    assert image.endswith(
-        "/661-DME-Transfer-Learning/5037c3ac509c04ddc8e3b1e82d98b0e54f4ad68b/Dataset/images/04_6.png"
-    )
+    assert image.endswith("/661-DME-Transfer-Learning/5037c3ac509c04ddc8e3b1e82d98b0e54f4ad68b/Dataset/images/04_6.png")
     first = address_of(files["masks_grader1/10_50.png", "mask_grader1"][0])
     assert first.endswith("/b677c49efd7bc4f015144be6d0eab10c8ba57962/data/annotation/img_109.png")
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(
-    "name", ["oct_dme_chiu2015", "chase_db1", "stare", "idrid_seg_1024", "idrid_grading_loc"]
-)
+@pytest.mark.parametrize("name", ["oct_dme_chiu2015", "chase_db1", "stare", "idrid_seg_1024", "idrid_grading_loc"])
 def test_the_real_packs_are_proven(name):
     if not manifest.has_pack(name, REAL):
         pytest.skip(f"{name} is not in ../shared/data")

@@ -87,9 +87,7 @@ def test_a_jpeg_shrinks_by_area():
 
 
 def test_metadata_goes_and_pixels_stay():
-    content = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))[
-        1
-    ].tobytes()
+    content = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))[1].tobytes()
     secret = b"Exif\0\0Jane Doe"
     loud = content[:2] + b"\xff\xe1" + (len(secret) + 2).to_bytes(2, "big") + secret + content[2:]
     quiet = without_metadata(loud)
@@ -114,9 +112,7 @@ def volume(**changes):
 
 
 def test_a_scan_of_a_volume_and_its_fluid():
-    picture = convert(
-        {"convert": "matlab_scan", "variable": "images", "scan": "0"}, volume(), "s.mat", (2, 3)
-    )
+    picture = convert({"convert": "matlab_scan", "variable": "images", "scan": "0"}, volume(), "s.mat", (2, 3))
     assert read_image("a", 1, picture).tolist() == [[0, 2, 4], [6, 8, 10]]
     fluid = mask_from(volume(), "matlab_mask", (2, 3), variable="manualFluid1", scan="0")
     assert fluid.tolist() == [[False, True, True], [False, False, False]]

@@ -93,11 +93,7 @@ def test_every_correction_mends_dice_and_iou():
     for paper in PAPERS:
         numbers = read_published(paper).numbers
         for _, row in numbers[numbers["sure"] == "certain"].groupby("confusion"):
-            iou = (
-                numbers[numbers["confusion"] == row["confusion"].iloc[0]]
-                .set_index("metric")
-                .loc["iou", "value"]
-            )
+            iou = numbers[numbers["confusion"] == row["confusion"].iloc[0]].set_index("metric").loc["iou", "value"]
             dice = row.set_index("metric").loc["dice", "corrected"]
             assert dice == pytest.approx(2 * iou / (1 + iou), abs=1.5e-4)
 

@@ -73,9 +73,7 @@ def test_pictures_of_one_patient_do_not_narrow_the_interval():
     once = np.random.default_rng(1).uniform(0.4, 0.9, 12)
     widths = []
     for copies in (1, 20):
-        part = patient_sums(
-            scores_of(np.repeat(once, copies), pictures_per_patient=copies), "dice", pooled=False
-        )
+        part = patient_sums(scores_of(np.repeat(once, copies), pictures_per_patient=copies), "dice", pooled=False)
         low, high, _ = statistics.bootstrap_interval(part)
         widths.append(high - low)
     assert widths[0] == pytest.approx(widths[1], rel=0.02)

@@ -14,7 +14,7 @@ WIDTHS = (4, 4, 8, 8, 8)
 def test_everything_is_copied_and_a_misfit_head_stays_random():
     parent, child = UNetS5D16(base_width=4, num_classes=19), UNetS5D16(base_width=4)
     before = child.decode_head.classifier[1].weight.clone()
-    copied, left = copy_weights(child, parent.state_dict())
+    _, left = copy_weights(child, parent.state_dict())
     assert torch.equal(child.backbone.stages[0][0][0].weight, parent.backbone.stages[0][0][0].weight)
     assert torch.equal(child.decode_head.classifier[1].weight, before)
     assert {name.split(".")[0] for name in left} == {"decode_head", "auxiliary_head"}

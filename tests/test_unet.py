@@ -72,9 +72,7 @@ def test_the_decoder_puts_what_came_up_before_the_skip():
     seen = []
     decoder.blocks[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     nn.init.constant_(decoder.ups[0].weight, 0.0)
-    nn.init.constant_(
-        decoder.ups[0].bias, -3.0
-    )  # negative and still there: no activation follows the up-sampling
+    nn.init.constant_(decoder.ups[0].bias, -3.0)  # negative and still there: no activation follows the up-sampling
     decoder([torch.full((1, 1, 2, 2), 5.0), torch.zeros(1, 2, 1, 1)])
     assert seen[0][0, :, 0, 0].tolist() == [-3.0, 5.0]
 

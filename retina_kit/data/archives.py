@@ -59,16 +59,8 @@ def _unpack(archive, members, open_member, folder, most_bytes, most_files):
         raise DataError(f"{archive} holds {len(members)} files; at most {most_files} are unpacked")
     for name, kind, _ in members:
         parts = PurePosixPath(name).parts
-        if (
-            kind == "link or device"
-            or name.startswith("/")
-            or ".." in parts
-            or "\\" in name
-            or ":" in parts[:1]
-        ):
-            raise DataError(
-                f"{archive} holds {name!r}, a {kind} that does not stay in its folder; it is refused"
-            )
+        if kind == "link or device" or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[:1]:
+            raise DataError(f"{archive} holds {name!r}, a {kind} that does not stay in its folder; it is refused")
     written = 0
     for name, kind, info in members:
         if kind == "folder":

@@ -73,12 +73,8 @@ def check_card(content, file_name):
     for name, parts in content.get("derived", {}).items():
         unknown = set(parts) - set(content.get("masks", {}))
         if unknown:
-            raise DataError(
-                f"card {file_name}: derived mask {name} needs {sorted(unknown)[0]!r}, which is no mask"
-            )
+            raise DataError(f"card {file_name}: derived mask {name} needs {sorted(unknown)[0]!r}, which is no mask")
     columns = {"image", *(f"mask_{name}" for name in content.get("masks", {}))}
     for source in content.get("sources", []):
         if source["of"] not in columns:
-            raise DataError(
-                f"card {file_name}: a source is of {source['of']!r}, which is no column of the manifest"
-            )
+            raise DataError(f"card {file_name}: a source is of {source['of']!r}, which is no column of the manifest")

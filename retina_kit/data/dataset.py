@@ -83,9 +83,7 @@ def _read(name, data_root, masks, size, split=None):
     needed = [part for mask in masks for part in card.derived.get(mask, [mask])]
     unknown = set(needed) - set(card.masks)
     if unknown:
-        raise UsageError(
-            f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join([*card.masks, *card.derived])}"
-        )
+        raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join([*card.masks, *card.derived])}")
     unmarked = [mask for mask in needed if (rows[f"mask_{mask}"] == "").any()]
     if unmarked:
         raise UsageError(f"{name} has the mask {unmarked[0]!r} for some pictures only; load one split of it")
@@ -112,14 +110,18 @@ def _read_row(row, card, folder, masks, size):
     path = folder / row["image"]
     image = read_image(path, card.channels)
     if row["image_sha256"] and pixel_sha256(image) != row["image_sha256"]:
-        raise DataError(f"{path}: the pixels are not those of the manifest; fetch the pack again, or retina-kit data verify")
+        raise DataError(
+            f"{path}: the pixels are not those of the manifest; fetch the pack again, or retina-kit data verify"
+        )
     found = {}
     for mask in masks:
         path = folder / row[f"mask_{mask}"]
         found[mask] = read_mask(path, image.shape[:2])
         known = row[f"mask_{mask}_sha256"]
         if known and pixel_sha256(found[mask].astype(np.uint8)) != known:
-            raise DataError(f"{path}: the mask is not that of the manifest; fetch the pack again, or retina-kit data verify")
+            raise DataError(
+                f"{path}: the mask is not that of the manifest; fetch the pack again, or retina-kit data verify"
+            )
     image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
     if size is not None:
         image = resize_images(image[None], tuple(size))[0]

@@ -35,9 +35,7 @@ def fetch_pack(name, data_root, *, accept_terms=False, base_url=None, progress=T
         source = next(source for source in file.sources if is_public(source))
         originals[address_of(source, base_url)].append((file, source))
     fetcher = Fetcher(card)
-    work_through(
-        list(originals.items()), fetcher.fetch, title=f"fetch {name}", workers=workers, progress=progress
-    )
+    work_through(list(originals.items()), fetcher.fetch, title=f"fetch {name}", workers=workers, progress=progress)
     write_terms(card, data_root)
     return len(missing)
 
@@ -104,9 +102,7 @@ def download(address):
                 return path.read_bytes()
         except requests.HTTPError as error:
             if error.response.status_code < 500 or attempt == TRIES:
-                raise DataError(
-                    f"{address} answered {error.response.status_code} {error.response.reason}"
-                ) from error
+                raise DataError(f"{address} answered {error.response.status_code} {error.response.reason}") from error
         except requests.RequestException as error:
             if attempt == TRIES:
                 reason = type(error).__name__
@@ -114,8 +110,6 @@ def download(address):
                     f"{address} could not be downloaded ({reason}); check the connection, run again"
                 ) from error
         except OSError as error:
-            raise EnvironmentProblem(
-                f"cannot write to {tempfile.gettempdir()}: {error.strerror or error}"
-            ) from error
+            raise EnvironmentProblem(f"cannot write to {tempfile.gettempdir()}: {error.strerror or error}") from error
         time.sleep(0.2 * attempt)
     raise AssertionError("unreachable")

@@ -50,9 +50,7 @@ def opened(source, data_root):
         yield source
         return
     if not source.is_file():
-        raise DataError(
-            f"{source} does not exist; give the folder or the archive that holds the original files"
-        )
+        raise DataError(f"{source} does not exist; give the folder or the archive that holds the original files")
     data_root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=data_root) as folder:
         unpack(source, Path(folder))
@@ -95,9 +93,7 @@ def best_match(wanted, index):
 
     def shared(path):
         theirs = [part.lower() for part in path.parts[::-1]]
-        return next(
-            (k for k, (a, b) in enumerate(zip(parts[1:], theirs[1:], strict=False)) if a != b), len(parts)
-        )
+        return next((k for k, (a, b) in enumerate(zip(parts[1:], theirs[1:], strict=False)) if a != b), len(parts))
 
     return max(found, key=shared, default=None)
 

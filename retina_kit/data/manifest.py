@@ -112,9 +112,7 @@ def parse_manifest(path, card):
         raise DataError(f"manifest {path.name} lacks the columns {', '.join(missing)}")
     unknown = [column for column in rows if column not in {*needed, *card.labels}]
     if unknown:
-        raise DataError(
-            f"manifest {path.name}: column {unknown[0]!r} is neither a mask nor a label of its card"
-        )
+        raise DataError(f"manifest {path.name}: column {unknown[0]!r} is neither a mask nor a label of its card")
     repeated = rows["id"][rows["id"].duplicated()].tolist()
     if repeated:
         raise DataError(f"manifest {path.name}: id {repeated[0]!r} stands in more than one row")

@@ -86,9 +86,7 @@ def missing_files(card, data_root):
     files = pack_files(card, data_root)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         return [
-            file
-            for file, good in zip(files, pool.map(lambda f: is_proven(f, card), files), strict=True)
-            if not good
+            file for file, good in zip(files, pool.map(lambda f: is_proven(f, card), files), strict=True) if not good
         ]
 
 
@@ -97,9 +95,7 @@ def put_file(file, card, content, origin):
     try:
         check_file(file, card, content)
     except DataError as error:
-        raise DataError(
-            f"{origin} does not give the {file.relative} that the manifest has: {error}"
-        ) from error
+        raise DataError(f"{origin} does not give the {file.relative} that the manifest has: {error}") from error
     with atomic_path(file.path) as temporary:
         temporary.write_bytes(content)
 
@@ -115,9 +111,7 @@ def write_terms(card, data_root):
         f"LICENCE: {card.licence}",
         f"CITE: {card.citation}",
     ]
-    lines += [
-        f"TAKEN FROM: {base}" for base in dict.fromkeys(s["base"] for s in card.sources if s.get("base"))
-    ]
+    lines += [f"TAKEN FROM: {base}" for base in dict.fromkeys(s["base"] for s in card.sources if s.get("base"))]
     lines += [f"CHANGED: {card.changes}"] if card.changes else []
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -30,11 +30,7 @@ def read_image(path, channels, data=None):
     """
     pixels = without_opacity(decode(path, data))
     if channels == 1:
-        if (
-            pixels.ndim == 3
-            and (pixels[..., 0] == pixels[..., 1]).all()
-            and (pixels[..., 0] == pixels[..., 2]).all()
-        ):
+        if pixels.ndim == 3 and (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
             pixels = pixels[..., 0]
         if pixels.ndim != 2:
             raise DataError(f"{path} is a colour picture; a grey one is expected")
@@ -52,9 +48,7 @@ def read_mask(path, size=None, data=None):
     pixels = decode(path, data)
     if pixels.ndim == 3:
         if (pixels[..., :3] != pixels[..., :1]).any():
-            raise DataError(
-                f"{path} is a coloured picture; a mask is grey and holds 0 and 255 (or 0 and 1) only"
-            )
+            raise DataError(f"{path} is a coloured picture; a mask is grey and holds 0 and 255 (or 0 and 1) only")
         pixels = pixels[..., 0]
     if size is not None and pixels.shape != tuple(size):
         raise DataError(

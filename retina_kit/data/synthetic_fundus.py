@@ -59,11 +59,21 @@ def draw_fundus(num_patients, pictures_per_patient=2, size=(256, 256), *, lesion
         raise UsageError(f"camera {camera!r} is not one of {', '.join(CAMERAS)}")
     jobs = [(patient, picture) for patient in range(num_patients) for picture in range(pictures_per_patient)]
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        eyes = list(pool.map(lambda p: _draw_eye(np.random.default_rng([seed, p]), CAMERAS[camera], lesions), range(num_patients)))
+        eyes = list(
+            pool.map(
+                lambda p: _draw_eye(np.random.default_rng([seed, p]), CAMERAS[camera], lesions),
+                range(num_patients),
+            )
+        )
         drawn = list(
             pool.map(
                 lambda job: _photograph(
-                    eyes[job[0]], CAMERAS[camera], tuple(size), noise, contrast, np.random.default_rng([seed, *job, 5])
+                    eyes[job[0]],
+                    CAMERAS[camera],
+                    tuple(size),
+                    noise,
+                    contrast,
+                    np.random.default_rng([seed, *job, 5]),
                 ),
                 jobs,
             )
@@ -99,7 +109,7 @@ def _draw_eye(rng, camera, lesions):
 
 
 def _photograph(eye, camera, size, noise, contrast, rng):
-    """Return one photograph (3, H, W), its masks and its row; every photograph is framed and lit a little differently."""
+    """Return one photograph (3, H, W), its masks and its row; each is framed and lit a little differently."""
     height, width = size
     radius = camera.field * min(size)
     turn, shift, zoom = rng.normal(0, 0.05), rng.normal(0, 0.03, 2), rng.uniform(0.97, 1.04)
@@ -131,7 +141,9 @@ def _background(eye, camera, size, radius, fovea, contrast, rng):
     """Return the lit retina (H, W, 3) float32: colour, uneven light, choroidal texture, dark fovea."""
     height, width = size
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    from_centre = np.hypot(x - width / 2 - rng.normal(0, 0.15) * radius, y - height / 2 - rng.normal(0, 0.15) * radius) / radius
+    from_centre = (
+        np.hypot(x - width / 2 - rng.normal(0, 0.15) * radius, y - height / 2 - rng.normal(0, 0.15) * radius) / radius
+    )
     light = 1 - camera.vignette * np.clip(from_centre, 0, 1.4) ** 2.5
     light *= 1 + rng.normal(0, 0.08) * (x - width / 2) / radius
     texture = np.zeros(size, np.float32)
@@ -156,12 +168,16 @@ def _soft(mask, sigma):
 
 def _draw_disc(light, masks, centre, axes, cup, angle, contrast):
     """Draw the optic disc, pale and with a bright cup."""
-    place = tuple(int(round(value * 16)) for value in centre)
+    place = tuple(round(float(value) * 16) for value in centre)
     for name, part in (("disc", 1.0), ("cup", cup)):
-        sides = tuple(int(round(side * part * 16)) for side in axes)
+        sides = tuple(round(float(side * part) * 16) for side in axes)
         cv2.ellipse(masks[name], place, sides, angle, 0, 360, 1, -1, cv2.LINE_8, 4)
     local = light[masks["disc"] > 0].mean(axis=0) if masks["disc"].any() else np.array([180, 90, 30])
-    _blend(light, 0.8 * contrast * _soft(masks["disc"], 0.05 * axes[0]), np.clip(local * [1.35, 1.75, 2.2], 0, 252))
+    _blend(
+        light,
+        0.8 * contrast * _soft(masks["disc"], 0.05 * axes[0]),
+        np.clip(local * [1.35, 1.75, 2.2], 0, 252),
+    )
     _blend(light, 0.6 * contrast * _soft(masks["cup"], 0.12 * axes[0]), [252, 218, 140])
 
 
@@ -195,7 +211,12 @@ def _draw_lesions(light, masks, eye, to_pixels, radius, contrast, rng):
     for _ in range(counts["ex"]):  # clusters of crumbs, often near the fovea
         middle = eye.fovea + rng.normal(0, 0.28, 2)
         for _ in range(rng.integers(4, 26)):
-            _blot(masks["ex"], to_pixels(middle + rng.normal(0, 0.07, 2))[0], rng.uniform(0.005, 0.028) * radius, rng)
+            _blot(
+                masks["ex"],
+                to_pixels(middle + rng.normal(0, 0.07, 2))[0],
+                rng.uniform(0.005, 0.028) * radius,
+                rng,
+            )
     for name, low, high in (("ma", 0.005, 0.011), ("he", 0.014, 0.055), ("se", 0.04, 0.085)):
         for _ in range(counts[name]):
             place = eye.fovea * 0.5 + rng.normal(0, 0.38, 2)
@@ -216,7 +237,9 @@ def _blot(mask, place, radius, rng):
     """Draw a filled blot with a ragged border."""
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     reach = max(0.7, radius) * (1 + rng.normal(0, 0.22, 12))
-    points = np.stack([place[0] + reach * np.cos(angles) * rng.uniform(0.7, 1.3), place[1] + reach * np.sin(angles)], axis=1)
+    points = np.stack(
+        [place[0] + reach * np.cos(angles) * rng.uniform(0.7, 1.3), place[1] + reach * np.sin(angles)], axis=1
+    )
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 1, cv2.LINE_8, 4)
 
 

@@ -62,13 +62,19 @@ def draw_oct(num_patients, scans_per_patient=8, size=(256, 256), *, device="spec
     """
     look = mix_devices(device, gap)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        jobs = [(patient, scans_per_patient, tuple(size), look, noise, contrast, fluid, seed) for patient in range(num_patients)]
+        jobs = [
+            (patient, scans_per_patient, tuple(size), look, noise, contrast, fluid, seed)
+            for patient in range(num_patients)
+        ]
         eyes = list(pool.map(lambda job: _draw_eye(*job), jobs))
         images = np.concatenate([eye[0] for eye in eyes])[:, None]
         masks = {name: np.concatenate([eye[1][name] for eye in eyes]) for name in eyes[0][1]}
         if annotators:
             for number, name in enumerate(("annotator1", "annotator1_again", "annotator2")):
-                drawn = pool.map(lambda k, n=number: annotate(masks["fluid"][k], k, n, disagreement, seed), range(len(images)))
+                drawn = pool.map(
+                    lambda k, n=number: annotate(masks["fluid"][k], k, n, disagreement, seed),
+                    range(len(images)),
+                )
                 masks[name] = np.stack(list(drawn))
     rows = pd.DataFrame(
         {
@@ -83,8 +89,7 @@ def draw_oct(num_patients, scans_per_patient=8, size=(256, 256), *, device="spec
 def _draw_eye(patient, num_scans, size, look, noise, contrast, fluid, seed):
     """Return (images (n, H, W) uint8, masks) of one eye; its scans share anatomy and lesions."""
     rng = np.random.default_rng([seed, patient])
-    height, width = size
-    x = np.linspace(-1, 1, width, dtype=np.float32)
+    x = np.linspace(-1, 1, size[1], dtype=np.float32)
     place = np.linspace(-1, 1, num_scans, dtype=np.float32) * 0.75 if num_scans > 1 else np.zeros(1, np.float32)
     anchors, pushed = _anatomy(rng, x, place, look, fluid)
     irf = _cysts(rng, x, place, anchors, size, fluid)
@@ -121,21 +126,34 @@ def _anatomy(rng, x, place, look, fluid):
     inner = inner + rng.uniform(0, 0.9) * thickness * swelling * rng.integers(0, 2)
     subretinal, pigment = np.zeros_like(outer), np.zeros_like(outer)
     for _ in range(rng.poisson(0.6 * fluid)):
-        where = (rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.12, 0.4), rng.uniform(0.2, 0.6))
+        where = (
+            rng.uniform(-0.5, 0.5),
+            rng.uniform(-0.5, 0.5),
+            rng.uniform(0.12, 0.4),
+            rng.uniform(0.2, 0.6),
+        )
         subretinal = np.maximum(subretinal, rng.uniform(0.12, 0.4) * thickness * _dome(x, place, *where))
     for _ in range(rng.poisson(0.5 * fluid)):
-        where = (rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6), rng.uniform(0.08, 0.3), rng.uniform(0.2, 0.6))
+        where = (
+            rng.uniform(-0.6, 0.6),
+            rng.uniform(-0.6, 0.6),
+            rng.uniform(0.08, 0.3),
+            rng.uniform(0.2, 0.6),
+        )
         pigment = np.maximum(pigment, rng.uniform(0.1, 0.35) * thickness * _dome(x, place, *where))
     bottom = bruch - pigment
     top = bottom - epithelium
     ellipsoid = top - subretinal
     border = ellipsoid - outer
     membrane = border - inner
-    return np.stack([membrane, border, ellipsoid, top, bottom, bruch]).astype(np.float32), (subretinal, pigment)
+    return np.stack([membrane, border, ellipsoid, top, bottom, bruch]).astype(np.float32), (
+        subretinal,
+        pigment,
+    )
 
 
 def _cysts(rng, x, place, anchors, size, fluid):
-    """Return the mask (n, H, W) of intraretinal cysts: clusters of ellipses between the inner layers and the outer border."""
+    """Return the mask (n, H, W) of intraretinal cysts: clusters of ellipses in the inner and middle layers."""
     height, width = size
     mask = np.zeros((len(place), height, width), np.uint8)
     if rng.random() > min(0.95, 0.75 * fluid):
@@ -144,7 +162,11 @@ def _cysts(rng, x, place, anchors, size, fluid):
     for _ in range(int(rng.integers(3, 16) * fluid)):
         centre = cluster + rng.normal(0, 0.22)
         z, extent = scan + rng.normal(0, 0.25), rng.uniform(0.15, 0.5)
-        half_width, half_height, depth = rng.uniform(0.02, 0.11), rng.uniform(0.06, 0.26), rng.uniform(0.45, 1.05)
+        half_width, half_height, depth = (
+            rng.uniform(0.02, 0.11),
+            rng.uniform(0.06, 0.26),
+            rng.uniform(0.45, 1.05),
+        )
         for k in np.flatnonzero(np.abs(place - z) < extent):
             shrink = np.sqrt(1 - ((place[k] - z) / extent) ** 2)
             column = int(np.clip((centre + 1) / 2 * (width - 1), 0, width - 1))
@@ -164,11 +186,13 @@ def _table(look, contrast):
         ((0, 0.12, 0.18, 0.45, 0.55, 0.68, 0.75, 0.88, 1.0),
          (look.nerve_fibres, look.nerve_fibres, look.inner, look.inner * 0.95, look.inner * 0.68, look.inner * 0.66,
           look.inner * 0.98, look.inner * 0.9, look.dark)),
-        ((0, 0.62, 0.68, 0.72, 0.80, 0.92, 1.0), (look.dark, look.dark, look.inner * 0.9, look.dark * 1.2, look.bright * 0.9, look.bright, look.inner)),
+        ((0, 0.62, 0.68, 0.72, 0.80, 0.92, 1.0),
+         (look.dark, look.dark, look.inner * 0.9, look.dark * 1.2, look.bright * 0.9, look.bright, look.inner)),
         ((0, 1), (look.fluid * 0.9, look.fluid)),
         ((0, 0.5, 1), (look.bright, look.bright * 1.05, look.bright * 0.8)),
         ((0, 1), (look.fluid * 1.35, look.fluid * 1.2)),
-        ((0, 0.1, 0.35, 0.7, 1), (look.choroid * 1.15, look.choroid, look.choroid * 0.75, look.choroid * 0.45, look.vitreous)),
+        ((0, 0.1, 0.35, 0.7, 1),
+         (look.choroid * 1.15, look.choroid, look.choroid * 0.75, look.choroid * 0.45, look.vitreous)),
     ]  # fmt: skip
     parts = [np.interp(np.linspace(0, 1, CELLS, endpoint=False), *knot) for knot in knots]
     table = np.concatenate([*parts, [look.vitreous]])
@@ -214,7 +238,9 @@ def _acquire(reflectivity, look, noise, rng):
     scale = height / 256
     images = np.empty(reflectivity.shape, np.uint8)
     for scan, image in zip(reflectivity, images, strict=True):
-        sharp = cv2.GaussianBlur(scan, (0, 0), sigmaX=max(0.3, 0.4 * look.blur * scale), sigmaY=max(0.3, look.blur * scale))
+        sharp = cv2.GaussianBlur(
+            scan, (0, 0), sigmaX=max(0.3, 0.4 * look.blur * scale), sigmaY=max(0.3, look.blur * scale)
+        )
         grain = rng.standard_normal(scan.shape, dtype=np.float32)
         if look.grain * scale > 0.3:
             grain = cv2.GaussianBlur(grain, (0, 0), sigmaX=look.grain * scale, sigmaY=0.6 * look.grain * scale)
@@ -258,4 +284,6 @@ def annotate(fluid, number, annotator, disagreement, seed):
     wobble = _smooth_noise(rng, (height, width), 12)
     bias = person.normal(0, 1.2)
     strength = disagreement * height / 256
-    return (distance > (1.5 * wobble + bias) * strength) & (cv2.dilate(seen.view(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+    return (distance > (1.5 * wobble + bias) * strength) & (
+        cv2.dilate(seen.view(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    )

@@ -52,6 +52,16 @@ def _grow(rng, vessels, start, angle, width, fovea, side, is_artery, depth):
         if to_branch < 0 and depth < 3:
             to_branch = rng.uniform(0.22, 0.55) * (1 + 0.4 * depth)
             turn = rng.choice([-1, 1]) * rng.uniform(0.45, 1.0)
-            _grow(rng, vessels, points[-1], angle + turn, widths[-1] * rng.uniform(0.5, 0.75), fovea, side, is_artery, depth + 1)
+            _grow(
+                rng,
+                vessels,
+                points[-1],
+                angle + turn,
+                widths[-1] * rng.uniform(0.5, 0.75),
+                fovea,
+                side,
+                is_artery,
+                depth + 1,
+            )
             widths[-1] *= 0.93
     vessels.append(Vessel(np.array(points, np.float32), np.array(widths, np.float32), is_artery))

@@ -99,9 +99,7 @@ def accuracy_outside(box, averaged):
     """Say where accuracy is not between sensitivity and specificity, whose weighted mean it is."""
     (recall_low, recall_high), (spec_low, spec_high) = box["recall"], box["specificity"]
     low, high = box["accuracy"]
-    return ~averaged & (
-        (high < np.minimum(recall_low, spec_low)) | (low > np.maximum(recall_high, spec_high))
-    )
+    return ~averaged & ((high < np.minimum(recall_low, spec_low)) | (low > np.maximum(recall_high, spec_high)))
 
 
 def prevalence_interval(box):

@@ -95,9 +95,7 @@ def linear_with(claim, evidence):
 def equivalent(claim, evidence):
     """No two arms differ by more than the margin."""
     margin = claim["margin"]
-    found = {
-        pair: evidence.combine({pair[0]: 1, pair[1]: -1}) for pair in itertools.combinations(claim["arms"], 2)
-    }
+    found = {pair: evidence.combine({pair[0]: 1, pair[1]: -1}) for pair in itertools.combinations(claim["arms"], 2)}
     pair, worst = max(found.items(), key=lambda item: abs(item[1].value))
     if all(-margin < e.low and e.high < margin for e in found.values()):
         verdict = SUPPORTED

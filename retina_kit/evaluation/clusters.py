@@ -104,15 +104,11 @@ def _score_of_sums(totals):
 
 def _histogram_columns(scores, metric):
     """Return a histogram a row (positives low to high, then negatives): its stored bins, or its one score."""
-    stored = [
-        sorted(name for name in scores if name.startswith(kind)) for kind in ("positives_", "negatives_")
-    ]
+    stored = [sorted(name for name in scores if name.startswith(kind)) for kind in ("positives_", "negatives_")]
     if stored[0]:
         return scores[stored[0] + stored[1]].to_numpy(float)
     if not {"probability", "target"} <= set(scores):
-        raise UsageError(
-            f"{metric} needs the columns probability and target, or the histograms of score_masks"
-        )
+        raise UsageError(f"{metric} needs the columns probability and target, or the histograms of score_masks")
     bins, place = np.unique(scores["probability"], return_inverse=True)
     columns = np.zeros((len(scores), 2 * len(bins)))
     negative = ~scores["target"].to_numpy().astype(bool)

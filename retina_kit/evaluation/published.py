@@ -158,9 +158,7 @@ def _record(entry):
     corrected, spread = entry.get("corrected"), entry.get("spread")
     step = entry.get("step", math.nan)
     place = [entry["item"], entry["row"], entry["metric"]] + ([str(step)] if "step" in entry else [])
-    known = {
-        name: entry.get(name, "") for name in ("why", "sure", "evaluation", "confusion", "where", "note")
-    }
+    known = {name: entry.get(name, "") for name in ("why", "sure", "evaluation", "confusion", "where", "note")}
     return {
         **known,
         "id": entry.get("id", "/".join(place)),
@@ -217,9 +215,7 @@ def beside_paper(summary, published, item, rows):
     printed = published.item(item)
     for arm, row in rows.items():
         if row and row not in set(printed["row"]):
-            raise _unknown(
-                f"arm {arm}: {item} of {published.meta['key']} prints no row", row, printed["row"].unique()
-            )
+            raise _unknown(f"arm {arm}: {item} of {published.meta['key']} prints no row", row, printed["row"].unique())
     records, used = [], set()
     ours = {(line["arm"], line["metric"]): line for line in summary.to_dict("records")}
     theirs = {(n["row"], SAME_METRIC.get(n["metric"], n["metric"])): n for n in printed.to_dict("records")}

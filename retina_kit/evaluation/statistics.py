@@ -34,9 +34,7 @@ def resample_patients(parts, num_resamples=NUM_RESAMPLES, seed=0):
         return np.stack([part.resampled(weights) for part in parts])
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # a resample without any fluid has no score; interval_of leaves it out
+        warnings.simplefilter("ignore")  # a resample without any fluid has no score; interval_of leaves it out
         drawn = stats.bootstrap(
             (np.arange(num_patients),), statistic, n_resamples=num_resamples, vectorized=True,
             method="percentile", random_state=np.random.default_rng(seed),
@@ -103,9 +101,7 @@ def paired_difference(scores, arm, baseline, metric="dice", *, pooled=False, num
     """
     first, second = (scores[scores["arm"] == name] for name in (arm, baseline))
     if set(first["id"]) != set(second["id"]) or first.empty:
-        raise UsageError(
-            f"arms {arm} and {baseline} were not tested on the same pictures: there are no pairs"
-        )
+        raise UsageError(f"arms {arm} and {baseline} were not tested on the same pictures: there are no pairs")
     one = patient_sums(first, metric, pooled=pooled)
     two = patient_sums(second, metric, pooled=pooled, patients=one.patients)
     low, high, p_bootstrap = math.nan, math.nan, math.nan

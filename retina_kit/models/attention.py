@@ -44,9 +44,7 @@ class ChannelAxisCBAM(nn.Module):
         super().__init__()
         self.from_mean = _pixel_perceptron(channels, reduction)
         self.from_max = _pixel_perceptron(channels, reduction)
-        self.spatial = nn.Sequential(
-            nn.Conv2d(2, 1, 7, padding=3), nn.BatchNorm2d(1, eps=1e-3, momentum=0.01)
-        )
+        self.spatial = nn.Sequential(nn.Conv2d(2, 1, 7, padding=3), nn.BatchNorm2d(1, eps=1e-3, momentum=0.01))
 
     def forward(self, features):
         """Return the features plus the gated features."""

@@ -21,9 +21,7 @@ class EncoderClassifier(FreezableEncoder):
         self.input_size = tuple(input_size)
         if any(side % 32 for side in self.input_size):
             raise UsageError(f"input_size {self.input_size}: both sides must be multiples of 32")
-        self.encoder = make_encoder(
-            encoder, attention=attention, width=width, in_channels=in_channels, weights=weights
-        )
+        self.encoder = make_encoder(encoder, attention=attention, width=width, in_channels=in_channels, weights=weights)
         self.head = self.encoder.classification_head(self.input_size, num_outputs)
         init_glorot(self.head)
         set_norm_momentum(self, norm_momentum)
@@ -32,7 +30,5 @@ class EncoderClassifier(FreezableEncoder):
         """Return one logit, or `num_outputs`, a picture."""
         check_sides(images, 32)
         if tuple(images.shape[-2:]) != self.input_size:
-            raise UsageError(
-                f"this classifier takes {self.input_size} pictures, not {tuple(images.shape[-2:])}"
-            )
+            raise UsageError(f"this classifier takes {self.input_size} pictures, not {tuple(images.shape[-2:])}")
         return self.head(self.encoder(images)[-1])

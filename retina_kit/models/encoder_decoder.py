@@ -59,9 +59,7 @@ class EncoderDecoder(FreezableEncoder):
     def __init__(self, encoder="vgg_like", attention="none", width=1.0, num_classes=2, in_channels=3,
                  weights=None, norm_momentum=None):  # fmt: skip
         super().__init__()
-        self.encoder = make_encoder(
-            encoder, attention=attention, width=width, in_channels=in_channels, weights=weights
-        )
+        self.encoder = make_encoder(encoder, attention=attention, width=width, in_channels=in_channels, weights=weights)
         self.decoder = SkipDecoder(self.encoder.channels, width)
         self.head = nn.Conv2d(self.decoder.out_channels, num_classes, 3, padding=1)
         init_glorot(self.decoder)

@@ -39,7 +39,5 @@ class Localizer(FreezableEncoder):
         """Return the centres (x, y) of the images."""
         check_sides(images, 2 ** (len(self.encoder.widths) - 1))
         if tuple(images.shape[-2:]) != self.input_size:
-            raise UsageError(
-                f"this localizer takes {self.input_size} pictures, not {tuple(images.shape[-2:])}"
-            )
+            raise UsageError(f"this localizer takes {self.input_size} pictures, not {tuple(images.shape[-2:])}")
         return self.head(self.encoder(images)[-1])

@@ -119,9 +119,7 @@ def _split_rates(dropout, num_levels):
     if isinstance(dropout, int | float):
         return dropout, dropout
     if len(dropout) != 2 * num_levels - 1:
-        raise UsageError(
-            f"dropout has {len(dropout)} rates; it takes one or {2 * num_levels - 1}, one a block"
-        )
+        raise UsageError(f"dropout has {len(dropout)} rates; it takes one or {2 * num_levels - 1}, one a block")
     return dropout[:num_levels], dropout[num_levels:]
 
 
@@ -129,9 +127,7 @@ def check_sides(images, multiple):
     """Raise where a side of the images cannot be halved often enough."""
     height, width = images.shape[-2:]
     if height % multiple or width % multiple:
-        raise UsageError(
-            f"pictures of {height}x{width} do not fit: pad both sides to multiples of {multiple}"
-        )
+        raise UsageError(f"pictures of {height}x{width} do not fit: pad both sides to multiples of {multiple}")
 
 
 def init_glorot(model):

@@ -17,9 +17,7 @@ class UpUnit(nn.Module):
     def __init__(self, in_channels, skip_channels):
         super().__init__()
         self.reduce = ConvUnit(in_channels, skip_channels, 1)
-        self.convs = nn.Sequential(
-            ConvUnit(2 * skip_channels, skip_channels), ConvUnit(skip_channels, skip_channels)
-        )
+        self.convs = nn.Sequential(ConvUnit(2 * skip_channels, skip_channels), ConvUnit(skip_channels, skip_channels))
 
     def forward(self, features, skip):
         """Return features at the size and with the channels of the skip."""
@@ -79,9 +77,7 @@ class UNetS5D16(nn.Module):
         """Return the logits and those of the auxiliary head, both at the size of the images."""
         check_sides(images, 16)
         half, full = self.backbone(images)
-        auxiliary = F.interpolate(
-            self.auxiliary_head(half), scale_factor=2, mode="bilinear", align_corners=False
-        )
+        auxiliary = F.interpolate(self.auxiliary_head(half), scale_factor=2, mode="bilinear", align_corners=False)
         return self.decode_head(full), auxiliary
 
 

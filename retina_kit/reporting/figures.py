@@ -8,12 +8,17 @@ from matplotlib.patches import Patch
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#444444")
 VERDICT_COLOURS = {"supported": "#009E73", "not supported": "#D55E00", "inconclusive": "#888888"}
-HIT, MISS, FALSE_ALARM = "#F0E442", "#D62728", "#2CA02C"  # yellow, red, green: the colours of Ortiz 2022, Figure 5
+HIT, MISS, FALSE_ALARM = (
+    "#F0E442",
+    "#D62728",
+    "#2CA02C",
+)  # yellow, red, green: the colours of Ortiz 2022, Figure 5
 
 matplotlib.rcParams.update(
     {
         "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-        "grid.alpha": 0.25, "figure.constrained_layout.use": True, "svg.hashsalt": "retina-kit", "savefig.facecolor": "white",
+        "grid.alpha": 0.25, "figure.constrained_layout.use": True,
+        "svg.hashsalt": "retina-kit", "savefig.facecolor": "white",
         "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
     }
 )  # fmt: skip
@@ -115,7 +120,15 @@ def plot_beside_paper(table, ax=None, *, labels=None):
     for k, (metric, colour) in enumerate(zip(metrics, COLOURS, strict=False)):
         rows = table[table["metric"] == metric].set_index("arm").reindex(arms)
         x = np.arange(len(arms)) + (k - (len(metrics) - 1) / 2) * width
-        ax.bar(x, rows["ours_mean"], width * 0.9, yerr=rows["ours_sd"], color=colour, label=f"{metric}, this run", capsize=2)
+        ax.bar(
+            x,
+            rows["ours_mean"],
+            width * 0.9,
+            yerr=rows["ours_sd"],
+            color=colour,
+            label=f"{metric}, this run",
+            capsize=2,
+        )
         ax.plot(x, rows["paper_value"], "D", color="black", markersize=5, label="the paper" if k == 0 else None)
     ax.set_xticks(range(len(arms)), [(labels or {}).get(arm, arm) for arm in arms], rotation=20, ha="right", fontsize=8)
     ax.set(ylim=(0, 1), ylabel="score")
@@ -134,7 +147,9 @@ def plot_predictions(images, target, predictions, *, titles=None):
 
     `predictions` maps a label to bool masks (N, H, W) of the size of `target`.
     """
-    figure, axes = new_grid(len(images), 1 + len(predictions), cell=2.6, aspect=target.shape[-2] / target.shape[-1] + 0.08)
+    figure, axes = new_grid(
+        len(images), 1 + len(predictions), cell=2.6, aspect=target.shape[-2] / target.shape[-1] + 0.08
+    )
     for k, image in enumerate(images):
         draw_picture(axes[k, 0], image, target[k], titles[k] if titles is not None else "truth")
         for ax, (label, predicted) in zip(axes[k, 1:], predictions.items(), strict=True):

@@ -33,7 +33,11 @@ class Checkpoint:
         """Write the state after the last finished step."""
         tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in state.items() if value is not None}
+            tensors |= {
+                f"optimizer/{index}/{name}": torch.as_tensor(value)
+                for name, value in state.items()
+                if value is not None
+            }
         if self.keeper and self.keeper.best_weights:
             tensors |= {f"best/{name}": tensor for name, tensor in self.keeper.best_weights.items()}
         tensors["losses"] = torch.stack(losses)

@@ -5,15 +5,22 @@ import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class TrainingProgress:
     """Shows each replicate's steps, loss, Dice and time left; a context manager.
 
     On a terminal it draws a bar a replicate; in a log file it prints one line at its end and, while it runs, at
-    most one every `line_every` seconds. The first Ctrl-C asks the running replicate to finish its step and save; the second
-    one stops at once.
+    most one every `line_every` seconds. The first Ctrl-C asks the running replicate to finish its step and save; the
+    second one stops at once.
     """
 
     def __init__(self, num_jobs, *, line_every=30.0, file=None):

@@ -71,9 +71,10 @@ def meaning_of(source):
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                body[0].value.value = ""
+        first = body[0] if isinstance(body, list) and body else None
+        docstring = first.value if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else None
+        if docstring is not None and isinstance(docstring.value, str):
+            docstring.value = ""
     return ast.dump(tree)
 
 
@@ -202,7 +203,11 @@ class RunStore:
 
     def clean(self):
         """Remove checkpoints of unfinished runs, entries set aside and leftovers of killed writers."""
-        leftovers = [*self.folder.glob(".unfinished/*"), *self.folder.glob(".set_aside/*"), *self.folder.glob(".*.part*")]
+        leftovers = [
+            *self.folder.glob(".unfinished/*"),
+            *self.folder.glob(".set_aside/*"),
+            *self.folder.glob(".*.part*"),
+        ]
         for path in leftovers:
             shutil.rmtree(path)
         return [str(path) for path in leftovers]

@@ -46,9 +46,7 @@ def plan_jobs(arms, seeds, fingerprint_of):
                 parent_job = parent and find_parent(jobs, parent["name"], seed, fold)
                 description = describe(arm, seed, fold, fingerprint, parent_job and parent_job.key)
                 key = canonical_hash(description)
-                jobs[arm["name"], seed, fold] = Job(
-                    arm, seed, fold, description, key, parent_job and parent_job.key
-                )
+                jobs[arm["name"], seed, fold] = Job(arm, seed, fold, description, key, parent_job and parent_job.key)
     return list(jobs.values())
 
 
@@ -177,9 +175,7 @@ def _run_on_pool(missing, store, outcomes, settings, workers, progress):
                 if progress:
                     progress.start(job)
                 running[pool.submit(_run_in_worker, job, store.folder, job.parent, settings)] = job
-            done, _ = concurrent.futures.wait(
-                running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED
-            )
+            done, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             _pass_on(messages, progress)
             for future in done:
                 job = running.pop(future)
