@@ -246,6 +246,9 @@ def _acquire(reflectivity, look, noise, rng):
             grain = cv2.GaussianBlur(grain, (0, 0), sigmaX=look.grain * scale, sigmaY=0.6 * look.grain * scale)
             grain /= grain.std()
         fine = rng.standard_normal(scan.shape, dtype=np.float32)
+        if 0.5 * look.grain * scale > 0.3:  # neighbours share some of the noise, as in real scans
+            fine = cv2.GaussianBlur(fine, (0, 0), sigmaX=0.5 * look.grain * scale)
+            fine /= fine.std()
         seen = sharp * (1 + look.speckle * noise * grain) + look.noise * noise * fine
         cv2.convertScaleAbs(np.maximum(seen, 0), dst=image, alpha=255)
     return images

@@ -1,0 +1,117 @@
+"""Drawn fundus photographs: exact masks, grades, seeds, and how near they are to real ones."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from retina_kit.data.manifest import has_pack
+from retina_kit.data.synthetic_fundus import LESIONS, draw_fundus
+from retina_kit.errors import UsageError
+
+DATA_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def needs(pack):
+    """Return a mark that skips a test where a data pack is not there."""
+    return pytest.mark.skipif(not has_pack(pack, DATA_ROOT), reason=f"the data pack {pack} is not in ../shared/data")
+
+
+def load(pack, masks, size):
+    """Return a real pack at a given size."""
+    from retina_kit.data.dataset import load_pictures
+
+    return load_pictures(pack, DATA_ROOT, masks=masks, size=size)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Twenty-four drawn eyes, two photographs each."""
+    return draw_fundus(24, 2, (302, 350), seed=1)
+
+
+def test_the_same_seed_gives_the_same_photographs():
+    first, second, other = (draw_fundus(2, 1, (64, 64), seed=seed) for seed in (5, 5, 6))
+    assert first.fingerprint() == second.fingerprint() != other.fingerprint()
+
+
+def test_photographs_come_in_any_size_as_rgb():
+    for size in ((128, 128), (170, 256)):
+        pictures = draw_fundus(1, 2, size, seed=0)
+        assert pictures.images.shape == (2, 3, *size)
+        assert pictures.images.dtype == np.uint8
+
+
+def test_everything_lies_in_the_field_of_view(drawn):
+    outside = ~drawn.masks["fov"]
+    assert all(not (mask & outside).any() for name, mask in drawn.masks.items() if name != "fov")
+
+
+def test_the_centre_is_that_of_the_disc_mask(drawn):
+    for k, row in drawn.rows.iterrows():
+        y, x = np.nonzero(drawn.masks["disc"][k])
+        assert abs(x.mean() - row["disc_x"]) < 1.5
+        assert abs(y.mean() - row["disc_y"]) < 1.5
+
+
+def test_grade_0_has_no_lesion_and_higher_grades_have_some(drawn):
+    lesions = np.stack([drawn.masks[name].any(axis=(1, 2)) for name in LESIONS]).any(axis=0)
+    healthy = drawn.rows["grade"] == 0
+    assert not lesions[healthy].any()
+    assert lesions[~healthy].all()
+    assert np.array_equal(lesions, drawn.rows["has_lesion"] == 1)
+    assert drawn.rows["grade"].nunique() >= 3
+
+
+def test_two_photographs_of_one_eye_resemble_each_other(drawn):
+    small = np.stack([cv2.resize(image[1], (40, 40), interpolation=cv2.INTER_AREA) for image in drawn.images])
+    small = small.reshape(24, 2, -1).astype(float)
+    small -= small.mean(axis=(0, 1))  # what all photographs share says nothing
+    same = np.mean([np.corrcoef(*small[p])[0, 1] for p in range(24)])
+    other = np.mean([np.corrcoef(small[p, 0], small[(p + 1) % 24, 1])[0, 1] for p in range(24)])
+    assert same > other
+
+
+def test_an_unknown_camera_is_an_error():
+    with pytest.raises(UsageError, match="phone"):
+        draw_fundus(1, camera="phone")
+
+
+def vessel_contrast(pictures):
+    """Return the mean relative darkness of vessels against their surroundings in green."""
+    found = []
+    for image, vessels in zip(pictures.images[:, 1].astype(float), pictures.masks["vessels"], strict=True):
+        around = cv2.blur(image, (21, 21))
+        found.append(((image - around) / np.maximum(around, 1))[vessels].mean())
+    return float(np.mean(found))
+
+
+@needs("stare")
+@needs("chase_db1")
+def test_vessels_are_as_many_and_as_dark_as_real_ones(drawn):
+    real = [load("stare", ["vessels", "fov"], (302, 350)), load("chase_db1", ["vessels", "fov"], (336, 350))]
+    share = [p.masks["vessels"].sum() / p.masks["fov"].sum() for p in real]
+    contrast = [vessel_contrast(p) for p in real]
+    ours = drawn.masks["vessels"].sum() / drawn.masks["fov"].sum()
+    assert 0.6 * min(share) < ours < 1.6 * max(share)
+    assert abs(vessel_contrast(drawn) - np.mean(contrast)) < 0.06
+
+
+@needs("stare")
+@needs("chase_db1")
+def test_colours_lie_between_those_of_two_real_cameras(drawn):
+    means = []
+    for pictures in (load("chase_db1", ["fov"], (336, 350)), load("stare", ["fov"], (302, 350)), drawn):
+        means.append([pictures.images[:, c][pictures.masks["fov"]].mean() for c in range(3)])
+    low, high = np.minimum(means[0], means[1]) - 25, np.maximum(means[0], means[1]) + 25
+    assert (low < means[2]).all()
+    assert (means[2] < high).all()
+
+
+@needs("idrid_seg_1024")
+def test_disc_and_lesions_are_as_large_as_real_ones(drawn):
+    real = load("idrid_seg_1024", ["disc", "he", "ma"], None)
+    for name, factor in (("disc", 2.0), ("he", 3.0), ("ma", 3.0)):
+        share = [p.masks[name][p.masks[name].any(axis=(1, 2))].mean() for p in (drawn, real)]
+        assert 1 / factor < share[0] / share[1] < factor, name
