@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from retina_kit.errors import KitError
+from retina_kit.errors import EnvironmentProblem, KitError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -139,6 +139,24 @@ def doctor(as_json: Json = False, data_root: DataRoot = Path("data")):
     from retina_kit.doctor import examine
 
     finish(examine(data_root), as_json)
+
+
+@app.command()
+def bench(
+    device: Device = "auto",
+    repeats: Annotated[int, typer.Option(help="how often each rival runs", min=1)] = 3,
+    as_json: Json = False,
+):
+    """Measure the training loop beside a plain PyTorch loop, in one run, as ratios."""
+    import runpy
+
+    from retina_kit.files import kit_root
+
+    script = kit_root() / "benchmarks" / "speed.py"
+    if not script.is_file():
+        raise EnvironmentProblem(f"{script} is not there; run bench from a checkout of the kit")
+    figures = runpy.run_path(str(script))["measure"](repeats=repeats, device=device)
+    finish({"text": [f"{name}: {value}" for name, value in figures.items()], **figures}, as_json)
 
 
 @data_app.command("list")
