@@ -208,7 +208,7 @@ show(figure2)
 four = ["fcn_stare_long", "fcn_scratch_long", "psp_chase", "psp_chase_fluid_dice"]
 images, truth, predicted, names = experiment.predictions(four, num_pictures=4)
 poster = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in four}, titles=names)
-report.save_figure("poster4", poster, alt="Poster figure 4: truth and predictions of four networks")
+report.save_figure("poster", poster, alt="Poster figure 4: truth and predictions of four networks")
 show(poster)
 
 # %%

@@ -1,0 +1,88 @@
+"""Builds the front page: every paper that was run, its tables beside the printed numbers, figures, verdicts, provenance."""
+
+import json
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from retina_kit.errors import DataError
+from retina_kit.evaluation.published import TABLE_COLUMNS
+from retina_kit.files import atomic_path
+from retina_kit.reporting.tables import percent
+
+
+def build_site(output_root, paper_meta):
+    """Write <output_root>/index.html and return its path.
+
+    Every <paper>/<profile>-<data>/ folder with a results.json becomes a section. `paper_meta` maps each paper to
+    plain data: title, citation, artefacts, audit findings; papers without a run are listed as not run.
+    """
+    output_root = Path(output_root)
+    runs = [read_run(path.parent, output_root, paper_meta) for path in sorted(output_root.glob("*/*/results.json"))]
+    done = {run["results"]["paper"] for run in runs}
+    waiting = {paper: meta for paper, meta in paper_meta.items() if paper not in done}
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("page.html.jinja").render(runs=runs, waiting=waiting)
+    target = output_root / "index.html"
+    with atomic_path(target) as path:
+        path.write_text(page, encoding="utf-8")
+    return target
+
+
+def read_run(folder, output_root, paper_meta):
+    """Return what the page shows of one run, as plain data."""
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        tables = {name: pd.read_csv(folder / "tables" / f"{name}.csv") for name in results["tables"]}
+        claims = pd.read_csv(folder / "claims.csv") if (folder / "claims.csv").is_file() else pd.DataFrame()
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{folder} is not a whole run ({error}); run it again with retina-kit run") from error
+    meta = paper_meta.get(results["paper"], {})
+    made = {figure["id"] for figure in results["figures"]} | set(results["tables"])
+    return {
+        "results": results,
+        "link": folder.relative_to(output_root).as_posix(),
+        "meta": meta,
+        "tables": {name: rows_of(table) for name, table in tables.items() if list(table.columns) == list(TABLE_COLUMNS)},
+        "other_tables": [name for name, table in tables.items() if list(table.columns) != list(TABLE_COLUMNS)],
+        "claims": claims_of(claims),
+        "not_made": [item for item in meta.get("artefacts", []) if item["id"] not in made],
+        "training_seconds": round(sum(arm["seconds"] for arm in results["arms"])),
+        "devices": sorted({arm["device"] for arm in results["arms"]}),
+    }
+
+
+def rows_of(table):
+    """Return a tidy table as readable rows: one an arm and metric, in per cent."""
+    rows = []
+    for line in table.to_dict("records"):
+        low, high = line["ours_ci_low"], line["ours_ci_high"]
+        rows.append(
+            {
+                "arm": line["arm"],
+                "metric": line["metric"],
+                "ours": percent(line["ours_mean"]),
+                "sd": percent(line["ours_sd"]),
+                "interval": f"{percent(low)} to {percent(high)}" if pd.notna(low) else "-",
+                "seeds": line["n_seeds"],
+                "patients": line["n_patients"],
+                "paper": percent(line["paper_value"]),
+                "note": line["note"] if isinstance(line["note"], str) else "",
+            }
+        )
+    return rows
+
+
+def claims_of(claims):
+    """Return the claims as readable rows."""
+    rows = []
+    for line in claims.to_dict("records"):
+        low, high = line["ci_low"], line["ci_high"]
+        interval = f" ({low:+.3f} to {high:+.3f})" if pd.notna(low) else ""
+        estimate = f"{line['estimate']:+.3f}{interval}" if pd.notna(line["estimate"]) else "-"
+        keys = ("claim", "statement", "kind", "verdict", "rule", "scope")
+        rows.append({key: line[key] for key in keys} | {"estimate": estimate})
+    return rows
