@@ -205,18 +205,19 @@ show(figure2)
 # The poster's Figure 4 shows four networks; here are four of ours on test scans. Then the worst pictures.
 
 # %%
-four = ["fcn_stare_long", "fcn_scratch_long", "psp_chase", "psp_chase_fluid_dice"]
+four = ["fcn_scratch_long", "fcn_stare_long", "psp_chase", "psp_chase_fluid_dice_long"]
+report.save_table("poster", experiment.table("poster"))
 images, truth, predicted, names = experiment.predictions(four, num_pictures=4)
 poster = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in four}, titles=names)
-report.save_figure("poster", poster, alt="Poster figure 4: truth and predictions of four networks")
+report.save_figure("poster_figure4", poster, alt="Poster figure 4: truth and predictions of four networks")
 show(poster)
 
 # %%
-images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_pictures=4, worst=True)
-dice = dice_per_image(torch.from_numpy(predicted["psp_chase_fluid_dice"]), torch.from_numpy(truth))
+images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice_long"], num_pictures=4, worst=True)
+dice = dice_per_image(torch.from_numpy(predicted["psp_chase_fluid_dice_long"]), torch.from_numpy(truth))
 titles = [f"{name}: Dice {value:.2f}" for name, value in zip(names, dice.tolist(), strict=True)]
 worst = figures.plot_predictions(
-    images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=titles
+    images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice_long"]}, titles=titles
 )
 report.save_figure("worst", worst, alt="The four worst test pictures")
 show(worst)
@@ -228,7 +229,7 @@ show(worst)
 # %%
 left_out = report.save_table("left_out", experiment.table("left_out"))
 last = experiment.scores[experiment.scores["reading"] == "last"]
-patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in ("psp_chase", "psp_chase_left_out")})
+patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in ("fcn_stare", "fcn_stare_left_out")})
 report.save_figure("patients", patients, alt="Dice of every test picture, by patient")
 show(patients)
 show_beside_paper(left_out, labels)

@@ -291,7 +291,8 @@ class Experiment:
         if table_id not in tables:
             raise unknown_name("table", table_id, list(tables))
         settings = tables[table_id]
-        rows = {arm: row for arm, row in settings["rows"].items() if arm not in self.left_out}
+        trained = {arm["name"] for arm in self.arms}
+        rows = {arm: row for arm, row in settings["rows"].items() if arm in trained}
         scores = self.scores[(self.scores["reading"] == reading) & self.scores["arm"].isin(rows)]
         ours = summarise(scores, settings["metrics"], pooled=settings.get("pooled", True))
         return beside_paper(ours, self.published, settings.get("item", table_id), rows)

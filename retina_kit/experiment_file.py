@@ -8,6 +8,7 @@ settings from presets. Whatever the file says that this module does not know is 
 import copy
 import difflib
 import itertools
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -38,7 +39,7 @@ def list_papers():
 def unknown_name(kind, name, known):
     """Return a UsageError that says what there is and what was perhaps meant."""
     close = difflib.get_close_matches(str(name), [str(item) for item in known], n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     return UsageError(f"no {kind} is called {name!r}{hint} There are: {', '.join(map(str, known))}")
 
 
@@ -59,6 +60,9 @@ def parse_experiment(path):
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path.name} is not valid TOML: {error}") from error
     check_keys(path.name, content, TOP_KEYS)
+    for key in ("paper", "title", "notebook", "data", "parameters", "arm"):
+        if key not in content:
+            raise UsageError(f"{path.name} lacks {key!r}")
     for name, parameter in content["parameters"].items():
         check_keys(f"{path.name}, parameter {name}", parameter, PARAMETER_KEYS)
         for key in ("value", "what"):
@@ -67,7 +71,9 @@ def parse_experiment(path):
     for preset in content.get("preset", {}).values():
         check_keys(f"{path.name}, preset", preset, ARM_KEYS)
     for arm in content["arm"]:
-        check_keys(f"{path.name}, arm {arm.get('name')}", arm, ARM_KEYS)
+        if "name" not in arm:
+            raise UsageError(f"{path.name}: an arm has no name: {arm}")
+        check_keys(f"{path.name}, arm {arm['name']}", arm, ARM_KEYS)
     return content
 
 
@@ -105,7 +111,9 @@ def typed_like(name, given, default):
             raise UsageError(f"parameter {name}={given!r} must be {kind_of(default)}, such as {default!r}") from error
     if isinstance(default, float) and isinstance(given, int) and not isinstance(given, bool):
         given = float(given)
-    if type(given) is not type(default):
+    if isinstance(given, list) and isinstance(default, list) and len({type(item) for item in default}) == 1:
+        return [typed_like(f"{name}, an element of it", item, default[0]) for item in given]
+    if type(given) is not type(default) or (isinstance(given, float) and not math.isfinite(given)):
         raise UsageError(f"parameter {name}={given!r} must be {kind_of(default)}, such as {default!r}")
     return given
 
@@ -130,8 +138,8 @@ def resolve_arms(content, profile, values):
         for choice in expand(written.get("each", {}), written.get("without", [])):
             arm = substitute_choice({k: v for k, v in written.items() if k not in ("each", "without")}, choice)
             for preset in reversed(arm.pop("like", [])):  # a later preset wins over an earlier one
-                if preset not in content["preset"]:
-                    raise unknown_name("preset", preset, sorted(content["preset"]))
+                if preset not in content.get("preset", {}):
+                    raise unknown_name("preset", preset, sorted(content.get("preset", {})))
                 arm = merge(substitute_choice(copy.deepcopy(content["preset"][preset]), choice), arm)
             arm = substitute_parameters(arm, values, arm["name"])
             if profile in arm.pop("profiles", PROFILES):
@@ -190,6 +198,8 @@ def substitute_parameters(value, parameters, where):
         raise UsageError(f"arm {where}: {unknown_name('parameter', name, sorted(parameters))}")
     found = parameters[name]
     if key is not None:
+        if not isinstance(found, dict):
+            raise UsageError(f"arm {where}: parameter {name} is not a table and has no entry {key!r}")
         if key not in found:
             raise UsageError(f"arm {where}: {unknown_name(f'entry of {name}', key, sorted(found))}")
         found = found[key]

@@ -43,14 +43,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         else:
             temporary.replace(path)
     except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
+        if path.parent.is_dir():
+            remedy = "free some space or choose another folder"
+        else:
+            remedy = f"{path.parent} is no folder and cannot become one; choose another"
+        raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a second error would hide the first, such as a parent that is a file
+                temporary.unlink(missing_ok=True)
 
 
 def _swap_folder(temporary: Path, path: Path) -> None:

@@ -46,7 +46,9 @@ def read_run(folder, output_root, paper_meta):
         "results": results,
         "link": folder.relative_to(output_root).as_posix(),
         "meta": meta,
-        "tables": {name: rows_of(table) for name, table in tables.items() if list(table.columns) == list(TABLE_COLUMNS)},
+        "tables": {
+            name: rows_of(table) for name, table in tables.items() if list(table.columns) == list(TABLE_COLUMNS)
+        },
         "other_tables": [name for name, table in tables.items() if list(table.columns) != list(TABLE_COLUMNS)],
         "claims": claims_of(claims),
         "not_made": [item for item in meta.get("artefacts", []) if item["id"] not in made],

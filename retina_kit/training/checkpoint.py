@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from retina_kit.files import atomic_path
 from retina_kit.training.store import save_tensors
@@ -50,9 +50,14 @@ class Checkpoint:
         """Bring everything back to where it was saved and return the next step: 0 where nothing was saved."""
         if not self.path.is_file():
             return 0
-        with safe_open(self.path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                metadata = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            self.path.unlink()
+            print(f"checkpoint {self.path} cannot be read ({error}); starting from the first step", flush=True)
+            return 0
         model.load_state_dict(part_of(tensors, "model"))
         self._restore_optimizer(optimizer, part_of(tensors, "optimizer"))
         if self.keeper:

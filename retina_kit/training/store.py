@@ -21,10 +21,12 @@ import re
 import shutil
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from retina_kit.errors import DataError, EnvironmentProblem
@@ -45,7 +47,7 @@ CODE_THAT_DECIDES = (
     "training/transfer.py",
 )
 
-
+UNREADABLE = (ValueError, KeyError, AttributeError, TypeError)  # what settings that are no settings raise
 MEMBER = re.compile(r"[0-9a-f]{16}/(settings\.json|history\.csv|scores\.csv|weights\.safetensors|best\.safetensors)")
 
 
@@ -138,7 +140,7 @@ class RunStore:
         try:
             run = Run(path.parent, json.loads(path.read_text(encoding="utf-8")))
             problems = run.problems()
-        except (ValueError, KeyError, AttributeError) as error:
+        except UNREADABLE as error:
             problems = [f"{path} cannot be read ({error})"]
         if problems:
             self.set_aside(key, problems)
@@ -197,7 +199,7 @@ class RunStore:
             try:
                 run = Run(path.parent, json.loads(path.read_text(encoding="utf-8")))
                 problems[path.parent.name] = run.problems()
-            except (ValueError, KeyError, AttributeError) as error:
+            except UNREADABLE as error:
                 problems[path.parent.name] = [f"{path} cannot be read ({error})"]
         return problems
 
@@ -207,9 +209,13 @@ class RunStore:
             *self.folder.glob(".unfinished/*"),
             *self.folder.glob(".set_aside/*"),
             *self.folder.glob(".*.part*"),
+            *self.folder.glob(".*.old"),
         ]
         for path in leftovers:
-            shutil.rmtree(path)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         return [str(path) for path in leftovers]
 
     def export(self, file, *, weights=True):
@@ -230,7 +236,7 @@ class RunStore:
                 if len(members) < len(archive.namelist()):
                     raise DataError(f"{file} holds files that are no part of a run store; it was not imported")
                 return sum(self._take_in_run(archive, key, members) for key in {m.split("/")[0] for m in members})
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
             raise DataError(f"{file} cannot be read as an exported run store: {error}") from error
 
     def _take_in_run(self, archive, key, members):
@@ -242,10 +248,9 @@ class RunStore:
             for member in members:
                 if member.startswith(f"{key}/"):
                     (folder / member.split("/")[1]).write_bytes(archive.read(member))
-            run = Run(folder, json.loads((folder / "settings.json").read_text(encoding="utf-8")))
-            wrong = [text for text in run.problems() if "does not match" in text]
+            wrong = problems_of_import(folder, key)
             if wrong:
-                raise DataError(f"{archive.filename}: run {key} is damaged: {'; '.join(wrong)}")
+                raise DataError(f"{archive.filename}: run {key} is damaged: {'; '.join(wrong)}; export it again")
         return True
 
     @contextlib.contextmanager
@@ -262,9 +267,28 @@ class RunStore:
             yield
 
 
+def problems_of_import(folder, key):
+    """Return what is wrong with an unpacked run: files that are missing or damaged, or another run's."""
+    try:
+        run = Run(folder, json.loads((folder / "settings.json").read_text(encoding="utf-8")))
+        strange = [name for name in run.settings["files"] if not MEMBER.fullmatch(f"{key}/{name}")]
+        if strange:
+            return [f"its settings name a file {strange[0]!r}"]
+        if canonical_hash(run.settings["description"]) != key:
+            return ["its description has another hash"]
+        return [text.replace(f"{folder}/", "") for text in run.problems()]
+    except FileNotFoundError:
+        return ["settings.json is missing"]
+    except UNREADABLE as error:
+        return [f"settings.json cannot be read ({error})"]
+
+
 def save_tensors(tensors, path, metadata=None):
     """Write named tensors as a safetensors file and make sure that it is on the disk."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, path, metadata=metadata)
+    try:
+        save_file(plain, path, metadata=metadata)
+    except SafetensorError as error:  # a full disk, too, comes as this error
+        raise OSError(str(error)) from error
     with path.open("rb") as file:
         os.fsync(file.fileno())
