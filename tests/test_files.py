@@ -1,0 +1,85 @@
+"""A file is the old one or the new one, whatever happens while it is written."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from retina_kit.errors import EnvironmentProblem
+from retina_kit.files import atomic_path, kit_root
+
+
+def names_in(folder):
+    """Return the sorted names in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    target = tmp_path / "deep" / "table.csv"
+    with atomic_path(target) as path:
+        path.write_text("half")
+        assert not target.exists()
+        assert path.suffix == ".csv"  # writers that look at the suffix still know the format
+    assert target.read_text() == "half"
+    assert names_in(target.parent) == ["table.csv"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_path(target) as path:
+        path.write_text("new")
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert names_in(tmp_path) == ["table.csv"]
+
+
+def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
+    for content in ("old", "new"):
+        with atomic_path(tmp_path / "run") as folder:
+            folder.mkdir()
+            (folder / content).touch()
+    assert names_in(tmp_path) == ["run"]
+    assert names_in(tmp_path / "run") == ["new"]
+
+
+def test_a_half_written_folder_is_removed(tmp_path):
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "run") as folder:
+        folder.mkdir()
+        (folder / "scores.csv").touch()
+        raise ZeroDivisionError
+    assert names_in(tmp_path) == []
+
+
+def test_a_full_disk_is_one_message(tmp_path):
+    message = r"cannot write .*table\.csv: No space left.*free some space"
+    with pytest.raises(EnvironmentProblem, match=message), atomic_path(tmp_path / "table.csv"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("below", ["out.csv", "deep/out.csv"])
+def test_a_parent_that_is_a_file_is_named(tmp_path, below):
+    (tmp_path / "file").write_text("mine")
+    target = tmp_path / "file" / below
+    with pytest.raises(EnvironmentProblem, match="is no folder") as caught, atomic_path(target) as path:
+        path.write_text("never")
+    assert caught.value.exit_code == 5
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
+    (tmp_path / "table.csv").write_text("old")
+    code = (
+        "import os, signal, sys; from retina_kit.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path:\n"
+        "    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "table.csv")], check=False)
+    assert done.returncode == -9
+    assert (tmp_path / "table.csv").read_text() == "old"
+
+
+def test_the_kit_finds_its_own_files():
+    assert (kit_root() / "data_manifests" / "stare.toml").is_file()
