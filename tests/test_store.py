@@ -1,0 +1,230 @@
+"""The run store gives back what was put in, notices what was damaged, and lets nothing strange in."""
+
+import json
+import shutil
+import zipfile
+
+import pandas as pd
+import pytest
+import torch
+
+from retina_kit.errors import DataError, EnvironmentProblem
+from retina_kit.training.store import RunStore, canonical_hash, code_version, meaning_of
+
+HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.25]})
+SCORES = pd.DataFrame({"id": ["01", "02"], "patient": ["1", "1"], "tp": [3, 0], "dice": [0.75, float("nan")]})
+WEIGHTS = {"head.weight": torch.arange(6.0).reshape(2, 3), "head.count": torch.tensor(7)}
+
+
+def put(store, **description):
+    """Write a small run of that description and return its hash."""
+    key = canonical_hash(description)
+    settings = {"description": description, "arm": "small", "seconds": 0.1, "device": "CPU"}
+    store.write(key, settings, HISTORY, SCORES, WEIGHTS)
+    return key
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+def test_what_was_written_is_found(store):
+    run = store.find(put(store, seed=0))
+    pd.testing.assert_frame_equal(run.scores, SCORES)  # ids keep their zeros
+    pd.testing.assert_frame_equal(run.history, HISTORY)
+    assert {name: tensor.tolist() for name, tensor in run.weights().items()} == {
+        "head.weight": [[0, 1, 2], [3, 4, 5]],
+        "head.count": 7,
+    }
+    assert run.settings["arm"] == "small"
+    assert run.problems() == []
+    assert store.find("0" * 16) is None
+
+
+def test_a_best_reading_has_weights_of_its_own(store):
+    best = {name: tensor + 1 for name, tensor in WEIGHTS.items()}
+    run = store.write("a" * 16, {}, HISTORY, SCORES, WEIGHTS, best)
+    assert run.weights("best")["head.count"] == 8
+    assert run.weights("last")["head.count"] == 7
+
+
+def test_writing_a_run_forgets_its_checkpoint(store):
+    key = canonical_hash({"seed": 0})
+    store.unfinished(key).mkdir(parents=True)
+    (store.unfinished(key) / "checkpoint.safetensors").touch()
+    put(store, seed=0)
+    assert not store.unfinished(key).exists()
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "history.csv", "weights.safetensors"])
+def test_a_damaged_entry_is_set_aside_and_said(store, capsys, name):
+    key = put(store, seed=0)
+    path = store.folder / key / name
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert "does not match" in store.verify()[key][0]
+    assert store.find(key) is None
+    assert f"{name} does not match its checksum; set aside" in capsys.readouterr().out
+    assert not (store.folder / key).exists()
+    assert len(list((store.folder / ".set_aside").iterdir())) == 1
+    assert store.runs() == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"arm": 3}', '{"files": 3}'])
+def test_settings_that_are_no_settings_are_set_aside(store, text):
+    key = put(store, seed=0)
+    (store.folder / key / "settings.json").write_text(text)
+    assert "cannot be read" in store.verify()[key][0]
+    assert store.find(key) is None
+
+
+def test_a_file_changed_after_finding_is_not_read(store):
+    run = store.find(put(store, seed=0))
+    (run.folder / "scores.csv").write_text("id,patient,dice\n01,1,1.0\n")
+    with pytest.raises(DataError, match=r"scores\.csv is damaged"):
+        _ = run.scores
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_runs_travel_from_store_to_store(store, tmp_path, weights):
+    keys = {put(store, seed=seed) for seed in (0, 1)}
+    assert store.export(tmp_path / "runs.zip", weights=weights) == 2
+    other = RunStore(tmp_path / "other")
+    assert other.take_in(tmp_path / "runs.zip") == 2
+    assert other.take_in(tmp_path / "runs.zip") == 0  # they are there already
+    assert {run.folder.name for run in other.runs()} == keys
+    run = other.find(min(keys))
+    pd.testing.assert_frame_equal(run.scores, SCORES)
+    if weights:
+        assert run.weights()["head.count"] == 7
+    else:
+        with pytest.raises(DataError, match="left out of an export"):
+            run.weights()
+
+
+def repack(source, target, change):
+    """Copy a zip file with its members {name: content} changed by `change`."""
+    with zipfile.ZipFile(source) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def climb(members):
+    members["../../evil.csv"] = b"evil"
+
+
+def climb_below_a_run(members):
+    members[f"{'0' * 16}/../../evil.csv"] = b"evil"
+
+
+def go_absolute(members):
+    members["/tmp/evil.csv"] = b"evil"
+
+
+def flip_a_bit(members):
+    name = next(name for name in members if name.endswith("scores.csv"))
+    members[name] = members[name].replace(b"0.75", b"0.95")
+
+
+def drop_the_scores(members):
+    del members[next(name for name in members if name.endswith("scores.csv"))]
+
+
+def drop_the_settings(members):
+    del members[next(name for name in members if name.endswith("settings.json"))]
+
+
+def break_the_settings(members):
+    members[next(name for name in members if name.endswith("settings.json"))] = b"{"
+
+
+def point_elsewhere(members):
+    name = next(name for name in members if name.endswith("settings.json"))
+    settings = json.loads(members[name])
+    settings["files"]["../../secret"] = "0" * 64
+    members[name] = json.dumps(settings).encode()
+
+
+def take_another_name(members):
+    for name in list(members):
+        members[f"{'b' * 16}/{name.split('/')[1]}"] = members.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (climb, "no part of a run store"),
+        (climb_below_a_run, "no part of a run store"),
+        (go_absolute, "no part of a run store"),
+        (flip_a_bit, r"scores\.csv does not match"),
+        (drop_the_scores, r"scores\.csv is missing"),
+        (drop_the_settings, r"settings\.json is missing"),
+        (break_the_settings, r"settings\.json cannot be read"),
+        (point_elsewhere, r"\.\./\.\./secret"),
+        (take_another_name, "another hash"),
+    ],
+)
+def test_a_hostile_or_damaged_export_is_refused(store, tmp_path, change, message):
+    put(store, seed=0)
+    store.export(tmp_path / "good.zip")
+    repack(tmp_path / "good.zip", tmp_path / "bad.zip", change)
+    other = RunStore(tmp_path / "house" / "other")
+    with pytest.raises(DataError, match=message):
+        other.take_in(tmp_path / "bad.zip")
+    assert other.runs() == []
+    assert not list(tmp_path.rglob("evil*"))
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_file_that_is_no_zip_is_refused(store, tmp_path):
+    (tmp_path / "runs.zip").write_text("no zip")
+    for name in ("runs.zip", "missing.zip"):
+        with pytest.raises(DataError, match=name):
+            store.take_in(tmp_path / name)
+
+
+def test_clean_removes_leftovers_and_keeps_runs(store):
+    key = put(store, seed=0)
+    for name in (".unfinished/aa", ".set_aside/bb", f".{key}.1.ff.part", ".cc.ff.old"):
+        (store.folder / name).mkdir(parents=True)
+    (store.folder / ".unfinished" / "stray").touch()
+    assert len(store.clean()) == 5
+    assert [run.folder.name for run in store.runs()] == [key]
+    assert store.clean() == []
+
+
+def test_forgotten_runs_are_gone(store):
+    key = put(store, seed=0)
+    store.forget([key])
+    assert store.find(key) is None
+
+
+def test_the_hash_ignores_the_order_of_keys_and_nothing_else():
+    assert canonical_hash({"a": 1, "b": {"c": 2, "d": 3}}) == canonical_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert canonical_hash({"a": [1, 2]}) != canonical_hash({"a": [2, 1]})
+    assert canonical_hash({"seed": 0}) != canonical_hash({"seed": 1})
+    assert len(canonical_hash({})) == 16
+
+
+def test_the_code_version_ignores_docstrings_comments_and_layout():
+    plain = "def f(x):\n    return x + 1\n"
+    told = '"""A module."""\n\ndef f(x):  # adds\n    """Return x and one."""\n\n    return (x + 1)\n'
+    assert meaning_of('"""B."""\n' + plain.replace("    return", '    "Doc."\n    return')) == meaning_of(told)
+    assert meaning_of(plain) != meaning_of(plain.replace("+ 1", "+ 2"))
+    assert len(code_version()) == 16
+
+
+def test_a_full_disk_leaves_nothing_half_written(small_disk):
+    store = RunStore(small_disk / "runs")
+    key = put(store, seed=0)
+    large = {"weights": torch.zeros(100_000)}
+    with pytest.raises(EnvironmentProblem, match=r"cannot write .*No space left"):
+        store.write("c" * 16, {}, HISTORY, SCORES, large)
+    assert [path.name for path in store.folder.iterdir()] == [key]
+    assert shutil.disk_usage(small_disk).free > 100_000
+    assert store.verify() == {key: []}
