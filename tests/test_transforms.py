@@ -1,0 +1,90 @@
+"""Preprocessing, each step beside numbers that can be counted by hand."""
+
+import numpy as np
+import pytest
+
+from retina_kit.data.transforms import (
+    equalise,
+    gamma,
+    preprocess,
+    resize_images,
+    resize_masks,
+    scaled_size,
+    standardise,
+    to_grey,
+)
+from retina_kit.errors import UsageError
+
+
+def test_a_scale_gives_a_size_of_at_least_16():
+    assert scaled_size((496, 768), 0.5) == (248, 384)
+    assert scaled_size((496, 768), 1 / 3) == (165, 256)
+    assert scaled_size((20, 400), 0.1) == (16, 40)
+
+
+def test_a_picture_that_shrinks_is_averaged_by_area():
+    image = np.array([[0, 100, 10, 10], [0, 100, 10, 30]], np.uint8)[None, None]
+    assert resize_images(image, (1, 2)).tolist() == [[[[50, 15]]]]
+
+
+def test_a_picture_of_that_size_is_the_same_picture():
+    image = np.zeros((1, 3, 4, 6), np.uint8)
+    assert resize_images(image, (4, 6)) is image
+
+
+def test_channels_are_resized_each_by_itself():
+    image = np.stack([np.full((1, 8, 8), value, np.uint8) for value in (10, 20, 30)], axis=1)
+    assert resize_images(image, (4, 5))[0].mean(axis=(1, 2)).tolist() == [10, 20, 30]
+    assert resize_images(image, (16, 5)).shape == (1, 3, 16, 5)
+
+
+def test_masks_stay_masks_and_keep_their_area():
+    mask = np.zeros((1, 90, 120), bool)
+    mask[0, 30:60, 40:80] = True
+    small = resize_masks(mask, (30, 40))
+    assert small.dtype == bool
+    assert small.mean() == pytest.approx(mask.mean(), rel=0.1)
+    assert resize_masks(np.zeros((0, 90, 120), bool), (30, 40)).shape == (0, 30, 40)
+
+
+def test_luminance_weighs_the_colours():
+    image = np.zeros((1, 3, 1, 3), np.uint8)
+    for channel in range(3):
+        image[0, channel, 0, channel] = 100
+    assert to_grey(image).tolist() == [[[[30, 59, 11]]]]
+    grey = np.zeros((2, 1, 4, 4), np.uint8)
+    assert to_grey(grey) is grey
+
+
+def test_standardised_pictures_span_all_grey_values():
+    images = np.array([[[[10, 20, 30]]], [[[100, 100, 200]]]], np.uint8)
+    assert standardise(images, images.mean(), images.std()).tolist() == [[[[0, 128, 255]]], [[[0, 0, 255]]]]
+
+
+def test_a_flat_picture_can_be_standardised():
+    assert (standardise(np.full((1, 1, 4, 4), 7, np.uint8), 7.0, 1.0) == 0).all()
+
+
+def test_equalisation_raises_contrast():
+    image = np.random.default_rng(0).integers(100, 120, (1, 1, 256, 256)).astype(np.uint8)
+    strong, weak = equalise(image, clip_limit=2.0), equalise(image, clip_limit=1.5)
+    assert strong.std() > weak.std() > image.std()
+
+
+def test_gamma_above_1_brightens_and_keeps_the_ends():
+    values = gamma(np.array([0, 64, 255], np.uint8), value=1.2)
+    assert values.tolist() == [0, round((64 / 255) ** (1 / 1.2) * 255), 255]
+    assert values[1] == 81
+
+
+def test_steps_follow_one_another_in_their_order():
+    images = np.random.default_rng(1).integers(0, 200, (3, 3, 32, 32)).astype(np.uint8)
+    result = preprocess(images, ["grey", "standardise", "gamma"], np.array([0, 1]))
+    grey = to_grey(images)
+    assert (result == gamma(standardise(grey, grey[:2].mean(), grey[:2].std()))).all()
+    assert preprocess(images, [], np.array([0])) is images
+
+
+def test_an_unknown_step_is_named():
+    with pytest.raises(UsageError, match=r"sharpen.*equalise"):
+        preprocess(np.zeros((1, 1, 4, 4), np.uint8), ["sharpen"], np.array([0]))
