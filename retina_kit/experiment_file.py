@@ -112,7 +112,7 @@ def typed_like(name, given, default):
     if isinstance(default, float) and isinstance(given, int) and not isinstance(given, bool):
         given = float(given)
     if isinstance(given, list) and isinstance(default, list) and len({type(item) for item in default}) == 1:
-        return [typed_like(f"{name}, an element of it", item, default[0]) for item in given]
+        return [typed_like(f"{name}[{place}]", item, default[0]) for place, item in enumerate(given)]
     if type(given) is not type(default) or (isinstance(given, float) and not math.isfinite(given)):
         raise UsageError(f"parameter {name}={given!r} must be {kind_of(default)}, such as {default!r}")
     return given
