@@ -116,21 +116,31 @@ def lab(port: Annotated[int, typer.Option(help="port on this machine")] = 8888):
 def build(
     check: Annotated[bool, typer.Option("--check", help="only say whether a notebook is stale")] = False,
 ):
-    """Build the .ipynb notebooks from their .py sources."""
-    from retina_kit.files import kit_root
+    """Build the .ipynb notebooks from their .py sources, and the README's table from the kept results."""
+    from retina_kit.files import atomic_path, kit_root
     from retina_kit.reporting.notebook import build_notebook, check_built
+    from retina_kit.reporting.tables import results_markdown, with_results
 
-    stale = 0
+    stale = []
     for source in sorted((kit_root() / "notebooks").glob("[0-9]*.py")):
         if check_built(source, source.with_suffix(".ipynb")):
-            print(f"{source.stem}: up to date")
-        elif check:
-            stale += 1
-            print(f"{source.stem}: stale; run retina-kit build")
-        else:
+            continue
+        stale.append(source.with_suffix(".ipynb").name)
+        if not check:
             build_notebook(source)
-            print(f"{source.stem}: built")
-    raise typer.Exit(1 if stale else 0)
+    readme = kit_root() / "README.md"
+    results = (kit_root() / "notebooks" / "results").glob("*.csv")
+    if readme.is_file():
+        current = readme.read_text(encoding="utf-8")
+        fresh = with_results(current, results_markdown(results))
+        if fresh != current:
+            stale.append(readme.name)
+            if not check:
+                with atomic_path(readme) as path:
+                    path.write_text(fresh, encoding="utf-8")
+    state = "stale; run retina-kit build" if check else "built"
+    lines = [f"{name}: {state}" for name in stale] or ["everything is up to date"]
+    finish({"text": lines, "exit_code": 1 if check and stale else 0}, False)
 
 
 @app.command()

@@ -150,7 +150,8 @@ def export_html(notebook, target, title):
     for name in ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"):
         if hasattr(exporter, name):
             setattr(exporter, name, "")
-    html, _ = exporter.from_filename(str(notebook), resources={"metadata": {"name": title}})
+    executed = nbformat.read(notebook, as_version=4)
+    html, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
     html = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", html)
     with atomic_path(target) as path:
         path.write_text(html, encoding="utf-8")

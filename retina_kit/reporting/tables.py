@@ -39,3 +39,26 @@ def show_claims(claims):
     shown = claims[columns].copy()
     shown.insert(3, "estimate", interval)
     return shown.reset_index(drop=True)
+
+
+def results_markdown(paths):
+    """Return the kept results (notebooks/results/<paper>_<profile>_<data>.csv) as a Markdown table for the README.
+
+    A row a table row of the paper that was run: fluid or structure Dice, ours beside the printed value.
+    """
+    lines = ["| paper | run | table | arm | Dice, this kit | Dice, the paper |", "|---|---|---|---|---|---|"]
+    for path in sorted(paths):
+        paper, profile, data = path.stem.split("_", 2)
+        table = pd.read_csv(path)
+        for row in table[(table["metric"] == "dice") & table["ours_mean"].notna()].to_dict("records"):
+            ours, printed = percent(row["ours_mean"]), percent(row["paper_value"])
+            lines.append(f"| {paper} | {profile}, {data} | {row['table']} | {row['label']} | {ours} | {printed} |")
+    return "\n".join(lines)
+
+
+def with_results(readme, markdown):
+    """Return the README's text with the table between its two markers replaced."""
+    begin, rest = readme.split("<!-- results", 1)
+    marker, rest = rest.split("-->\n", 1)
+    _, end = rest.split("<!-- end of results -->", 1)
+    return f"{begin}<!-- results{marker}-->\n{markdown}\n<!-- end of results -->{end}"

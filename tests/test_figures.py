@@ -1,0 +1,70 @@
+"""Figures: data in, axes or a figure out, and something to see on them."""
+
+import io
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from retina_kit.reporting import figures
+
+
+def pixels_of(drawn):
+    """Return what a figure looks like, (H, W, 3) uint8."""
+    buffer = io.BytesIO()
+    getattr(drawn, "figure", drawn).savefig(buffer, format="png")
+    return cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+
+
+def table():
+    """A tidy table of two arms and two metrics."""
+    rows = [(a, m, 0.5, 0.1, 0.6) for a in ("one", "two") for m in ("dice", "iou")]
+    return pd.DataFrame(rows, columns=["arm", "metric", "ours_mean", "ours_sd", "paper_value"])
+
+
+def claims():
+    """Two claims, one decided."""
+    columns = ["claim", "kind", "estimate", "ci_low", "ci_high", "verdict"]
+    rows = [("a", "replication", 0.1, 0.05, 0.2, "supported"), ("b", "control", 0.0, np.nan, np.nan, "inconclusive")]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def histories():
+    """Two arms of six steps, validated twice."""
+    steps = pd.DataFrame({"step": range(1, 7), "loss": 0.5, "miou": [np.nan, np.nan, 0.5, np.nan, np.nan, 0.6]})
+    return pd.concat([steps.assign(arm=name, seed=0) for name in ("one", "two")])
+
+
+ROWS = pd.DataFrame({"patient": ["a", "a", "b", "c"], "dice": [0.5, 0.7, np.nan, 0.9], "arm": "one"})
+PICTURES = np.random.default_rng(0).integers(0, 255, (5, 1, 32, 48), dtype=np.uint8)
+MASKS = PICTURES[:, 0] > 200
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.plot_pictures(PICTURES, MASKS, list("abcde")),
+        lambda: figures.plot_split(ROWS, np.array([0, 1]), np.array([2, 3])),
+        lambda: figures.plot_history(histories(), metric="miou"),
+        lambda: figures.plot_validations(histories(), "miou", {"one": "One", "two": "Two"}),
+        lambda: figures.plot_beside_paper(table(), labels={"one": "One"}),
+        lambda: figures.plot_predictions(PICTURES, MASKS, {"one": ~MASKS}, titles=list("abcde")),
+        lambda: figures.plot_claims(claims()),
+        lambda: figures.plot_dice_of_patients(ROWS, {"one": "One"}),
+    ],
+    ids=["pictures", "split", "history", "validations", "beside_paper", "predictions", "claims", "patients"],
+)
+def test_there_is_something_to_see(draw):
+    pixels = pixels_of(draw())
+    assert pixels.std() > 5
+    assert min(pixels.shape[:2]) > 100
+
+
+def test_hits_misses_and_false_alarms_have_their_colours():
+    predicted, target = np.array([[True, False, True, False]]), np.array([[True, True, False, False]])
+    overlay = figures.overlay_of(predicted, target)
+    assert np.allclose(overlay[0, :, 3], [1, 1, 1, 0])
+    assert overlay[0, 0, :2].min() > 0.8  # yellow
+    assert overlay[0, 1, 0] > 0.8 > overlay[0, 1, 1]  # red
+    assert overlay[0, 2, 1] > overlay[0, 2, 0]  # green

@@ -1,0 +1,112 @@
+"""The main command from end to end, profile smoke: what the contract promises lies there; a second run trains nothing."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+from retina_kit.evaluation.published import TABLE_COLUMNS
+from retina_kit.experiment_file import list_papers, read_experiment
+
+
+def retina_kit(*arguments, cwd):
+    """Run the command line in a process of its own."""
+    command = [sys.executable, "-m", "retina_kit", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=600)
+
+
+@pytest.fixture(scope="session")
+def outputs(tmp_path_factory):
+    """The output root of a smoke run of every paper on drawn data."""
+    folder = tmp_path_factory.mktemp("run")
+    done = retina_kit("run", "--profile", "smoke", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "outputs"
+
+
+@pytest.fixture(scope="session", params=list_papers())
+def run_folder(outputs, request):
+    """The folder of one paper's smoke run."""
+    return outputs / request.param / "smoke-synthetic"
+
+
+def test_every_promised_table_and_figure_is_there(run_folder):
+    artefacts = read_experiment(run_folder.parent.name)["artefacts"]
+    for name in artefacts["tables"]:
+        with (run_folder / "tables" / f"{name}.csv").open() as file:
+            assert len(list(csv.reader(file))) > 1, name
+    for name in artefacts["figures"]:
+        picture = cv2.imread(str(run_folder / "figures" / f"{name}.png"))
+        assert picture is not None, name
+        assert picture.std() > 3, f"{name} is blank"
+        assert (run_folder / "figures" / f"{name}.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_tables_of_the_paper_are_tidy(run_folder):
+    header = (run_folder / "tables" / "table1.csv").read_text().splitlines()[0]
+    assert header == ",".join(TABLE_COLUMNS)
+
+
+def test_results_say_what_was_run_and_leak_nothing(run_folder):
+    results = json.loads((run_folder / "results.json").read_text())
+    assert results["profile"] == "smoke"
+    assert {"torch", "python", "retina-kit"} <= set(results["versions"])
+    assert all(arm["seconds"] > 0 for arm in results["arms"])
+    for name in ("results.json", "notebook.ipynb", "notebook.html", "claims.csv"):
+        text = (run_folder / name).read_text()
+        assert str(Path.home()) not in text, name
+        assert str(run_folder.parents[2]) not in text, name
+
+
+def test_pages_load_nothing_from_elsewhere(outputs, run_folder):
+    for page in (outputs / "index.html", run_folder / "notebook.html"):
+        html = page.read_text()
+        assert not re.search(r'<(script|img|link|iframe)[^>]+(src|href)="https?:', html), page
+
+
+def test_the_front_page_links_to_what_is_there(outputs):
+    html = (outputs / "index.html").read_text()
+    targets = re.findall(r'(?:href|src)="([^"#]+)"', html)
+    assert targets
+    assert [target for target in targets if not (outputs / target).is_file()] == []
+    assert "synthetic" in html
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed (Debian: apt-get install chromium)")
+def test_the_front_page_opens_in_a_real_browser(outputs, tmp_path):
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += f" --disable-component-update --disable-sync --user-data-dir={tmp_path}/profile --window-size=1200,1800"
+    shot = tmp_path / "page.png"
+    command = ["chromium", *flags.split(), f"--screenshot={shot}", (outputs / "index.html").as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert cv2.imread(str(shot)).std() > 10
+
+
+def test_a_second_run_trains_nothing_and_gives_the_same_scores(outputs):
+    paper = list_papers()[0]
+    table = outputs / paper / "smoke-synthetic" / "tables" / "table1.csv"
+    before, began = table.read_bytes(), time.perf_counter()
+    done = retina_kit("run", paper, "--profile", "smoke", "--json", cwd=outputs.parent)
+    assert done.returncode == 0, done.stderr
+    assert " 0 of " in done.stdout.splitlines()[0] + done.stderr
+    assert time.perf_counter() - began < 60
+    assert table.read_bytes() == before
+
+
+def test_plain_papermill_runs_the_notebook_too(outputs, tmp_path):
+    """The notebook needs nothing that only the command line gives."""
+    from retina_kit.files import kit_root
+
+    name = read_experiment(list_papers()[0])["notebook"]
+    command = [sys.executable, "-m", "papermill", str(kit_root() / "notebooks" / f"{name}.ipynb"), "out.ipynb"]
+    options = ["-p", "profile", "smoke", "-p", "output_root", str(outputs)]
+    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
