@@ -3,7 +3,9 @@
 import time
 from pathlib import Path
 
-from retina_kit.errors import EnvironmentProblem, KitError, UsageError
+import pandas as pd
+
+from retina_kit.errors import ClaimError, EnvironmentProblem, KitError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
 from retina_kit.files import kit_root
@@ -81,12 +83,21 @@ class Batch:
         parameters = self.parameters | {"workers": self.workers}
         execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
         export_html(folder / "notebook.ipynb", folder / "notebook.html", experiment.title)
+        check_claims_that_must_hold(folder / "claims.csv")
         return row | {"notebook_seconds": round(time.perf_counter() - began, 1)}
 
     def _write_page(self):
         from retina_kit.reporting.site import build_site
 
         return build_site(self.output_root, paper_meta={name: meta_of(name) for name in list_papers()})
+
+
+def check_claims_that_must_hold(path):
+    """Raise ClaimError where a claim that the experiment file marks `must_hold` is not supported by this run."""
+    claims = pd.read_csv(path)
+    broken = claims[claims["must_hold"].astype(bool) & (claims["verdict"] == "not supported")]
+    if len(broken):
+        raise ClaimError(f"{path}: claim {broken['claim'].iloc[0]} must hold, but this run does not support it")
 
 
 def meta_of(paper):

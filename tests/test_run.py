@@ -1,4 +1,4 @@
-"""The main command from end to end, profile smoke: what the contract promises lies there; a second run trains nothing."""
+"""The main command from end to end, profile smoke: what the contract promises lies there, a second run is quick."""
 
 import csv
 import json
