@@ -69,10 +69,18 @@ class Checkpoint:
         return len(losses)
 
     def _restore_optimizer(self, optimizer, tensors):
-        """Put momenta and step counts back beside the weights they belong to."""
+        """Put momenta and step counts back beside the weights they belong to.
+
+        Files hold tensors in plain order, but weights lie channels last, and a fused optimiser walks through weight
+        and momentum side by side in memory: a momentum in another order would meet the wrong weights, silently.
+        """
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         state = {}
         for name, tensor in tensors.items():
             index, key = name.split("/")
+            weight = weights[int(index)]
+            if tensor.shape == weight.shape:
+                tensor = torch.empty_like(weight, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
             state.setdefault(int(index), {})[key] = tensor
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": state, "param_groups": groups})
