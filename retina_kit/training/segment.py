@@ -1,5 +1,6 @@
 """The task "segment": which pixels belong to the structure, from a mask of the same size."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,7 @@ class Validator:
         images = self.prepared.images[self.prepared.test]
         probability = predict_probability(model, self.batches, images, precision=self.precision, **settings)
         scores = pooled_scores(probability > 0.5, self.prepared.targets[self.prepared.test] == 1)
-        if self.best_score is None or scores["miou"] > self.best_score:
+        if self.best_score is None or math.isnan(self.best_score) or scores["miou"] > self.best_score:
             self.best_score = scores["miou"]
             self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
         return scores

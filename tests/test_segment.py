@@ -1,0 +1,91 @@
+"""The task of segmentation: pictures at two sizes, pooled scores, and the weights of the best time."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from small_arm import small_arm
+
+from retina_kit.training.recipe import Recipe
+from retina_kit.training.replicate import prepare_arm, start_model
+from retina_kit.training.segment import pooled_scores, window_of
+
+ARM = small_arm("fluid", data={"scale": 0.5})
+
+
+@pytest.fixture
+def prepared():
+    torch.set_num_threads(1)
+    return prepare_arm(ARM, 0, None, "nowhere")[1]
+
+
+def test_networks_see_the_working_size_and_scores_the_masks_own(prepared):
+    assert prepared.images.shape == (8, 1, 16, 24)
+    assert prepared.targets.shape == (8, 16, 24)
+    assert prepared.masks.shape == (8, 32, 48)
+    assert set(prepared.targets.unique().tolist()) == {0, 1}
+    patients = prepared.rows["patient"].to_numpy()
+    assert not set(patients[prepared.train]) & set(patients[prepared.test])
+
+
+def test_scores_are_pooled_over_all_pixels():
+    target = torch.zeros(2, 4, 4, dtype=torch.bool)
+    predicted = target.clone()
+    target[0, 0] = True  # 4 pixels
+    predicted[0, 0, :3] = predicted[1, 0, 0] = True  # 3 of them and one elsewhere
+    assert pooled_scores(predicted, target) == pytest.approx(
+        {"iou": 3 / 5, "dice": 6 / 8, "miou": (3 / 5 + 27 / 29) / 2}
+    )
+
+
+def test_whole_readings_have_no_window():
+    evaluation = {"window": 128, "stride": 85, "batch_size": 4}
+    assert window_of(evaluation, "last") == {"batch_size": 4, "window": 128, "stride": 85}
+    assert window_of(evaluation, "best_whole") == {"batch_size": 4}
+
+
+def validator_and_model(prepared):
+    """Return a validator and a network that says the same of every pixel."""
+    task, _ = prepare_arm(ARM, 0, None, "nowhere")
+    recipe = Recipe.from_settings(ARM["recipe"])
+    batches = task.make_batches(prepared, ARM, recipe, 0, torch.device("cpu"))
+    model = start_model(ARM, 0)
+    torch.nn.init.zeros_(model.head.weight)
+    return task.Validator(prepared, ARM, batches, "float32"), model
+
+
+def say(model, everything):
+    """Let the network call everything foreground, or nothing."""
+    torch.nn.init.constant_(model.head.bias, 5.0 if everything else -5.0)
+
+
+def test_the_best_weights_are_kept(prepared):
+    validate, model = validator_and_model(prepared)
+    for everything in (True, False, True):
+        say(model, everything)
+        validate(model)
+    assert validate.best_weights["head.bias"].item() == -5.0  # little is fluid, so nothing is the better guess
+    assert validate.best_score == pytest.approx((1 - prepared.targets[prepared.test].float().mean().item()) / 2)
+
+
+def test_a_score_that_is_no_number_is_never_the_best(prepared):
+    prepared.targets[prepared.test] = 0  # nothing to find: IoU is no number until something is found
+    validate, model = validator_and_model(prepared)
+    for everything in (False, True):
+        say(model, everything)
+        validate(model)
+    assert validate.best_score == 0
+    say(model, False)
+    assert math.isnan(validate(model)["miou"])
+    assert validate.best_weights["head.bias"].item() == 5.0
+
+
+def test_predictions_have_the_size_of_the_masks(prepared):
+    task, _ = prepare_arm(ARM, 0, None, "nowhere")
+    batches = task.make_batches(prepared, ARM, Recipe.from_settings(ARM["recipe"]), 0, torch.device("cpu"))
+    model = start_model(ARM, 0)
+    probability = task.predict(model, prepared, ARM, batches, prepared.test, precision="float32")
+    assert probability.shape == (2, 32, 48)
+    scores = task.score(model, prepared, ARM, batches, precision="float32")
+    assert np.array_equal(scores["tp"] + scores["fn"], prepared.masks[prepared.test].sum(axis=(1, 2)))
