@@ -3,6 +3,7 @@
 import concurrent.futures
 import multiprocessing
 import queue
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 import torch
@@ -172,9 +173,14 @@ def _run_on_pool(missing, store, outcomes, settings, workers, progress):
                 if isinstance(outcomes.get(job.parent), Exception):
                     outcomes[job.key] = outcomes[job.parent]
                     continue
+                try:
+                    future = pool.submit(_run_in_worker, job, store.folder, job.parent, settings)
+                except BrokenProcessPool:  # a worker died before this job's turn came
+                    outcomes[job.key] = worker_died(job)
+                    continue
+                running[future] = job
                 if progress:
                     progress.start(job)
-                running[pool.submit(_run_in_worker, job, store.folder, job.parent, settings)] = job
             done, _ = concurrent.futures.wait(running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             _pass_on(messages, progress)
             for future in done:
@@ -189,8 +195,13 @@ def _outcome_of(future, job):
     """Return a worker's result; a worker that died is an error of its job."""
     try:
         return future.result()
-    except concurrent.futures.process.BrokenProcessPool:
-        return KitError(f"{job.title}: its worker process died; run again to go on from its last checkpoint")
+    except BrokenProcessPool:
+        return worker_died(job)
+
+
+def worker_died(job):
+    """Return the error of a job whose worker was killed, by the system where memory ran out."""
+    return KitError(f"{job.title}: a worker process died; run again, with fewer --workers, to go on from checkpoints")
 
 
 def _pass_on(messages, progress):
