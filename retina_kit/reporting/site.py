@@ -1,4 +1,4 @@
-"""Builds the front page: every paper that was run, its tables beside the printed ones, figures, verdicts, provenance."""
+"""Builds the front page: every paper that was run, its tables beside the printed ones, figures, verdicts."""
 
 import json
 from pathlib import Path

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from retina_kit.evaluation.published import TABLE_COLUMNS
+
 
 def show_beside_paper(table, labels=None):
     """Return a tidy table as a readable DataFrame: ours, SD over seeds, interval over patients, the paper."""
@@ -39,6 +41,21 @@ def show_claims(claims):
     shown = claims[columns].copy()
     shown.insert(3, "estimate", interval)
     return shown.reset_index(drop=True)
+
+
+def collect_results(folder, labels):
+    """Return all tidy tables of a run's folder as one DataFrame, with the columns table and label in front.
+
+    This is what notebooks/results/<paper>_<profile>_<data>.csv holds.
+    """
+    parts = []
+    for path in sorted((folder / "tables").glob("*.csv")):
+        table = pd.read_csv(path)
+        if list(table.columns) == list(TABLE_COLUMNS):
+            table.insert(0, "table", path.stem)
+            table.insert(1, "label", [labels.get(arm, arm) for arm in table["arm"]])
+            parts.append(table)
+    return pd.concat(parts, ignore_index=True)
 
 
 def results_markdown(paths):
