@@ -29,3 +29,19 @@ def test_a_mistyped_setting_is_an_error():
 def test_a_recipe_needs_a_length():
     with pytest.raises(UsageError, match="either steps or epochs"):
         Recipe.from_settings({"loss": "soft_dice"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"optimizer": "adamw"}, "optimizer 'adamw' is not one of sgd, adam, rmsprop"),
+        ({"schedule": "cosine"}, "schedule 'cosine' is not one of constant, poly"),
+        ({"loss": "focal"}, "no loss is called 'focal'"),
+        ({"auxiliary_loss": "focal"}, "no loss is called 'focal'"),
+        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"validate_every": -1}, "validate_every must be at least 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_an_error(setting, message):
+    with pytest.raises(UsageError, match=message):
+        Recipe.from_settings({"steps": 1, **setting})

@@ -110,6 +110,22 @@ def test_names_and_labels_decide_nothing_but_settings_do():
     assert len({plain, *others}) == 6
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": {"optimizer": "magic"}}, "arm fluid: optimizer 'magic' is not one of sgd"),
+        ({"recipe": {"steps": -1}}, "arm fluid: .*steps"),
+        ({"model": {"width": 3}}, "arm fluid: model 'unet' has no setting 'width'; did you mean 'widths'"),
+        ({"start": {"freeze": ["tail"]}}, "arm fluid: .*'tail'"),
+        ({"task": "guess"}, "arm fluid: no task is called 'guess'"),
+        ({"evaluation": {"readings": ["last", "best"]}}, "validate_every is 0"),
+    ],
+)
+def test_an_arm_that_cannot_be_trained_stops_the_plan(changes, message):
+    with pytest.raises(UsageError, match=message):
+        small_jobs([small_arm("fluid", **changes)])
+
+
 # ---- the run -------------------------------------------------------------------------------------------------------
 def test_what_the_store_has_is_not_trained_again(store):
     arms = [small_arm("parent"), small_arm("child", start=TRANSFER)]
@@ -150,7 +166,7 @@ def test_a_run_scores_every_test_picture_and_predicts_again(store):
 
 def test_a_failure_stays_with_its_arm_and_its_children(store):
     arms = [
-        small_arm("parent", recipe={"optimizer": "magic"}),
+        small_arm("parent", data={"mask": "magic"}),
         small_arm("child", start=TRANSFER),
         small_arm("grandchild", start={"from": "child"}),
         small_arm("alone"),
@@ -187,7 +203,7 @@ def test_a_pool_gives_the_same_results(store, tmp_path):
     arms = [
         small_arm("parent"),
         small_arm("child", start=TRANSFER),
-        small_arm("wrong", recipe={"optimizer": "magic"}),
+        small_arm("wrong", data={"mask": "magic"}),
         small_arm("child of wrong", start={"from": "wrong"}),
     ]
     diary = Diary()

@@ -7,6 +7,10 @@ import torch
 
 from retina_kit.data.augment import Augmentation
 from retina_kit.errors import UsageError
+from retina_kit.training.losses import find_loss
+
+OPTIMIZERS = ("sgd", "adam", "rmsprop")
+SCHEDULES = ("constant", "poly")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,20 @@ class Recipe:
     validate_every: int = 0  # steps; 0: never
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self):
+        """Raise where a setting cannot be: a name that does not exist, a number below what it may be."""
+        for what, name, known in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("schedule", self.schedule, SCHEDULES),
+        ):
+            if name not in known:
+                raise UsageError(f"{what} {name!r} is not one of {', '.join(known)}")
+        find_loss(self.loss)
+        find_loss(self.auxiliary_loss)
+        for name, lowest in (("batch_size", 1), ("steps", 0), ("epochs", 0), ("validate_every", 0)):
+            if getattr(self, name) < lowest:
+                raise UsageError(f"a recipe's {name} must be at least {lowest}, not {getattr(self, name)}")
+
     @classmethod
     def from_settings(cls, settings):
         """Return the recipe of a TOML table; unknown keys are an error."""
@@ -61,8 +79,6 @@ class Recipe:
         """Return the learning rate of a step, counted from 0."""
         if self.schedule == "constant":
             return self.learning_rate
-        if self.schedule != "poly":
-            raise UsageError(f"schedule {self.schedule!r} is not one of constant, poly")
         left = max(0.0, 1 - step / (self.decay_steps or num_steps))
         return self.end_learning_rate + (self.learning_rate - self.end_learning_rate) * left**self.poly_power
 
@@ -74,6 +90,4 @@ class Recipe:
             return torch.optim.SGD(weights, momentum=self.momentum, fused=True, **settings)
         if self.optimizer == "adam":
             return torch.optim.Adam(weights, eps=self.epsilon, fused=True, **settings)
-        if self.optimizer == "rmsprop":
-            return torch.optim.RMSprop(weights, alpha=0.9, eps=self.epsilon, **settings)
-        raise UsageError(f"optimizer {self.optimizer!r} is not one of sgd, adam, rmsprop")
+        return torch.optim.RMSprop(weights, alpha=0.9, eps=self.epsilon, **settings)

@@ -42,6 +42,26 @@ def describe(arm, seed, fold, fingerprint, parent_key=None):
     return description | {"parent": parent_key, "code": code_version()}
 
 
+def task_of(arm):
+    """Return the module of an arm's task."""
+    if arm["task"] not in TASKS:
+        raise UsageError(f"arm {arm['name']}: no task is called {arm['task']!r}; there are {', '.join(TASKS)}")
+    return TASKS[arm["task"]]
+
+
+def check_arm(arm):
+    """Raise where an arm cannot be trained whatever its data are: its task, recipe or network does not exist."""
+    task_of(arm)
+    try:
+        recipe = Recipe.from_settings(arm["recipe"])
+        with torch.device("meta"):
+            freeze(build_model(arm["model"]), arm["start"].get("freeze", []))
+    except UsageError as error:
+        raise UsageError(f"arm {arm['name']}: {error}") from error
+    if wants_best(arm) and not recipe.validate_every:
+        raise UsageError(f"arm {arm['name']} has a best reading, but its validate_every is 0, so nothing is compared")
+
+
 @functools.lru_cache(maxsize=12)
 def _load(settings, data_root):
     """Return the pictures of a data table (as JSON), read once a process."""
@@ -58,9 +78,7 @@ def pictures_of(arm, data_root):
 
 def prepare_arm(arm, seed, fold, data_root):
     """Return the task's module and the arm's pictures, split and preprocessed."""
-    if arm["task"] not in TASKS:
-        raise UsageError(f"arm {arm['name']}: no task is called {arm['task']!r}; there are {', '.join(TASKS)}")
-    task = TASKS[arm["task"]]
+    task = task_of(arm)
     pictures = pictures_of(arm, data_root)
     train, test = choose_split(pictures.rows, arm["split"], fold=fold, seed=seed)
     return task, task.prepare(pictures, arm, train, test)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from retina_kit.errors import KitError, UsageError
-from retina_kit.training.replicate import Interrupted, describe, run_replicate
+from retina_kit.training.replicate import Interrupted, check_arm, describe, run_replicate
 from retina_kit.training.store import RunStore, canonical_hash
 
 
@@ -32,7 +32,7 @@ class Job:
 
 
 def plan_jobs(arms, seeds, fingerprint_of):
-    """Return the jobs of all arms and seeds, parents first; nothing is read or trained.
+    """Return the jobs of all arms and seeds, parents first, each checked; nothing is read or trained.
 
     `fingerprint_of(arm)` gives the hash of the arm's data. An arm's own `seeds` come before the experiment's; a
     child whose parent was not trained with its seed (or fold) starts from the parent's first.
@@ -40,6 +40,7 @@ def plan_jobs(arms, seeds, fingerprint_of):
     by_name = {arm["name"]: arm for arm in arms}
     jobs = {}
     for arm in in_order(arms):
+        check_arm(arm)
         parent = by_name.get(arm["start"].get("from"))
         fingerprint = fingerprint_of(arm)
         for seed in arm.get("seeds") or seeds:
