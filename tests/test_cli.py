@@ -1,0 +1,180 @@
+"""The real command line, in processes of its own: every bad input has its message and its exit code."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from retina_kit.data.manifest import list_cards, read_manifest
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+PAPER = "huang2023"
+
+
+def retina_kit(*arguments, cwd):
+    """Run the command line and return what it said; a traceback is never what it should say."""
+    command = [sys.executable, "-m", "retina_kit", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def assert_refused(done, exit_code, *parts):
+    """Check that a command ended with one message on stderr, with all these parts in it."""
+    assert done.returncode == exit_code, (done.stdout, done.stderr)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("retina-kit: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+# ---- settings: exit code 2, before anything starts -------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([PAPER[:-1] + "x"], [f"no paper is called '{PAPER[:-1]}x'", f"did you mean '{PAPER}'?"]),
+        ([PAPER, "--set", "step=3"], ["no parameter is called 'step'; did you mean 'steps'?"]),
+        ([PAPER, "--set", "steps=many"], ["parameter steps='many' must be a whole number, such as"]),
+        ([PAPER, "--set", "optimizer=magic"], ["arm ", "optimizer 'magic' is not one of sgd, adam, rmsprop"]),
+        ([PAPER, "--profile", "lessons"], ["no profile is called 'lessons'; did you mean 'lesson'?"]),
+        ([PAPER, "--seeds", "0,one"], ["--seeds '0,one' must be whole numbers with commas between"]),
+        ([PAPER, "--output-root", "a_file"], ["a_file is a file; name a folder"]),
+    ],
+    ids=["paper", "parameter", "value", "name", "profile", "seeds", "output root"],
+)
+def test_a_wrong_setting_is_refused(tmp_path, arguments, parts):
+    (tmp_path / "a_file").write_text("mine")
+    assert_refused(retina_kit("train", *arguments, cwd=tmp_path), 2, *parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["a_file"]
+    assert (tmp_path / "a_file").read_text() == "mine"
+
+
+def test_an_unknown_option_is_refused(tmp_path):
+    done = retina_kit("data", "list", "--jsn", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--jsn" in done.stderr
+
+
+# ---- data: exit code 3 ---------------------------------------------------------------------------------------------
+def test_a_missing_pack_is_named_with_the_remedy(tmp_path):
+    parts = ["data pack 'stare' is not in nowhere", "retina-kit data fetch stare --data-root nowhere"]
+    assert_refused(retina_kit("data", "verify", "stare", "--data-root", "nowhere", cwd=tmp_path), 3, *parts)
+
+
+def test_an_unknown_data_set_is_refused(tmp_path):
+    done = retina_kit("data", "verify", "star", cwd=tmp_path)
+    assert_refused(done, 2, "no data set is called 'star'; did you mean 'stare'?")
+
+
+def test_training_without_its_pack_says_how_to_get_it(tmp_path):
+    done = retina_kit("train", PAPER, "--profile", "smoke", "--data", "public", "--data-root", "nowhere", cwd=tmp_path)
+    assert_refused(done, 3, "is not in nowhere; run: retina-kit data fetch")
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """A copy of a real pack that may be damaged."""
+    if not (REAL / "stare").is_dir():
+        pytest.skip("the data pack stare is not in ../shared/data")
+    return Path(shutil.copytree(REAL / "stare", tmp_path / "data" / "stare"))
+
+
+@pytest.mark.real_data
+def test_every_damaged_file_of_a_pack_is_named(pack, tmp_path):
+    rows = read_manifest("stare")
+    assert retina_kit("data", "verify", "stare", cwd=tmp_path).stdout == "stare: proven\n"
+    small, cut, changed, gone = (rows[column][k] for column, k in
+                                 (("mask_vessels", 1), ("mask_vessels", 2), ("image", 3), ("mask_fov", 4)))  # fmt: skip
+    cv2.imwrite(str(pack / small), np.zeros((30, 40), np.uint8))
+    (pack / cut).write_bytes((pack / cut).read_bytes()[:-400])
+    pixels = cv2.imread(str(pack / changed))
+    cv2.imwrite(str(pack / changed), 255 - pixels)
+    (pack / gone).unlink()
+    before = {path: path.read_bytes() for path in pack.rglob("*.*")}
+
+    done = retina_kit("data", "verify", "stare", cwd=tmp_path)
+    assert done.returncode == 3
+    lines = done.stdout.splitlines()
+    assert lines[0] == "stare: 4 problems"
+    for line, (name, message) in zip(
+        lines[1:],
+        [
+            (small, "is 30x40, but its picture is 605x700 (H x W)"),
+            (cut, "is not a whole picture (damaged or cut short); fetch or copy it again"),
+            (changed, "the pixels are not those of the manifest"),
+            (gone, "cannot be read: No such file or directory"),
+        ],
+        strict=True,
+    ):
+        assert name in line
+        assert message in line
+    assert {path: path.read_bytes() for path in pack.rglob("*.*")} == before
+
+    as_json = json.loads(retina_kit("data", "verify", "stare", "--json", cwd=tmp_path).stdout)
+    assert len(as_json["problems"]["stare"]) == 4
+
+
+# ---- the environment: exit code 5 --------------------------------------------------------------------------------
+def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(small_disk, tmp_path):
+    done = retina_kit("train", PAPER, "--profile", "smoke", "--output-root", small_disk, cwd=tmp_path)
+    assert done.returncode in (1, 5)
+    assert "No space left on device" in done.stdout
+    assert "free some space or choose another folder" in done.stdout
+    left = [path for path in small_disk.rglob("*") if path.is_file()]
+    finished = [path.parent for path in left if path.name == "settings.json"]
+    assert all(path.parent in finished or path.parent.name == ".locks" for path in left)
+    assert list(small_disk.rglob("*.part*")) == []
+
+
+def test_an_output_root_below_a_file_is_refused(tmp_path):
+    (tmp_path / "a_file").write_text("mine")
+    done = retina_kit("store", "export", "a_file/runs.zip", cwd=tmp_path)
+    assert_refused(done, 5, "cannot write a_file/runs.zip", "a_file is no folder")
+    assert (tmp_path / "a_file").read_text() == "mine"
+
+
+# ---- what only looks -----------------------------------------------------------------------------------------------
+def test_explain_says_what_would_be_done_and_does_nothing(tmp_path):
+    done = retina_kit("run", PAPER, "--profile", "smoke", "--explain", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["papers"][PAPER]
+    assert {row["state"] for row in rows} == {"to be trained"}
+    assert len({row["replicate"] for row in rows}) == len(rows) > 5
+    known = set()
+    for row in rows:
+        assert row["parent"] == "" or row["parent"] in known, "a parent stands after its child"
+        known.add(row["hash"])
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_the_list_of_packs_says_what_is_here(tmp_path):
+    packs = json.loads(retina_kit("data", "list", "--json", cwd=tmp_path).stdout)["packs"]
+    assert [pack["name"] for pack in packs] == list_cards()
+    assert not any(pack["present"] for pack in packs)
+    assert all(pack["licence"] and pack["home"] for pack in packs)
+
+
+def test_the_doctor_examines_this_machine(tmp_path):
+    done = retina_kit("doctor", "--json", cwd=tmp_path)
+    checks = {check["what"]: check for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == (5 if any(check["state"] == "broken" for check in checks.values()) else 0)
+    assert {"python", "torch", "device", "bfloat16", "memory", "disk", "data stare"} <= set(checks)
+    assert checks["python"]["finding"] == ".".join(map(str, sys.version_info[:3]))
+    assert checks["data stare"]["state"] == "absent"
+
+
+def test_an_empty_store_is_listed_and_a_strange_import_refused(tmp_path):
+    assert retina_kit("store", "list", cwd=tmp_path).stdout == "the run store is empty\n"
+    (tmp_path / "runs.zip").write_text("no zip")
+    done = retina_kit("store", "import", "runs.zip", cwd=tmp_path)
+    assert_refused(done, 3, "runs.zip cannot be read as an exported run store")
