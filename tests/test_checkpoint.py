@@ -119,7 +119,7 @@ def test_a_damaged_checkpoint_starts_the_run_anew(tmp_path, damage, capsys):
     train("adam", path, watch=stop_early)
     path.write_bytes(damage(path.read_bytes()))
     again = train("adam", path)
-    assert "cannot be read" in capsys.readouterr().out
+    assert "cannot be read" in capsys.readouterr().err
     assert_same(again, train("adam", tmp_path / "unbroken.safetensors"))
 
 

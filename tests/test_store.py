@@ -66,7 +66,7 @@ def test_a_damaged_entry_is_set_aside_and_said(store, capsys, name):
     path.write_bytes(content)
     assert "does not match" in store.verify()[key][0]
     assert store.find(key) is None
-    assert f"{name} does not match its checksum; set aside" in capsys.readouterr().out
+    assert f"{name} does not match its checksum; set aside" in capsys.readouterr().err
     assert not (store.folder / key).exists()
     assert len(list((store.folder / ".set_aside").iterdir())) == 1
     assert store.runs() == []

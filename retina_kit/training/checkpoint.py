@@ -1,6 +1,7 @@
 """A checkpoint: all that a killed run needs to go on at the very step where it was, as one safetensors file."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             self.path.unlink()
-            print(f"checkpoint {self.path} cannot be read ({error}); starting from the first step", flush=True)
+            print(f"checkpoint {self.path} cannot be read ({error}); starting from the first step", file=sys.stderr)
             return 0
         model.load_state_dict(part_of(tensors, "model"))
         self._restore_optimizer(optimizer, part_of(tensors, "optimizer"))

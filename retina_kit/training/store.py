@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 import zipfile
 import zlib
@@ -152,7 +153,7 @@ class RunStore:
         target = self.folder / ".set_aside" / f"{key}-{time.time_ns()}"
         target.parent.mkdir(parents=True, exist_ok=True)
         (self.folder / key).rename(target)
-        print(f"run store: {'; '.join(problems)}; set aside as {target} and trained anew", flush=True)
+        print(f"run store: {'; '.join(problems)}; set aside as {target} and trained anew", file=sys.stderr)
 
     def write(self, key, settings, history, scores, weights, best_weights=None):
         """Write a finished run, whole or not at all, and return it."""
