@@ -1,5 +1,6 @@
 """A batch: train the arms of some papers, execute their notebooks, write the front page, and sum up."""
 
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from retina_kit.errors import ClaimError, EnvironmentProblem, KitError, UsageErr
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
 from retina_kit.files import kit_root
+from retina_kit.training.device import choose_device
 
 
 class Batch:
@@ -19,6 +21,7 @@ class Batch:
         self.output_root, self.workers, self.fresh = Path(output_root), workers, fresh
         if self.output_root.exists() and not self.output_root.is_dir():
             raise UsageError(f"--output-root {output_root} is a file; name a folder, or one that does not exist yet")
+        choose_device(device)
         self.parameters = {
             "profile": profile,
             "data": data,
@@ -68,7 +71,8 @@ class Batch:
 
     def _train(self, experiment):
         num_missing = experiment.num_missing()
-        print(f"{experiment.paper}: {num_missing} of {len(experiment.jobs)} replicates to train", flush=True)
+        message = f"{experiment.paper}: {num_missing} of {len(experiment.jobs)} replicates to train"
+        print(message, file=sys.stderr, flush=True)
         experiment.train(workers=self.workers, fresh=self.fresh)
         return {"trained": num_missing, "loaded": len(experiment.jobs) - num_missing}
 

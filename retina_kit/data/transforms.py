@@ -29,7 +29,7 @@ def resize_masks(masks, size):
     height, width = size
     if masks.shape[-2:] == (height, width):
         return masks
-    resized = [cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) for mask in masks]
+    resized = [cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) for mask in masks]
     return np.stack(resized).astype(bool) if resized else np.zeros((0, height, width), bool)
 
 
