@@ -9,7 +9,7 @@ import pandas as pd
 
 from retina_kit.data.dataset import fingerprint, load_pictures
 from retina_kit.data.manifest import has_pack, require_pack
-from retina_kit.errors import KitError, UsageError
+from retina_kit.errors import EnvironmentProblem, KitError, UsageError
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.published import beside_paper, read_published
 from retina_kit.evaluation.scoring import score_masks, summarise
@@ -51,6 +51,8 @@ class Experiment:
         self.parameters = resolve_parameters(content, profile, data, overrides)
         self.overrides = dict(overrides or {})
         self.seeds = list(self.parameters["seeds"] if seeds is None else seeds)
+        if not self.seeds:
+            raise UsageError("at least one seed is needed, such as --seeds 0")
         self.store = RunStore(self.output_root / "runs")
         for pack in content["data"][data]["packs"]:
             require_pack(pack, self.data_root)
@@ -205,9 +207,9 @@ class Experiment:
         failed = {job.title: self._outcomes[job.key] for job in self.jobs if self._failed(job)}
         if failed:
             title, error = next(iter(failed.items()))
-            raise KitError(
-                f"{len(failed)} of {len(self.jobs)} replicates failed; the first, {title}: {error}"
-            ) from error
+            message = f"{len(failed)} of {len(self.jobs)} replicates failed; the first, {title}: {error}"
+            kind = EnvironmentProblem if isinstance(error, EnvironmentProblem) else KitError
+            raise kind(message) from error
         return {job.title: self._outcomes[job.key] for job in self.jobs}
 
     def num_missing(self):

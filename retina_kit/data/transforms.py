@@ -12,7 +12,7 @@ def scaled_size(size, scale):
 
 
 def resize_images(images, size):
-    """Return uint8 images (N, C, H, W) at `size` (h, w): area-averaged where they shrink, bilinear where they grow."""
+    """Return uint8 images (N, C, H, W) at `size` (h, w): averaged where they shrink, bilinear where they grow."""
     height, width = size
     if images.shape[-2:] == (height, width):
         return images
@@ -29,7 +29,9 @@ def resize_masks(masks, size):
     height, width = size
     if masks.shape[-2:] == (height, width):
         return masks
-    resized = [cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) for mask in masks]
+    resized = [
+        cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) for mask in masks
+    ]
     return np.stack(resized).astype(bool) if resized else np.zeros((0, height, width), bool)
 
 

@@ -38,6 +38,8 @@ CODE_THAT_DECIDES = (
     "data/augment.py",
     "data/splits.py",
     "data/transforms.py",
+    "evaluation/metrics.py",
+    "evaluation/scoring.py",
     "training/batches.py",
     "training/inference.py",
     "training/loop.py",
