@@ -272,7 +272,7 @@ class Experiment:
         By default they are spread over the test set; with `worst` they are those of the lowest Dice.
         """
         rows = self.scores[(self.scores["arm"] == arm_names[-1]) & (self.scores["reading"] == "last")]
-        rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & rows["dice"].notna()]
+        rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & (rows["tp"] + rows["fn"] > 0)]
         rows = rows.sort_values("dice") if worst else rows.iloc[:: max(1, len(rows) // num_pictures)]
         prepared = self.prepared(arm_names[-1])
         index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_pictures])].to_numpy()
