@@ -1,0 +1,22 @@
+"""Figures: functions that take data and give back axes or a figure; nothing here saves or shows anything."""
+
+from retina_kit.reporting.figures.axes import COLOURS, new_axes, new_grid
+from retina_kit.reporting.figures.curves import plot_history, plot_validations
+from retina_kit.reporting.figures.pictures import draw_picture, overlay_of, plot_pictures, plot_predictions
+from retina_kit.reporting.figures.scores import plot_beside_paper, plot_claims, plot_dice_of_patients, plot_split
+
+__all__ = [
+    "COLOURS",
+    "draw_picture",
+    "new_axes",
+    "new_grid",
+    "overlay_of",
+    "plot_beside_paper",
+    "plot_claims",
+    "plot_dice_of_patients",
+    "plot_history",
+    "plot_pictures",
+    "plot_predictions",
+    "plot_split",
+    "plot_validations",
+]

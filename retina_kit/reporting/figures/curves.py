@@ -1,0 +1,40 @@
+"""What happens while a network is trained: the loss, and the validation scores."""
+
+from retina_kit.reporting.figures.axes import COLOURS, new_axes
+
+
+def plot_history(history, ax=None, *, label="", metric=None):
+    """Draw the loss of every step, smoothed over ten, and, where asked for, a validation score over it."""
+    ax = ax or new_axes(6, 3)
+    smooth = history["loss"].rolling(10, min_periods=1).mean()
+    ax.plot(history["step"], smooth, label=f"{label} loss".strip())
+    ax.set(xlabel="update", ylabel="loss (mean of ten)")
+    if metric and metric in history and history[metric].notna().any():
+        scored = history.dropna(subset=[metric])
+        right = ax.twinx()
+        right.plot(scored["step"], scored[metric], "o-", color=COLOURS[1], markersize=3)
+        right.set(ylabel=f"validation {metric}", ylim=(0, 1))
+        right.grid(False)
+    return ax
+
+
+def plot_validations(histories, metric, labels, ax=None, *, published=None):
+    """Draw a validation score against updates, a line an arm (mean and range over seeds).
+
+    `labels` maps arms to what the legend says, in order. `published` holds curves that were read off the paper's
+    figure (columns row, step, value): dashed lines.
+    """
+    ax = ax or new_axes(7.5, 4)
+    scored = histories.dropna(subset=[metric])
+    for colour, (arm, label) in zip(COLOURS * 4, labels.items(), strict=False):
+        lines = scored[scored["arm"] == arm].groupby("step")[metric]
+        mean = lines.mean()
+        ax.plot(mean.index, mean, "o-", markersize=3, color=colour, label=label)
+        ax.fill_between(mean.index, lines.min(), lines.max(), color=colour, alpha=0.15, linewidth=0)
+    if published is not None:
+        for row, points in published.dropna(subset=["value"]).groupby("row", sort=False):
+            ax.plot(points["step"], points["value"], ":", linewidth=1, color="0.55")
+            ax.annotate(row, points[["step", "value"]].iloc[-1], fontsize=6, color="0.4")
+    ax.set(xlabel="update", ylabel=f"validation {metric}")
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax

@@ -1,0 +1,76 @@
+"""Scores of trained networks: beside the printed numbers, claim by claim, patient by patient."""
+
+import numpy as np
+from matplotlib.patches import Patch
+
+from retina_kit.reporting.figures.axes import COLOURS, VERDICT_COLOURS, new_axes
+
+
+def plot_beside_paper(table, ax=None, *, labels=None):
+    """Draw a tidy table: our mean with its spread, and the printed value as a diamond beside it."""
+    metrics = list(dict.fromkeys(table["metric"]))
+    arms = list(dict.fromkeys(table["arm"]))
+    ax = ax or new_axes(1.6 + 1.1 * len(arms) * len(metrics) ** 0.5, 3.6)
+    width = 0.8 / len(metrics)
+    for k, (metric, colour) in enumerate(zip(metrics, COLOURS, strict=False)):
+        rows = table[table["metric"] == metric].set_index("arm").reindex(arms)
+        x = np.arange(len(arms)) + (k - (len(metrics) - 1) / 2) * width
+        ax.bar(
+            x,
+            rows["ours_mean"],
+            width * 0.9,
+            yerr=rows["ours_sd"],
+            color=colour,
+            label=f"{metric}, this run",
+            capsize=2,
+        )
+        ax.plot(x, rows["paper_value"], "D", color="black", markersize=5, label="the paper" if k == 0 else None)
+    ax.set_xticks(range(len(arms)), [(labels or {}).get(arm, arm) for arm in arms], rotation=20, ha="right", fontsize=8)
+    ax.set(ylim=(0, 1), ylabel="score")
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def plot_claims(claims, ax=None):
+    """Draw each claim's estimate with its interval, coloured by its verdict; replications are filled."""
+    decided = claims.reset_index(drop=True)
+    ax = ax or new_axes(8, 0.45 * len(decided) + 1)
+    for k, row in decided.iterrows():
+        colour = VERDICT_COLOURS[row["verdict"]]
+        face = colour if row["kind"] == "replication" else "white"
+        ax.plot([row["ci_low"], row["ci_high"]], [k, k], color=colour)
+        ax.plot(row["estimate"], k, "o", color=colour, markerfacecolor=face)
+    ax.axvline(0, color="0.3", linewidth=0.8)
+    ax.set_yticks(range(len(decided)), decided["claim"] + " (" + decided["kind"] + ")", fontsize=8)
+    ax.invert_yaxis()
+    ax.set(xlabel="estimate with its interval; right of 0 speaks for the claim")
+    handles = [Patch(color=colour, label=verdict) for verdict, colour in VERDICT_COLOURS.items()]
+    ax.legend(handles=handles, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def plot_dice_of_patients(scores, arms, ax=None):
+    """Draw every test picture's Dice, a row of dots a patient, a colour an arm: means hide failures."""
+    ax = ax or new_axes(7, 3.2)
+    patients = sorted(scores["patient"].unique())
+    for k, (arm, label) in enumerate(arms.items()):
+        rows = scores[(scores["arm"] == arm) & scores["dice"].notna()]
+        x = rows["patient"].map(patients.index) + (k - (len(arms) - 1) / 2) * 0.18
+        ax.plot(x, rows["dice"], "o", markersize=3, alpha=0.6, label=label)
+    ax.set_xticks(range(len(patients)), patients)
+    ax.set(xlabel="patient", ylabel="Dice of a picture", ylim=(-0.02, 1.02))
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def plot_split(rows, train, test, ax=None):
+    """Draw how many pictures of each patient are trained on and tested; a patient with both colours leaks."""
+    ax = ax or new_axes(6, 2.6)
+    patients = list(dict.fromkeys(rows["patient"]))
+    counts = [rows["patient"].iloc[index].value_counts().reindex(patients, fill_value=0) for index in (train, test)]
+    ax.bar(patients, counts[0], label="train")
+    ax.bar(patients, counts[1], bottom=counts[0], label="test")
+    ax.set(xlabel="patient", ylabel="pictures")
+    ax.tick_params(axis="x", labelrotation=90 if len(patients) > 12 else 0)
+    ax.legend(frameon=False, ncols=2)
+    return ax
