@@ -62,7 +62,7 @@ class Experiment:
     def _arms_with_data(self):
         """Return the arms whose packs are there, and {arm: reason} for the others and their children."""
         kept, left_out = [], {}
-        for arm in resolve_arms(self.content, self.profile, self.parameters):
+        for arm in resolve_arms(self.content, self.profile, self.parameters, self.data):
             missing = [p for p in arm["needs"] if self.data != "synthetic" and not has_pack(p, self.data_root)]
             parent = arm["start"].get("from")
             if missing:

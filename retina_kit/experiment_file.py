@@ -23,8 +23,8 @@ TOP_KEYS = {
 }  # fmt: skip
 PARAMETER_KEYS = {"value", "lesson", "smoke", "on_synthetic", "on_public", "what", "where", "ours"}
 ARM_KEYS = {
-    "name", "label", "role", "like", "each", "without", "profiles", "needs", "seeds", "folds", "task", "data", "split",
-    "model", "start", "recipe", "evaluation",
+    "name", "label", "role", "like", "each", "without", "profiles", "on", "needs", "seeds", "folds", "task", "data",
+    "split", "model", "start", "recipe", "evaluation",
 }  # fmt: skip
 ROLES = ("pretraining", "replication", "control")
 SECTIONS = ("data", "split", "model", "start", "recipe", "evaluation")
@@ -131,8 +131,8 @@ def kind_of(value):
     return names[type(value)]
 
 
-def resolve_arms(content, profile, values):
-    """Return the arms of this profile, every "$name" and preset filled in, in the order of the file."""
+def resolve_arms(content, profile, values, data=None):
+    """Return the arms of this profile and data choice, every "$name" and preset filled in, in the order of the file."""
     arms = []
     for written in content["arm"]:
         for choice in expand(written.get("each", {}), written.get("without", [])):
@@ -142,7 +142,7 @@ def resolve_arms(content, profile, values):
                     raise unknown_name("preset", preset, sorted(content.get("preset", {})))
                 arm = merge(substitute_choice(copy.deepcopy(content["preset"][preset]), choice), arm)
             arm = substitute_parameters(arm, values, arm["name"])
-            if profile in arm.pop("profiles", PROFILES):
+            if profile in arm.pop("profiles", PROFILES) and data in (None, *arm.pop("on", DATA_CHOICES)):
                 arms.append(complete(arm))
     names = [arm["name"] for arm in arms]
     for name in names:
@@ -185,15 +185,26 @@ def substitute_choice(value, choice):
 
 
 def substitute_parameters(value, parameters, where):
-    """Return a copy in which a text "$name", "$name.key" or "$name * 4" is the parameter's value."""
+    """Return a copy in which a text "$name", "$name.key" or "$name * 4" is the parameter's value.
+
+    Within a longer text the value is put in as text. A table with the key `over` is laid over the one named there.
+    """
     if isinstance(value, dict):
-        return {key: substitute_parameters(item, parameters, where) for key, item in value.items()}
+        filled = {key: substitute_parameters(item, parameters, where) for key, item in value.items()}
+        return merge(filled.pop("over"), filled) if isinstance(filled.get("over"), dict) else filled
     if isinstance(value, list):
         return [substitute_parameters(item, parameters, where) for item in value]
-    match = re.fullmatch(r"\$(\w+)(?:\.(\w+))?(?: \* (\d+))?", value) if isinstance(value, str) else None
-    if not match:
+    if not isinstance(value, str):
         return value
-    name, key, factor = match.groups()
+    match = re.fullmatch(r"\$(\w+)(?:\.(\w+))?(?: \* (\d+))?", value)
+    if match:
+        return value_of(match.groups(), parameters, where)
+    return re.sub(r"\$(\w+)(?:\.(\w+))?()", lambda found: str(value_of(found.groups(), parameters, where)), value)
+
+
+def value_of(reference, parameters, where):
+    """Return the value of a reference (name, key or None, factor or None) to a parameter."""
+    name, key, factor = reference
     if name not in parameters:
         raise UsageError(f"arm {where}: {unknown_name('parameter', name, sorted(parameters))}")
     found = parameters[name]

@@ -53,6 +53,12 @@ def nested_subset(train, num_train, seed):
     return np.sort(np.random.default_rng(seed).permutation(train)[:num_train])
 
 
+def hold_out(train, fraction):
+    """Return (train, validation): the last `fraction` of the positions is held out, as Keras' validation_split does."""
+    num_train = int(len(train) * (1 - fraction))
+    return train[:num_train], train[num_train:]
+
+
 def shared_patients(rows, train, test):
     """Return the patients who stand on both sides of a split: what leaks."""
     return sorted(set(rows["patient"].iloc[train]) & set(rows["patient"].iloc[test]))
@@ -69,10 +75,12 @@ SPLIT_KEYS = {
 def choose_split(rows, settings, *, fold=None, seed=0):
     """Return the split that an arm's table describes: kind, its settings, and `num_train` to train on fewer.
 
-    The split's own seed makes it the same for all replicates of an arm; subsets follow it too.
+    The split's own seed makes it the same for all replicates of an arm; a subset is drawn anew by each `seed`.
+    With `tested` = "train" the training pictures are tested: how well does a network know what it was shown?
     """
     settings = dict(settings)
     kind, num_train = settings.pop("kind", None), settings.pop("num_train", 0)
+    tested = settings.pop("tested", "test")
     if kind not in SPLIT_KEYS:
         raise UsageError(f"split kind {kind!r} is not one of {', '.join(SPLIT_KEYS)}")
     for key in settings:
@@ -87,5 +95,7 @@ def choose_split(rows, settings, *, fold=None, seed=0):
     else:
         train, test = leave_patients_out(rows, fold=fold or 0, **settings)
     if num_train:
-        train = nested_subset(train, num_train, settings.get("seed", seed))
-    return train, test
+        train = nested_subset(train, num_train, seed)
+    if tested not in ("train", "test"):
+        raise UsageError(f"tested is {tested!r}; it is either train or test")
+    return train, train if tested == "train" else test

@@ -86,15 +86,20 @@ def is_due(step, every, num_steps):
 
 def stop_if_diverged(losses):
     """Raise where a loss so far is not finite; reading them waits for the device, so it is done rarely."""
-    bad = (~torch.stack(losses).isfinite()).nonzero()
+    bad = (~as_tensor(losses).isfinite()).nonzero()
     if len(bad):
         at = int(bad[0])
         raise TrainingDiverged(f"the loss is {losses[at].item()} at step {at + 1}; try a lower learning rate")
 
 
+def as_tensor(losses):
+    """Return the losses so far, each a scalar tensor, as one."""
+    return torch.stack(losses) if losses else torch.zeros(0)
+
+
 def history_of(losses, validations, recipe, num_steps):
     """Return the history as a DataFrame, one row a step, validation scores NaN where there was none."""
-    history = pd.DataFrame({"step": range(1, len(losses) + 1), "loss": torch.stack(losses).cpu().numpy()})
+    history = pd.DataFrame({"step": range(1, len(losses) + 1), "loss": as_tensor(losses).cpu().numpy()})
     history["learning_rate"] = [recipe.learning_rate_at(step, num_steps) for step in range(len(losses))]
     if validations:
         history = history.merge(pd.DataFrame(validations), on="step", how="left")

@@ -18,7 +18,8 @@ class Recipe:
     """One arm's training settings; a step is one update of the weights, an epoch one pass over the pictures.
 
     Give either `steps` or `epochs`. With steps the reshuffled pictures follow one another without end and every
-    batch is full; with epochs the last batch of each pass may be smaller, as in Keras.
+    batch is full; with epochs the last batch of each pass may be smaller, as in Keras. `steps = 0` trains nothing:
+    the weights that an arm starts with are scored as they are.
     """
 
     loss: str = "cross_entropy"
@@ -63,7 +64,7 @@ class Recipe:
         for unknown in (set(settings) - known) | (set(augmentation) - shape):
             raise UsageError(f"a recipe has no setting {unknown!r}; it has {', '.join(sorted(known | shape))}")
         recipe = cls(**settings, augmentation=Augmentation(**augmentation))
-        if (recipe.steps > 0) == (recipe.epochs > 0):
+        if (recipe.steps and recipe.epochs) or not {"steps", "epochs"} & set(settings):
             raise UsageError(f"a recipe needs either steps or epochs, not {recipe.steps} and {recipe.epochs}")
         return recipe
 

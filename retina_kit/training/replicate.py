@@ -58,6 +58,8 @@ def check_arm(arm):
             freeze(build_model(arm["model"]), arm["start"].get("freeze", []))
     except UsageError as error:
         raise UsageError(f"arm {arm['name']}: {error}") from error
+    if recipe.num_steps(1) == 0 and "from" not in arm["start"]:
+        raise UsageError(f"arm {arm['name']} has no updates and no parent: there is nothing to score")
     if wants_best(arm) and not recipe.validate_every:
         raise UsageError(f"arm {arm['name']} has a best reading, but its validate_every is 0, so nothing is compared")
 

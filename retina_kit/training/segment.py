@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from retina_kit.data.splits import hold_out
 from retina_kit.data.transforms import preprocess, resize_images, resize_masks, scaled_size
 from retina_kit.evaluation.scoring import score_masks
 from retina_kit.training.batches import Batches
@@ -22,11 +23,16 @@ class Prepared:
     rows: object  # DataFrame, one row a picture
     train: np.ndarray  # indices
     test: np.ndarray
+    validation: np.ndarray  # what is scored while training: the test pictures, or those held out of `train`
 
 
 def prepare(pictures, arm, train, test):
-    """Return the pictures of an arm at its working size, preprocessed, with targets from its mask."""
-    settings = arm["data"]
+    """Return the pictures of an arm at its working size, preprocessed, with targets from its mask.
+
+    With `validation_fraction` in the arm's evaluation, the last of the training pictures are held out for that.
+    """
+    settings, fraction = arm["data"], arm["evaluation"].get("validation_fraction", 0.0)
+    train, validation = hold_out(train, fraction) if fraction else (train, test)
     size = settings.get("size") or scaled_size(pictures.images.shape[-2:], settings.get("scale", 1.0))
     images = preprocess(resize_images(pictures.images, size), settings.get("preprocess", []), train)
     masks = pictures.masks[settings["mask"]]
@@ -37,6 +43,7 @@ def prepare(pictures, arm, train, test):
         pictures.rows,
         train,
         test,
+        validation,
     )
 
 
@@ -56,7 +63,7 @@ def make_batches(prepared, arm, recipe, seed, device):
 
 
 class Validator:
-    """Scores the network on the test pictures now and then, and keeps the weights of the best time.
+    """Scores the network on the validation pictures now and then, and keeps the weights of the best time.
 
     The scores are pooled over all pictures, at working size, as the papers plot them while training.
     """
@@ -68,9 +75,9 @@ class Validator:
     def __call__(self, model):
         """Return iou, dice and the mean IoU of background and foreground, as fractions."""
         settings = window_of(self.arm["evaluation"], "last")
-        images = self.prepared.images[self.prepared.test]
+        images = self.prepared.images[self.prepared.validation]
         probability = predict_probability(model, self.batches, images, precision=self.precision, **settings)
-        scores = pooled_scores(probability > 0.5, self.prepared.targets[self.prepared.test] == 1)
+        scores = pooled_scores(probability > 0.5, self.prepared.targets[self.prepared.validation] == 1)
         if self.best_score is None or math.isnan(self.best_score) or scores["miou"] > self.best_score:
             self.best_score = scores["miou"]
             self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
