@@ -60,12 +60,14 @@ class Experiment:
         self._outcomes = None
 
     def _arms_with_data(self):
-        """Return the arms whose packs are there, and {arm: reason} for the others and their children."""
+        """Return the arms that this data choice has, and {arm: reason} for the others and their children."""
         kept, left_out = [], {}
-        for arm in resolve_arms(self.content, self.profile, self.parameters, self.data):
+        for arm in resolve_arms(self.content, self.profile, self.parameters):
             missing = [p for p in arm["needs"] if self.data != "synthetic" and not has_pack(p, self.data_root)]
             parent = arm["start"].get("from")
-            if missing:
+            if self.data not in arm["on"]:
+                left_out[arm["name"]] = f"it is part of {' and '.join(arm['on'])} data only"
+            elif missing:
                 left_out[arm["name"]] = f"data pack {missing[0]} is not in {self.data_root.name}/"
             elif parent in left_out:
                 left_out[arm["name"]] = f"its parent {parent} is left out"
@@ -147,10 +149,10 @@ class Experiment:
 
     # ---- data and networks ----------------------------------------------------------------------------------------
 
-    def pictures(self, arm_name):
-        """Return the pictures of an arm as they were taken, before any preprocessing."""
+    def pictures(self, arm_name, masks=None):
+        """Return the pictures of an arm as they were taken, before any preprocessing, with its mask or those named."""
         data = self.arm(arm_name)["data"]
-        return load_pictures(data["dataset"], self.data_root, masks=[data["mask"]], **data.get("options", {}))
+        return load_pictures(data["dataset"], self.data_root, masks=masks or [data["mask"]], **data.get("options", {}))
 
     def prepared(self, arm_name, seed=None, fold=None):
         """Return the pictures of an arm as the network sees them, with the indices of its train and test rows."""

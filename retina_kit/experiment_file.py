@@ -131,8 +131,8 @@ def kind_of(value):
     return names[type(value)]
 
 
-def resolve_arms(content, profile, values, data=None):
-    """Return the arms of this profile and data choice, every "$name" and preset filled in, in the order of the file."""
+def resolve_arms(content, profile, values):
+    """Return the arms of this profile, every "$name" and preset filled in, in the order of the file."""
     arms = []
     for written in content["arm"]:
         for choice in expand(written.get("each", {}), written.get("without", [])):
@@ -142,7 +142,7 @@ def resolve_arms(content, profile, values, data=None):
                     raise unknown_name("preset", preset, sorted(content.get("preset", {})))
                 arm = merge(substitute_choice(copy.deepcopy(content["preset"][preset]), choice), arm)
             arm = substitute_parameters(arm, values, arm["name"])
-            if profile in arm.pop("profiles", PROFILES) and data in (None, *arm.pop("on", DATA_CHOICES)):
+            if profile in arm.pop("profiles", PROFILES):
                 arms.append(complete(arm))
     names = [arm["name"] for arm in arms]
     for name in names:
@@ -159,6 +159,7 @@ def complete(arm):
     arm.setdefault("label", arm["name"])
     arm.setdefault("folds", 0)
     arm.setdefault("needs", [])
+    arm.setdefault("on", list(DATA_CHOICES))
     for section in SECTIONS:
         arm.setdefault(section, {})
     return arm

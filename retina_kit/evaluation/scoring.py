@@ -18,7 +18,7 @@ from retina_kit.evaluation.metrics import (
     score_histogram,
     squared_error,
 )
-from retina_kit.evaluation.statistics import NUM_RESAMPLES, bootstrap_interval, seed_spread
+from retina_kit.evaluation.statistics import NUM_RESAMPLES, bootstrap_interval, seed_spread, standard_error
 
 SUMMARY_COLUMNS = (
     "arm", "metric", "ours_mean", "ours_sd", "ours_ci_low", "ours_ci_high", "n_images", "n_patients",
@@ -140,3 +140,22 @@ def _summary(arm, metric, sums, ci, num_resamples):
         notes.append(f"{sums.num_empty} picture{plural} without a score (both masks empty) left out")
     sizes = (sums.num_images, len(sums.patients), sums.num_seeds)
     return (arm, metric, spread.mean, spread.sd, low, high, *sizes, "; ".join(notes))
+
+
+def spreads(scores, metric="dice", *, num_resamples=NUM_RESAMPLES):
+    """Return one row an arm: the mean over its test pictures with every spread that a "+-" may stand for.
+
+    sd_of_pictures is the population SD over pictures (numpy's std, what Melinscak 2020 prints as SEM), sem the
+    standard error that follows from it, ci_low and ci_high the interval over patients. Seeds are averaged.
+    """
+    records = []
+    for arm, rows in scores.groupby("arm", sort=False):
+        known = rows.dropna(subset=[metric])
+        of_seeds = known.groupby("seed")[metric]
+        sd, number = of_seeds.std(ddof=0).mean(), of_seeds.count().mean()
+        sums = patient_sums(rows, metric, pooled=False)
+        low, high, _ = bootstrap_interval(sums, num_resamples=num_resamples)
+        sizes = (number, len(sums.patients), sums.num_seeds)
+        records.append((arm, float(seed_spread(sums.by_seed()).mean), sd, standard_error(sd, number), low, high, *sizes))
+    columns = ["arm", "mean", "sd_of_pictures", "sem", "ci_low", "ci_high", "n_images", "n_patients", "n_seeds"]
+    return pd.DataFrame(records, columns=columns)

@@ -19,8 +19,8 @@ class Block(nn.Sequential):
     """
 
     def __init__(self, in_channels, out_channels, norm=None, dropout=0.0, dropout_between=False):
-        if norm not in (None, "batch"):
-            raise UsageError(f"norm {norm!r} is not one of None, 'batch'")
+        if norm not in (None, "none", "batch"):
+            raise UsageError(f"norm {norm!r} is not one of 'none', 'batch'")
         layers = []
         for channels, dropped in ((in_channels, dropout_between), (out_channels, not dropout_between)):
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=1))

@@ -1,9 +1,11 @@
 """Figures: functions that take data and give back axes or a figure; nothing here saves or shows anything."""
 
 from retina_kit.reporting.figures.axes import COLOURS, new_axes, new_grid
+from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_picture
 from retina_kit.reporting.figures.curves import plot_history, plot_validations
 from retina_kit.reporting.figures.pictures import draw_picture, overlay_of, plot_pictures, plot_predictions
 from retina_kit.reporting.figures.scores import plot_beside_paper, plot_claims, plot_dice_of_patients, plot_split
+from retina_kit.reporting.figures.sizes import plot_dice_by_size
 
 __all__ = [
     "COLOURS",
@@ -11,10 +13,15 @@ __all__ = [
     "new_axes",
     "new_grid",
     "overlay_of",
+    "plot_annotators",
     "plot_beside_paper",
     "plot_claims",
+    "plot_classes",
+    "plot_dice_by_size",
     "plot_dice_of_patients",
+    "plot_filters",
     "plot_history",
+    "plot_one_picture",
     "plot_pictures",
     "plot_predictions",
     "plot_split",

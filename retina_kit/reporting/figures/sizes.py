@@ -1,0 +1,34 @@
+"""Scores against the size of the training set, with the spread that is meant."""
+
+from retina_kit.reporting.figures.axes import COLOURS, new_axes
+
+SPREADS = {
+    "sd_of_pictures": "SD over pictures",
+    "sem": "SEM",
+    "interval": "95 % interval over patients",
+}
+
+
+def plot_dice_by_size(spreads, lines, *, spread="interval", published=None, ax=None):
+    """Draw mean Dice against the number of training pictures, a line a start (Melinscak 2020, Figure 4).
+
+    `spreads` has a row an arm: arm, n_train, mean, sd_of_pictures, sem, ci_low, ci_high; `lines` maps a label to its
+    arms. `spread` names the error bars, one of SPREADS. `published` (line, n_train, mean, spread) is drawn dashed.
+    """
+    ax = ax or new_axes(5.2, 3.6)
+    for k, (label, arms) in enumerate(lines.items()):
+        rows = spreads[spreads["arm"].isin(arms)].sort_values("n_train")
+        interval = [rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]]
+        bars = interval if spread == "interval" else rows[spread]
+        place = rows["n_train"] * (1 + 0.02 * (k - (len(lines) - 1) / 2))
+        ax.errorbar(place, rows["mean"], yerr=bars, fmt="o-", capsize=3, color=COLOURS[k], label=label)
+    if published is not None:
+        for k, (line, rows) in enumerate(published.groupby("line", sort=False)):
+            ax.plot(rows["n_train"], rows["mean"], "D--", color=COLOURS[k], alpha=0.45, label=f"the paper, {line}")
+    ax.set(xscale="log", xlabel="training B-scans", ylabel="Dice, mean of the test B-scans", ylim=(0, 1))
+    ticks = sorted(set(spreads["n_train"]))
+    ax.set_xticks(ticks, ticks)
+    ax.minorticks_off()
+    ax.set_title(f"bars: {SPREADS[spread]}", fontsize=9)
+    ax.legend(frameon=False, fontsize=8)
+    return ax
