@@ -213,7 +213,7 @@ report.save_figure("poster_figure4", poster, alt="Poster figure 4: truth and pre
 show(poster)
 
 # %%
-images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_pictures=4, worst=True)
+images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_pictures=4, pick="worst")
 dice = dice_per_image(torch.from_numpy(predicted["psp_chase_fluid_dice"]), torch.from_numpy(truth))
 titles = [f"{name}: Dice {value:.2f}" for name, value in zip(names, dice.tolist(), strict=True)]
 worst = figures.plot_predictions(

@@ -12,7 +12,7 @@ from retina_kit.data.manifest import has_pack, require_pack
 from retina_kit.errors import EnvironmentProblem, KitError, UsageError
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.published import beside_paper, read_published
-from retina_kit.evaluation.scoring import score_masks, summarise
+from retina_kit.evaluation.scoring import score_masks, spreads, summarise
 from retina_kit.experiment_file import (
     DATA_CHOICES,
     PROFILES,
@@ -113,7 +113,7 @@ class Experiment:
                 "starts from": arm["start"].get("from", "random weights"),
                 "loss": arm["recipe"]["loss"],
                 "batch": arm["recipe"]["batch_size"],
-                "updates": arm["recipe"].get("steps") or f"{arm['recipe']['epochs']} epochs",
+                "updates": f"{arm['recipe']['epochs']} epochs" if "epochs" in arm["recipe"] else arm["recipe"]["steps"],
             }
             for arm in self.arms
         ]
@@ -192,6 +192,12 @@ class Experiment:
         """Return the network of an arm before its first step."""
         return start_model(self.arm(arm_name), self.seeds[0] if seed is None else seed, parent_weights)
 
+    def trained(self, arm_name, seed=None, fold=None):
+        """Return the trained network of an arm, by default that of its first seed and fold."""
+        model = self.model(arm_name)
+        model.load_state_dict(self.run_of(arm_name, seed, fold).weights())
+        return model
+
     # ---- training and its results ---------------------------------------------------------------------------------
 
     def train(self, *, workers=1, fresh=False, progress=True):
@@ -268,14 +274,21 @@ class Experiment:
         """Return the curves that were read off a figure of the paper, None where the steps are not comparable."""
         return self.published.curves(item) if self.profile == "paper" else None
 
-    def predictions(self, arm_names, *, num_pictures=4, worst=False):
+    def predictions(self, arm_names, *, num_pictures=4, pick="spread"):
         """Return (images, truth, {arm: bool masks}, ids) of test pictures with something to find.
 
-        By default they are spread over the test set; with `worst` they are those of the lowest Dice.
+        `pick` is "spread" (over the test set), "worst" (those of the lowest Dice of the last arm) or "largest" (those
+        with the most to find). Where there are folds, they are those of the first.
         """
         rows = self.scores[(self.scores["arm"] == arm_names[-1]) & (self.scores["reading"] == "last")]
-        rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & (rows["tp"] + rows["fn"] > 0)]
-        rows = rows.sort_values("dice") if worst else rows.iloc[:: max(1, len(rows) // num_pictures)]
+        first = rows.iloc[0]
+        rows = rows[(rows["seed"] == first["seed"]) & (rows["fold"] == first["fold"]) & (rows["tp"] + rows["fn"] > 0)]
+        if pick == "spread":
+            rows = rows.iloc[:: max(1, len(rows) // num_pictures)]
+        elif pick == "worst":
+            rows = rows.sort_values("dice")
+        else:
+            rows = rows.iloc[(-(rows["tp"] + rows["fn"])).argsort(kind="stable")]
         prepared = self.prepared(arm_names[-1])
         index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_pictures])].to_numpy()
         predicted = {name: self.predict(name, index=index)[0] > 0.5 for name in arm_names}
@@ -300,6 +313,14 @@ class Experiment:
         scores = self.scores[(self.scores["reading"] == reading) & self.scores["arm"].isin(rows)]
         ours = summarise(scores, settings["metrics"], pooled=settings.get("pooled", True))
         return beside_paper(ours, self.published, settings.get("item", table_id), rows)
+
+    def by_size(self, table_id):
+        """Return a table's arms with their number of training pictures, every spread, and the paper's values."""
+        table = self.table(table_id).drop_duplicates("arm").set_index("arm")
+        scores = self.scores[(self.scores["reading"] == "last") & self.scores["arm"].isin(table.index)]
+        found = spreads(scores).set_index("arm")
+        found.insert(0, "n_train", [self.arm(arm)["split"].get("num_train") for arm in found.index])
+        return found.join(table[["paper_value", "paper_spread", "paper_spread_is"]]).reset_index()
 
     def claims(self):
         """Return the verdict on every claim of the experiment file, replication and control."""

@@ -50,8 +50,9 @@ def test_every_promised_table_and_figure_is_there(run_folder):
 
 
 def test_tables_of_the_paper_are_tidy(run_folder):
-    header = (run_folder / "tables" / "table1.csv").read_text().splitlines()[0]
-    assert header == ",".join(TABLE_COLUMNS)
+    for table in read_experiment(run_folder.parent.name)["table"]:
+        header = (run_folder / "tables" / f"{table['id']}.csv").read_text().splitlines()[0]
+        assert header == ",".join(TABLE_COLUMNS), table["id"]
 
 
 def test_results_say_what_was_run_and_leak_nothing(run_folder):

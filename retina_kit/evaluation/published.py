@@ -208,11 +208,12 @@ def _unknown(what, given, known):
 def beside_paper(summary, published, item, rows):
     """Return the tidy table of one item, TABLE_COLUMNS: our summary of each arm, then what the paper prints.
 
-    `summary` comes from scoring.summarise; `rows` maps an arm to the paper's row label ("" where the paper
-    has no such row). The paper's value is the corrected one where a slip is certain; the note says what is
-    printed. Printed rows and columns that no arm stands for follow, ours left empty, so nothing is dropped.
+    `summary` comes from scoring.summarise; `rows` maps an arm to the paper's row label, "" where the paper has no
+    such row; an `item` of "" is a table that the paper does not have. The paper's value is the corrected one where
+    a slip is certain; the note says what is printed. Printed rows and columns that no arm stands for follow, ours
+    left empty, so nothing is dropped.
     """
-    printed = published.item(item)
+    printed = published.item(item) if item else published.numbers.iloc[:0]
     for arm, row in rows.items():
         if row and row not in set(printed["row"]):
             raise _unknown(f"arm {arm}: {item} of {published.meta['key']} prints no row", row, printed["row"].unique())

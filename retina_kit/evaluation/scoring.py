@@ -156,6 +156,8 @@ def spreads(scores, metric="dice", *, num_resamples=NUM_RESAMPLES):
         sums = patient_sums(rows, metric, pooled=False)
         low, high, _ = bootstrap_interval(sums, num_resamples=num_resamples)
         sizes = (number, len(sums.patients), sums.num_seeds)
-        records.append((arm, float(seed_spread(sums.by_seed()).mean), sd, standard_error(sd, number), low, high, *sizes))
+        records.append(
+            (arm, float(seed_spread(sums.by_seed()).mean), sd, standard_error(sd, number), low, high, *sizes)
+        )
     columns = ["arm", "mean", "sd_of_pictures", "sem", "ci_low", "ci_high", "n_images", "n_patients", "n_seeds"]
     return pd.DataFrame(records, columns=columns)

@@ -2,7 +2,7 @@
 
 from retina_kit.reporting.figures.axes import COLOURS, new_axes, new_grid
 from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_picture
-from retina_kit.reporting.figures.curves import plot_history, plot_validations
+from retina_kit.reporting.figures.curves import plot_history, plot_losses, plot_validations
 from retina_kit.reporting.figures.pictures import draw_picture, overlay_of, plot_pictures, plot_predictions
 from retina_kit.reporting.figures.scores import plot_beside_paper, plot_claims, plot_dice_of_patients, plot_split
 from retina_kit.reporting.figures.sizes import plot_dice_by_size
@@ -21,6 +21,7 @@ __all__ = [
     "plot_dice_of_patients",
     "plot_filters",
     "plot_history",
+    "plot_losses",
     "plot_one_picture",
     "plot_pictures",
     "plot_predictions",

@@ -18,6 +18,25 @@ def plot_history(history, ax=None, *, label="", metric=None):
     return ax
 
 
+def plot_losses(histories, labels, ax=None, *, published=None, window=10):
+    """Draw the loss of some arms over the share of their updates that is done; mean over seeds, smoothed.
+
+    `published` holds curves that were read off the paper's own (columns row, step, value): dotted.
+    """
+    ax = ax or new_axes(7, 3.4)
+    for colour, (arm, label) in zip(COLOURS * 4, labels.items(), strict=False):
+        loss = histories[histories["arm"] == arm].groupby("step")["loss"].mean()
+        smooth = loss.rolling(min(window, max(1, len(loss) // 5)), min_periods=1).mean()
+        ax.plot(smooth.index / smooth.index.max(), smooth, color=colour, label=label)
+    if published is not None:
+        for row, points in published.groupby("row", sort=False):
+            share = points["step"] / points["step"].max()
+            ax.plot(share, points["value"], ":", linewidth=1.6, label=f"the authors' log, {row}")
+    ax.set(xlabel="share of the updates", ylabel="loss", ylim=(0, 1.02))
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
 def plot_validations(histories, metric, labels, ax=None, *, published=None):
     """Draw a validation score against updates, a line an arm (mean and range over seeds).
 

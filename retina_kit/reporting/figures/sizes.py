@@ -9,11 +9,12 @@ SPREADS = {
 }
 
 
-def plot_dice_by_size(spreads, lines, *, spread="interval", published=None, ax=None):
+def plot_dice_by_size(spreads, lines, *, spread="interval", ax=None):
     """Draw mean Dice against the number of training pictures, a line a start (Melinscak 2020, Figure 4).
 
     `spreads` has a row an arm: arm, n_train, mean, sd_of_pictures, sem, ci_low, ci_high; `lines` maps a label to its
-    arms. `spread` names the error bars, one of SPREADS. `published` (line, n_train, mean, spread) is drawn dashed.
+    arms. `spread` names the error bars, one of SPREADS. The paper's values, where its arm of that size has one
+    (paper_value), are diamonds at our size, whatever its own was.
     """
     ax = ax or new_axes(5.2, 3.6)
     for k, (label, arms) in enumerate(lines.items()):
@@ -22,9 +23,8 @@ def plot_dice_by_size(spreads, lines, *, spread="interval", published=None, ax=N
         bars = interval if spread == "interval" else rows[spread]
         place = rows["n_train"] * (1 + 0.02 * (k - (len(lines) - 1) / 2))
         ax.errorbar(place, rows["mean"], yerr=bars, fmt="o-", capsize=3, color=COLOURS[k], label=label)
-    if published is not None:
-        for k, (line, rows) in enumerate(published.groupby("line", sort=False)):
-            ax.plot(rows["n_train"], rows["mean"], "D--", color=COLOURS[k], alpha=0.45, label=f"the paper, {line}")
+        if rows["paper_value"].notna().any():
+            ax.plot(place, rows["paper_value"], "D--", color=COLOURS[k], alpha=0.45, label=f"{label}, the paper")
     ax.set(xscale="log", xlabel="training B-scans", ylabel="Dice, mean of the test B-scans", ylim=(0, 1))
     ticks = sorted(set(spreads["n_train"]))
     ax.set_xticks(ticks, ticks)
