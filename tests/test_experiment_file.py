@@ -227,3 +227,16 @@ def test_every_experiment_resolves_in_every_profile():
                 arms = arms_of(content, profile, data)
                 assert all(arm["start"].get("from") in (None, *arms) for arm in arms.values())
                 assert "$" not in str(arms.values())
+
+
+def test_a_table_is_laid_over_a_parameter_and_a_text_takes_its_value(tmp_path):
+    text = TEXT.replace('name = "large"\n', 'name = "large"\nlabel = "of $target, $window.hrf pixels"\n')
+    text = text.replace('options = "$options" }', 'options = { over = "$options", gap = "$rate" } }')
+    path = tmp_path / "small.toml"
+    path.write_text(text)
+    content = parse_experiment(path)
+    arms = resolve_arms(content, "paper", resolve_parameters(content, "lesson", "synthetic"))
+    large = next(arm for arm in arms if arm["name"] == "large")
+    assert large["label"] == "of synthetic_oct, 256 pixels"
+    assert large["data"]["options"] == {"num": 20, "gap": 0.01}
+    assert large["on"] == list(DATA_CHOICES)

@@ -23,6 +23,13 @@ def table():
     return pd.DataFrame(rows, columns=["arm", "metric", "ours_mean", "ours_sd", "paper_value"])
 
 
+def by_size():
+    """Two arms with their training set sizes and spreads."""
+    rows = [("one", 8, 0.4, 0.3, 0.05, 0.3, 0.5, 0.45), ("two", 16, 0.6, 0.2, 0.04, 0.5, 0.7, np.nan)]
+    columns = ["arm", "n_train", "mean", "sd_of_pictures", "sem", "ci_low", "ci_high", "paper_value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def claims():
     """Two claims, one decided."""
     columns = ["claim", "kind", "estimate", "ci_low", "ci_high", "verdict"]
@@ -52,8 +59,31 @@ MASKS = PICTURES[:, 0] > 200
         lambda: figures.plot_predictions(PICTURES, MASKS, {"one": ~MASKS}, titles=list("abcde")),
         lambda: figures.plot_claims(claims()),
         lambda: figures.plot_dice_of_patients(ROWS, {"one": "One"}),
+        lambda: figures.plot_classes(PICTURES[:3], {"ped": MASKS[:3], "irf": ~MASKS[:3]}, list("abc")),
+        lambda: figures.plot_annotators(PICTURES[:2], {"first": MASKS[:2], "second": ~MASKS[:2]}, list("ab")),
+        lambda: figures.plot_one_picture(PICTURES[0], MASKS[0], [{"a": MASKS[0]}, {"b": ~MASKS[0], "c": MASKS[0]}]),
+        lambda: figures.plot_filters({"net": [PICTURES, PICTURES]}, ["layer 1", "layer 2"]),
+        lambda: figures.plot_losses(histories(), {"one": "One"}),
+        lambda: figures.plot_dice_by_size(by_size(), {"scratch": ["one", "two"]}),
+        lambda: figures.plot_dice_by_size(by_size(), {"scratch": ["one", "two"]}, spread="sem"),
     ],
-    ids=["pictures", "split", "history", "validations", "beside_paper", "predictions", "claims", "patients"],
+    ids=[
+        "pictures",
+        "split",
+        "history",
+        "validations",
+        "beside_paper",
+        "predictions",
+        "claims",
+        "patients",
+        "classes",
+        "annotators",
+        "one_picture",
+        "filters",
+        "losses",
+        "by_size",
+        "by_size_sem",
+    ],
 )
 def test_there_is_something_to_see(draw):
     pixels = pixels_of(draw())

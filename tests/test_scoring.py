@@ -16,6 +16,7 @@ from retina_kit.evaluation.scoring import (
     score_classes,
     score_masks,
     score_points,
+    spreads,
     summarise,
 )
 
@@ -32,6 +33,18 @@ def some_scores():
     bad = score_masks(PROBABILITY * 0.6, TARGET, ROWS)  # a keeps its first pixel only, b loses its own
     parts = [good.assign(arm="x", seed=0), good.assign(arm="x", seed=1), good.assign(arm="y", seed=0)]
     return pd.concat([*parts, bad.assign(arm="y", seed=1)], ignore_index=True)
+
+
+def test_a_plus_minus_is_named():
+    rows = pd.DataFrame(
+        {"id": list("abcd"), "patient": list("pqrs"), "dice": [0.2, 0.4, 0.6, np.nan], "seed": 0, "arm": "x"}
+    )
+    found = spreads(rows).iloc[0]
+    assert found["mean"] == pytest.approx(0.4)
+    assert found["sd_of_pictures"] == pytest.approx((0.08 / 3) ** 0.5)  # squared distances 0.04, 0, 0.04
+    assert found["sem"] == pytest.approx((0.08 / 3) ** 0.5 / 3**0.5)
+    assert found["n_images"] == 3 and found["n_patients"] == 4
+    assert found["ci_low"] < 0.4 < found["ci_high"]
 
 
 def test_a_row_holds_the_counts_and_dice_of_its_picture():

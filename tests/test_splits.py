@@ -96,3 +96,16 @@ def test_a_split_is_chosen_by_its_settings(rows):
 def test_unknown_kinds_and_settings_are_refused(rows, settings, message):
     with pytest.raises(UsageError, match=message):
         splits.choose_split(rows, settings)
+
+
+def test_what_is_held_out_is_the_end():
+    train, validation = splits.hold_out(np.arange(256), 0.1)
+    assert len(train) == 230 and validation.tolist() == list(range(230, 256))  # 230 of 256, as Keras does
+
+
+def test_the_training_pictures_can_be_tested(rows):
+    settings = {"kind": "published", "num_train": 2, "tested": "train"}
+    train, test = splits.choose_split(rows, settings, seed=3)
+    assert train.tolist() == test.tolist()
+    with pytest.raises(UsageError, match="either train or test"):
+        splits.choose_split(rows, settings | {"tested": "both"})
