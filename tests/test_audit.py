@@ -2,7 +2,11 @@
 
 import json
 import math
+import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -280,3 +284,13 @@ def test_html_is_escaped_and_no_findings_are_said():
     nothing = audit(table_of({"iou": "50"}))
     assert audit_text(nothing) == "no findings" and audit_json(nothing) == "[]"
     assert audit_html(nothing) == "<p>no findings</p>"
+
+
+def test_the_example_of_the_readme_answers_what_the_readme_says(tmp_path):
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    (tmp_path / "my_paper.toml").write_text(re.search(r"```toml\n(.*?)```", readme, re.DOTALL)[1])
+    command = [sys.executable, "-m", "retina_kit", "audit", str(tmp_path / "my_paper.toml")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert len(said.splitlines()) == 7
+    for line in said.splitlines():
+        assert f"    {line}\n" in readme
