@@ -106,8 +106,7 @@ show(figures.plot_pictures(images, masks, titles, num_columns=5))
 annotators = experiment.parameters["graders"]
 seen = experiment.pictures("scratch_large", masks=annotators).subset(largest[:2])
 figure2 = figures.plot_annotators(seen.images, seen.masks, titles=seen.rows["id"])
-report.save_figure("figure2", figure2, alt="Figure 2: two scans as each annotator saw them")
-show(figure2)
+show(report.save_figure("figure2", figure2, alt="Figure 2: two scans as each annotator saw them"))
 report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).round(3)
 
 # %% [markdown]
@@ -150,22 +149,22 @@ print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (s
 
 # %%
 runs = experiment.train(workers=workers)
-print(
-    len(runs), "replicates,", round(sum(run.settings["seconds"] for run in runs.values())), "seconds of training in all"
-)
+seconds = sum(run.settings["seconds"] for run in runs.values())
+print(f"{len(runs)} replicates, {seconds:.0f} seconds of training in all")
 
 # %% [markdown]
 # Does our loss behave like theirs? A plateau near 0.96 first, then the fall. The dotted lines were read off a plot in
 # the authors' notebook (70 epochs, smoothed).
 
 # %%
-shown = {name: labels[name] for name in ("source", "scratch_large", "transfer_large")}
 losses = experiment.histories.groupby("arm", sort=False)["loss"].agg(first="first", lowest="min", last="last")
-report.save_table("losses", losses.reset_index(), tidy=False)
+report.save_table("losses", losses.reset_index(), tidy=False).round(3)
+
+# %%
+shown = {name: labels[name] for name in ("source", "scratch_large", "transfer_large")}
 log = experiment.published.curves("notebook_curve_b")
 figure = figures.plot_losses(experiment.histories, shown, published=log)
-report.save_figure("losses", figure, alt="Training loss of three arms beside the authors' log")
-show(figure)
+show(report.save_figure("losses", figure, alt="Training loss of three arms beside the authors' log"))
 
 # %% [markdown]
 # ## 9 · Figure 4: Dice against the number of training scans
@@ -185,11 +184,9 @@ spreads = report.save_table("figure4_spreads", experiment.by_size("figure4"), ti
 starts = ("scratch", "transfer")
 lines = {start: [arm for arm in spreads["arm"] if arm.startswith(start)] for start in starts}
 printed = figures.plot_dice_by_size(spreads, lines, spread="sd_of_pictures")
-report.save_figure("figure4_as_printed", printed, alt="Figure 4 with standard deviations, printed as SEM")
+show(report.save_figure("figure4_as_printed", printed, alt="Figure 4 with standard deviations, printed as SEM"))
 figure = figures.plot_dice_by_size(spreads, lines)
-report.save_figure("figure4", figure, alt="Figure 4: Dice against training set size, with intervals over patients")
-show(printed)
-show(figure)
+show(report.save_figure("figure4", figure, alt="Figure 4: Dice against training set size, intervals over patients"))
 
 # %% [markdown]
 # ## 10 · The source model, at home and abroad
@@ -208,8 +205,7 @@ above, below = [f"scratch_{n}" for n in sizes], ["source_on_target", *[f"transfe
 images, truth, predicted, names = experiment.predictions([*above, *below], num_pictures=1, pick="largest")
 rows = [{labels[arm]: predicted[arm][0] for arm in row} for row in (above, below)]
 figure3 = figures.plot_one_picture(images[0], truth[0], rows)
-report.save_figure("figure3", figure3, alt="Figure 3: one test scan, its truth and the masks of all networks")
-show(figure3)
+show(report.save_figure("figure3", figure3, alt="Figure 3: one test scan, its truth and the masks of all networks"))
 
 # %% [markdown]
 # ## 12 · Figure 5: what the filters like best
@@ -224,8 +220,7 @@ liked = {
     for label, network in networks.items()
 }
 figure5 = figures.plot_filters(liked, [f"convolution {layer}" for layer in layers])
-report.save_figure("figure5", figure5, alt="Figure 5: inputs that maximise filters of six layers of three networks")
-show(figure5)
+show(report.save_figure("figure5", figure5, alt="Figure 5: what filters of six layers like best, three networks"))
 
 # %% [markdown]
 # ## 13 · Controls: what the paper's comparison left open
@@ -235,8 +230,7 @@ show(figure5)
 # %%
 controls = report.save_table("controls", experiment.table("controls"))
 figure = figures.plot_beside_paper(controls, labels=labels)
-report.save_figure("controls", figure, alt="Control arms: equal updates, more of the same, split by B-scan")
-show(figure)
+show(report.save_figure("controls", figure, alt="Control arms: equal updates, more of the same, split by B-scan"))
 show_beside_paper(controls, labels)
 
 # %% [markdown]
@@ -246,8 +240,7 @@ show_beside_paper(controls, labels)
 # %%
 images, truth, predicted, names = experiment.predictions(["transfer_large"], num_pictures=4, pick="worst")
 worst = figures.plot_predictions(images, truth, {labels["transfer_large"]: predicted["transfer_large"]}, titles=names)
-report.save_figure("worst", worst, alt="The four worst test pictures")
-show(worst)
+show(report.save_figure("worst", worst, alt="The four worst test pictures"))
 
 # %% [markdown]
 # ## 15 · Claims and verdicts

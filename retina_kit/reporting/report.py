@@ -34,13 +34,14 @@ class Report:
         return table
 
     def save_figure(self, name, figure, *, alt=""):
-        """Write figures/<name>.png and .svg; `alt` says in words what is seen, for those who cannot see it."""
+        """Write figures/<name>.png and .svg and return the figure; `alt` says in words what is seen."""
         figure = getattr(figure, "figure", figure)
         for kind in ("png", "svg"):
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
             with atomic_path(self.folder / "figures" / f"{name}.{kind}") as path:
                 figure.savefig(path, format=kind, dpi=120, bbox_inches="tight", metadata=metadata)
         self.figures.append({"id": name, "alt": alt or name})
+        return figure
 
     def save_claims(self, claims):
         """Write claims.csv and return it."""
