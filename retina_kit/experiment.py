@@ -25,7 +25,7 @@ from retina_kit.files import kit_root
 from retina_kit.training.device import choose_device
 from retina_kit.training.progress import TrainingProgress
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import predict_with, prepare_arm, start_model
+from retina_kit.training.replicate import masks_of, predict_with, prepare_arm, start_model
 from retina_kit.training.store import RunStore
 from retina_kit.training.sweep import plan_jobs, run_jobs
 
@@ -135,7 +135,8 @@ class Experiment:
 
     def _fingerprint(self, arm):
         data = arm["data"]
-        return fingerprint(data["dataset"], masks=[data["mask"]], **data.get("options", {}))
+        columns = [*data.get("centre", []), *data.get("test_centre", []), *data.get("diameter", [])]
+        return fingerprint(data["dataset"], masks=masks_of(data), columns=columns, **data.get("options", {}))
 
     def explain(self):
         """Return one row a replicate: its hash, and whether the store has it, a checkpoint of it, or neither."""
@@ -152,7 +153,9 @@ class Experiment:
     def pictures(self, arm_name, masks=None):
         """Return the pictures of an arm as they were taken, before any preprocessing, with its mask or those named."""
         data = self.arm(arm_name)["data"]
-        return load_pictures(data["dataset"], self.data_root, masks=masks or [data["mask"]], **data.get("options", {}))
+        return load_pictures(
+            data["dataset"], self.data_root, masks=masks or masks_of(data), **data.get("options", {})
+        )
 
     def prepared(self, arm_name, seed=None, fold=None):
         """Return the pictures of an arm as the network sees them, with the indices of its train and test rows."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from retina_kit.errors import UsageError
+
 IGNORE = 255  # the label of pixels that lie outside the picture; the losses leave them out
 
 
@@ -53,6 +55,37 @@ def augment(images, targets, settings, generator):
     num_images, _, height, width = images.shape
     out_height, out_width = (settings.crop, settings.crop) if settings.crop else (height, width)
     drawn = draw_geometry(settings, num_images, height, width, generator)
+    images, grid, inside = resample(images, drawn, (out_height, out_width))
+    labels = F.grid_sample(targets[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
+    return images, torch.where(inside, labels.to(torch.uint8), IGNORE)
+
+
+def augment_points(images, points, settings, generator):
+    """Return images (N, C, H, W) and points (N, 2) after a random resize, shift and mirror of each picture.
+
+    Points are x and y as fractions of width and height. The size stays, so `crop` must be 0: a picture that
+    was enlarged is cut at a random place, one that was reduced is padded with 0 at its right and bottom.
+    """
+    if settings.crop:
+        raise UsageError("pictures with points are not cropped; set the augmentation's crop to 0")
+    if settings.does_nothing:
+        return images, points
+    num_images, _, height, width = images.shape
+    drawn = draw_geometry(settings, num_images, height, width, generator)
+    images, _, _ = resample(images, drawn, (height, width))
+    scale, top, left, mirror = (value.to(points.device, non_blocking=True) for value in drawn)
+    x = points[:, 0] * scale - left / width
+    y = points[:, 1] * scale - top / height
+    return images, torch.stack([torch.where(mirror, 1 - x, x), y], dim=1)
+
+
+def resample(images, drawn, size):
+    """Return images (N, C, h, w) of `size` after a drawn geometry, the grid they were read at, and what is inside.
+
+    `drawn` is what `draw_geometry` returned; pixels that come from outside the picture are 0.
+    """
+    num_images, _, height, width = images.shape
+    out_height, out_width = size
     scale, top, left, mirror = (value.to(images.device, non_blocking=True) for value in drawn)
     y = torch.arange(out_height, device=images.device) + 0.5
     x = torch.arange(out_width, device=images.device) + 0.5
@@ -62,6 +95,4 @@ def augment(images, targets, settings, generator):
     grid = torch.stack(torch.broadcast_tensors(source_x[:, None, :], source_y[:, :, None]), dim=-1)
     inside = (grid.abs() <= 1).all(dim=-1)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    labels = F.grid_sample(targets[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
-    images = images * inside[:, None]
-    return images, torch.where(inside, labels.to(torch.uint8), IGNORE)
+    return images * inside[:, None], grid, inside

@@ -39,10 +39,10 @@ def load_pictures(name, data_root, *, masks, size=None, split=None, **options):
     return kept if split is None else kept.subset(np.flatnonzero(kept.rows["split"] == split))
 
 
-def fingerprint(name, *, masks, **options):
+def fingerprint(name, *, masks, columns=(), **options):
     """Return a hash of what `load_pictures` would give, without reading or drawing a picture.
 
-    For a pack it is taken from the manifest's checksums; for drawn pictures from the options and from the code
+    For a pack it is taken from the manifest's checksums and the rows' `columns` of labels; for drawn pictures from the options and from the code
     that draws them, comments and docstrings apart.
     """
     if name in DRAWN:
@@ -51,7 +51,11 @@ def fingerprint(name, *, masks, **options):
         what = [hashlib.sha256("".join(what).encode()).hexdigest(), options]
     else:
         rows = read_manifest(name)
-        what = rows[["id", "patient", "split", *[c for c in rows if c.endswith("_sha256")]]].to_csv(index=False)
+        missing = [column for column in columns if column not in rows]
+        if missing:
+            raise UsageError(f"{name} has no column {missing[0]!r}; it has {', '.join(rows)}")
+        checksums = [column for column in rows if column.endswith("_sha256")]
+        what = rows[["id", "patient", "split", *checksums, *columns]].to_csv(index=False)
     text = json.dumps([name, sorted(masks), what], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

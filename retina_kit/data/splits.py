@@ -59,6 +59,39 @@ def hold_out(train, fraction):
     return train[:num_train], train[num_train:]
 
 
+def nested_share(train, percent, seed):
+    """Return `percent` of the training positions, at least 2; a smaller share lies within every larger one."""
+    if not 0 < percent <= 100:
+        raise UsageError(f"a share of the training pictures is above 0 and at most 100 per cent, not {percent}")
+    return nested_subset(train, min(len(train), max(2, round(len(train) * percent / 100))), seed)
+
+
+def has_entry(rows, column):
+    """Return which rows (N,) have something in a column: neither empty text nor NaN."""
+    if column not in rows:
+        raise UsageError(f"the rows have no column {column!r}; they have {', '.join(map(str, rows))}")
+    return (rows[column].notna() & (rows[column] != "")).to_numpy()
+
+
+def leave_out(rows, train, test, *, known=(), train_without=(), one_side=False):
+    """Return (train, test) without the rows that must not be there.
+
+    Rows without an entry in a column of `known` leave both sides. Rows with an entry in a column of
+    `train_without`, such as "is also in another data set", are not trained on. With `one_side` no picture is
+    trained on whose patient is tested: byte-identical pictures, which share one, stand on one side only.
+    """
+    for column in known:
+        complete = has_entry(rows, column)
+        train, test = train[complete[train]], test[complete[test]]
+    for column in train_without:
+        train = train[~has_entry(rows, column)[train]]
+    if one_side:
+        train = train[~rows["patient"].iloc[train].isin(set(rows["patient"].iloc[test])).to_numpy()]
+    if not len(train) or not len(test):
+        raise UsageError("nothing is left to train on or to test after rows were left out of the split")
+    return train, test
+
+
 def shared_patients(rows, train, test):
     """Return the patients who stand on both sides of a split: what leaks."""
     return sorted(set(rows["patient"].iloc[train]) & set(rows["patient"].iloc[test]))
@@ -70,17 +103,20 @@ SPLIT_KEYS = {
     "pictures": {"test_fraction", "seed"},
     "leave_patients_out": {"num_folds", "seed"},
 }
+LEAVE_OUT_KEYS = ("known", "train_without", "one_side")
 
 
 def choose_split(rows, settings, *, fold=None, seed=0):
-    """Return the split that an arm's table describes: kind, its settings, and `num_train` to train on fewer.
+    """Return the split that an arm's table describes: kind, its settings, and what it leaves out.
 
-    The split's own seed makes it the same for all replicates of an arm; a subset is drawn anew by each `seed`.
-    With `tested` = "train" the training pictures are tested: how well does a network know what it was shown?
+    `num_train` pictures or `train_percent` per cent of them train on fewer; `leave_out` explains the keys known,
+    train_without and one_side. The split's own seed makes it the same for all replicates; a subset is drawn anew by
+    each `seed`. With `tested` = "train" the training pictures are tested: how well does a network know what it saw?
     """
     settings = dict(settings)
-    kind, num_train = settings.pop("kind", None), settings.pop("num_train", 0)
+    kind, num_train, percent = (settings.pop(key, None) for key in ("kind", "num_train", "train_percent"))
     tested = settings.pop("tested", "test")
+    left_out = {key: settings.pop(key) for key in LEAVE_OUT_KEYS if key in settings}
     if kind not in SPLIT_KEYS:
         raise UsageError(f"split kind {kind!r} is not one of {', '.join(SPLIT_KEYS)}")
     for key in settings:
@@ -94,6 +130,9 @@ def choose_split(rows, settings, *, fold=None, seed=0):
         train, test = by_pictures(rows, **settings)
     else:
         train, test = leave_patients_out(rows, fold=fold or 0, **settings)
+    train, test = leave_out(rows, train, test, **left_out)
+    if percent:
+        train = nested_share(train, percent, seed)
     if num_train:
         train = nested_subset(train, num_train, seed)
     if tested not in ("train", "test"):

@@ -1,5 +1,6 @@
 """The U-Net's encoder with a fully connected head that says where a structure's centre is (Hu 2018, 2.2)."""
 
+import torch
 from torch import nn
 
 from retina_kit.errors import UsageError
@@ -40,4 +41,7 @@ class Localizer(FreezableEncoder):
         check_sides(images, 2 ** (len(self.encoder.widths) - 1))
         if tuple(images.shape[-2:]) != self.input_size:
             raise UsageError(f"this localizer takes {self.input_size} pictures, not {tuple(images.shape[-2:])}")
-        return self.head(self.encoder(images)[-1])
+        features = self.encoder(images)[-1]
+        kind = "cuda" if features.is_cuda else "cpu"
+        with torch.autocast(kind, enabled=False):  # bfloat16 knows a fraction to 1/256 only
+            return self.head(features.to(self.head[-1].weight.dtype))

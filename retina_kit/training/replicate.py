@@ -13,7 +13,7 @@ from retina_kit.data.dataset import load_pictures
 from retina_kit.data.splits import choose_split
 from retina_kit.errors import KitError, UsageError
 from retina_kit.models.build import build_model
-from retina_kit.training import segment
+from retina_kit.training import localize, segment
 from retina_kit.training.checkpoint import Checkpoint
 from retina_kit.training.device import autocast, choose_device
 from retina_kit.training.loop import fit
@@ -21,7 +21,7 @@ from retina_kit.training.recipe import Recipe
 from retina_kit.training.store import canonical_hash, code_version
 from retina_kit.training.transfer import copy_weights, freeze
 
-TASKS = {"segment": segment}
+TASKS = {"segment": segment, "localize": localize}
 DECIDES = ("task", "data", "split", "model", "start", "recipe", "evaluation")
 
 
@@ -71,10 +71,15 @@ def _load(settings, data_root):
     return load_pictures(settings["dataset"], data_root, masks=settings["masks"], **settings.get("options", {}))
 
 
+def masks_of(data):
+    """Return the masks that an arm's data table names: one, or none where its task needs no mask."""
+    return [data["mask"]] if "mask" in data else []
+
+
 def pictures_of(arm, data_root):
     """Return the pictures that an arm is trained and tested on."""
     data = arm["data"]
-    settings = {"dataset": data["dataset"], "masks": [data["mask"]], "options": data.get("options", {})}
+    settings = {"dataset": data["dataset"], "masks": masks_of(data), "options": data.get("options", {})}
     return _load(json.dumps(settings, sort_keys=True), str(data_root))
 
 
