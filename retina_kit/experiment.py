@@ -5,6 +5,7 @@ import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from retina_kit.data.dataset import fingerprint, load_pictures
@@ -294,9 +295,21 @@ class Experiment:
             rows = rows.iloc[(-(rows["tp"] + rows["fn"])).argsort(kind="stable")]
         prepared = self.prepared(arm_names[-1])
         index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_pictures])].to_numpy()
-        predicted = {name: self.predict(name, index=index)[0] > 0.5 for name in arm_names}
+        predicted = {name: self._predict_unseen(name, rows, index) > 0.5 for name in arm_names}
         pictures = self.pictures(arm_names[-1]).subset(index)
         return pictures.images, prepared.masks[index], predicted, list(pictures.rows["id"])
+
+    def _predict_unseen(self, arm_name, rows, index):
+        """Return probabilities of the pictures at `index`, each by the fold (of scored `rows`) that tested it."""
+        fold_of = rows.set_index("id")["fold"]
+        folds = fold_of[self.prepared(arm_name).rows["id"].iloc[index]].to_numpy()
+        parts = np.empty(len(index), object)
+        for fold in np.unique(folds):
+            mine = np.flatnonzero(folds == fold)
+            found = self.predict(arm_name, fold=None if fold < 0 else int(fold), index=index[mine])[0]
+            for place, probability in zip(mine, found, strict=True):
+                parts[place] = probability
+        return np.stack(parts)
 
     # ---- beside the paper -------------------------------------------------------------------------------------------
 

@@ -42,8 +42,8 @@ def load_pictures(name, data_root, *, masks, size=None, split=None, **options):
 def fingerprint(name, *, masks, columns=(), **options):
     """Return a hash of what `load_pictures` would give, without reading or drawing a picture.
 
-    For a pack it is taken from the manifest's checksums and the rows' `columns` of labels; for drawn pictures from the options and from the code
-    that draws them, comments and docstrings apart.
+    For a pack it is taken from the manifest's checksums and from the rows' `columns` (labels); for drawn pictures
+    from the options and from the code that draws them, comments and docstrings apart.
     """
     if name in DRAWN:
         folder = Path(__file__).parent

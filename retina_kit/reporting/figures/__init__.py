@@ -3,9 +3,12 @@
 from retina_kit.reporting.figures.axes import COLOURS, new_axes, new_grid
 from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_picture
 from retina_kit.reporting.figures.curves import plot_history, plot_losses, plot_validations
-from retina_kit.reporting.figures.pictures import draw_picture, overlay_of, plot_pictures, plot_predictions
+from retina_kit.reporting.figures.pictures import draw_picture, overlay_of, plot_pictures, plot_predictions, plot_stages
+from retina_kit.reporting.figures.points import plot_point_errors
 from retina_kit.reporting.figures.scores import plot_beside_paper, plot_claims, plot_dice_of_patients, plot_split
+from retina_kit.reporting.figures.shares import plot_contrasts, plot_dice_by_share, plot_p_values, plot_spread
 from retina_kit.reporting.figures.sizes import plot_dice_by_size
+from retina_kit.reporting.figures.two_phases import plot_two_phases
 
 __all__ = [
     "COLOURS",
@@ -17,14 +20,21 @@ __all__ = [
     "plot_beside_paper",
     "plot_claims",
     "plot_classes",
+    "plot_contrasts",
+    "plot_dice_by_share",
     "plot_dice_by_size",
     "plot_dice_of_patients",
     "plot_filters",
     "plot_history",
     "plot_losses",
     "plot_one_picture",
+    "plot_p_values",
     "plot_pictures",
+    "plot_point_errors",
     "plot_predictions",
     "plot_split",
+    "plot_spread",
+    "plot_stages",
+    "plot_two_phases",
     "plot_validations",
 ]

@@ -50,3 +50,12 @@ def plot_predictions(images, target, predictions, *, titles=None):
     patches = [Patch(color=c, label=t) for c, t in ((HIT, "hit"), (MISS, "missed"), (FALSE_ALARM, "false alarm"))]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
+
+
+def plot_stages(stages):
+    """Return a figure of one picture at several stages, side by side; `stages` maps a title to (C, H, W) uint8."""
+    first = next(iter(stages.values()))
+    figure, axes = new_grid(1, len(stages), cell=2.6, aspect=first.shape[-2] / first.shape[-1] + 0.1)
+    for ax, (title, image) in zip(axes[0], stages.items(), strict=True):
+        draw_picture(ax, image, title=title)
+    return figure

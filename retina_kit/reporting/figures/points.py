@@ -1,0 +1,42 @@
+"""Where a localiser's centres lie: error maps over the picture, and how many lie within a distance."""
+
+import numpy as np
+
+from retina_kit.reporting.figures.axes import COLOURS, new_grid
+
+
+def plot_point_errors(scores, labels, size):
+    """Return a figure: an error map an arm, and the share of pictures within a distance.
+
+    `scores` has predicted_x, predicted_y, target_x, target_y and distance in pixels of a picture of `size`
+    (H, W). An arrow goes from the true centre to the predicted one, its colour is the distance.
+    """
+    height, width = size
+    figure, axes = new_grid(1, len(labels) + 1, cell=4.2, aspect=height / width + 0.1)
+    for ax, (arm, label) in zip(axes[0], labels.items(), strict=False):
+        rows = scores[scores["arm"] == arm]
+        shift_x, shift_y = rows["predicted_x"] - rows["target_x"], rows["predicted_y"] - rows["target_y"]
+        drawn = ax.quiver(
+            rows["target_x"], rows["target_y"], shift_x, shift_y, rows["distance"], cmap="viridis_r",
+            angles="xy", scale_units="xy", scale=1, width=0.004,
+        )  # fmt: skip
+        ax.plot(rows["target_x"], rows["target_y"], ".", color="0.4", markersize=2)
+        ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+        ax.spines[:].set_visible(True)
+        ax.set_title(f"{label}: mean {rows['distance'].mean():.1f} pixels", fontsize=8)
+        figure.colorbar(drawn, ax=ax, shrink=0.7, label=f"distance, pixels of {width} x {height}")
+    draw_cumulative(axes[0, -1], scores, labels)
+    return figure
+
+
+def draw_cumulative(ax, scores, labels):
+    """Draw which share of the pictures has its centre within a distance, in disc diameters, a line an arm."""
+    for colour, (arm, label) in zip(COLOURS, labels.items(), strict=False):
+        values = np.sort(scores.loc[scores["arm"] == arm, "distance_diameters"].dropna())
+        ax.step([0, *values], np.arange(len(values) + 1) / max(1, len(values)), where="post", color=colour, label=label)
+    ax.axvline(0.5, color="0.3", linewidth=0.8, linestyle="--")
+    ax.tick_params(labelsize=8)
+    ax.set(xticks=[0, 0.5, 1, 1.5, 2], yticks=[0, 0.5, 1], xlim=(0, 2), ylim=(0, 1.02))
+    ax.set(xlabel="distance, disc diameters (dashed: the disc's border)", ylabel="share of the test pictures")
+    ax.spines[["left", "bottom"]].set_visible(True)
+    ax.legend(frameon=False, fontsize=7, loc="lower right")
