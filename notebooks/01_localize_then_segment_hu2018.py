@@ -141,8 +141,7 @@ show(figures.plot_history(history))
 # %%
 runs = experiment.train(workers=workers)
 labels = {arm["name"]: arm["label"] for arm in experiment.arms}
-seconds = sum(run.settings["seconds"] for run in runs.values())
-print(len(runs), "replicates,", round(seconds), "seconds of training in all")
+print(len(runs), "replicates,", round(sum(run.settings["seconds"] for run in runs.values())), "seconds in all")
 
 # %% [markdown]
 # ## 8 · Phase 1: how far from the centre?
@@ -188,9 +187,8 @@ show(shown)
 # %%
 last = experiment.scores[experiment.scores["reading"] == "last"]
 figure2b = compare_families(last, shares, [("pretrained_frozen", "random_trainable")])
-report.save_table("figure2b", figure2b, tidy=False)
 report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: p-values of three tests at each share")
-figure2b.round(4)
+report.save_table("figure2b", figure2b, tidy=False)
 
 # %% [markdown]
 # Is it pretraining or freezing? Each row of the next figure changes one thing only, but for the first.
@@ -217,9 +215,12 @@ show(shown)
 # %%
 chosen = {arm: labels[arm] for arm in shares.loc[shares["percent"].isin([10, 100]), "arm"]}
 distribution = report.save_table("distribution", spread_over_pictures(last, chosen), tidy=False)
-report.save_figure("distribution", figures.plot_spread(last, chosen), alt="Dice of every picture, arm by arm")
-show(figures.plot_spread(last, chosen))
 distribution.round(3)
+
+# %%
+shown = figures.plot_spread(last, chosen)
+report.save_figure("distribution", shown, alt="Dice of every picture, arm by arm")
+show(shown)
 
 # %% [markdown]
 # The worst pictures of the paper's two arms, each by the network that did not train on it.
@@ -250,7 +251,7 @@ show_claims(claims)
 # - Everything that the paper does not print is ours: five levels, widths, size, dropout, learning rates, batch sizes,
 #   updates, a learning rate that falls to 0, and augmentation by mirror, resize and shift.
 # - All shares get the same number of updates. With epochs, fewer pictures would also mean fewer updates.
-# - "Frozen" means weights and BatchNorm statistics. A random frozen encoder thus keeps the statistics it was built with.
+# - "Frozen" means weights and BatchNorm statistics. A random frozen encoder keeps those it was built with.
 # - The localiser's head counts in pixels, as the paper's errors do, and is one linear layer ("without activation").
 # - Public centres for training are those of CODRAS boxes, another group's; the 103 test centres are the official ones.
 #   The two differ by 3.4 pixels of 640 on average: no localiser that learns from one can be closer to the other.

@@ -1,8 +1,10 @@
 """Batched augmentation: what it leaves alone, and that masks follow their pictures."""
 
+import pytest
 import torch
 
-from retina_kit.data.augment import IGNORE, Augmentation, augment
+from retina_kit.data.augment import IGNORE, Augmentation, augment, augment_points
+from retina_kit.errors import UsageError
 
 
 def batch(height=40, width=60):
@@ -51,3 +53,28 @@ def test_the_same_generator_gives_the_same_crops():
     second = augment(images, targets, settings, torch.Generator().manual_seed(7))
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
+
+
+def test_points_follow_their_pictures():
+    images = torch.zeros(6, 1, 40, 60)
+    points = torch.tensor([[0.25, 0.4], [0.5, 0.5], [0.7, 0.3]]).repeat(2, 1)
+    for image, (x, y) in zip(images, points, strict=True):
+        image[0, int(y * 40) - 1 : int(y * 40) + 1, int(x * 60) - 1 : int(x * 60) + 1] = 1.0
+    settings = Augmentation(ratio=(0.9, 1.1), flip=0.5)
+    moved, new_points = augment_points(images, points, settings, torch.Generator().manual_seed(2))
+    assert not torch.equal(new_points, points)
+    for image, (x, y) in zip(moved, new_points, strict=True):
+        weight = image[0] / image[0].sum()
+        assert (weight.sum(0) * (torch.arange(60) + 0.5)).sum() == pytest.approx(float(x) * 60, abs=0.7)
+        assert (weight.sum(1) * (torch.arange(40) + 0.5)).sum() == pytest.approx(float(y) * 40, abs=0.7)
+
+
+def test_a_mirrored_point_is_on_the_other_side():
+    points = torch.tensor([[0.25, 0.4]])
+    _, mirrored = augment_points(torch.zeros(1, 1, 8, 8), points, Augmentation(flip=1.0), torch.Generator())
+    assert torch.allclose(mirrored, torch.tensor([[0.75, 0.4]]))
+
+
+def test_pictures_with_points_are_not_cropped():
+    with pytest.raises(UsageError, match="crop"):
+        augment_points(torch.zeros(1, 1, 8, 8), torch.zeros(1, 2), Augmentation(crop=4), torch.Generator())

@@ -93,7 +93,8 @@ def test_the_front_page_opens_in_a_real_browser(outputs, tmp_path):
 
 def test_a_second_run_trains_nothing_and_gives_the_same_scores(outputs):
     paper = list_papers()[0]
-    table = outputs / paper / "smoke-synthetic" / "tables" / f"{read_experiment(paper)['table'][0]['id']}.csv"
+    table_id = read_experiment(paper)["table"][0]["id"]
+    table = outputs / paper / "smoke-synthetic" / "tables" / f"{table_id}.csv"
     before, began = table.read_bytes(), time.perf_counter()
     done = retina_kit("run", paper, "--profile", "smoke", "--json", cwd=outputs.parent)
     assert done.returncode == 0, done.stderr

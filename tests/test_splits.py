@@ -109,3 +109,43 @@ def test_the_training_pictures_can_be_tested(rows):
     assert train.tolist() == test.tolist()
     with pytest.raises(UsageError, match="either train or test"):
         splits.choose_split(rows, settings | {"tested": "both"})
+
+
+def test_smaller_shares_lie_within_larger_ones():
+    train = np.arange(100, 140)
+    shares = [set(splits.nested_share(train, percent, 3)) for percent in (10, 40, 100)]
+    assert [len(share) for share in shares] == [4, 16, 40]
+    assert shares[0] < shares[1] < shares[2]
+    assert len(splits.nested_share(train[:5], 1, 3)) == 2
+    with pytest.raises(UsageError, match="per cent"):
+        splits.nested_share(train, 0, 3)
+
+
+def test_shares_are_nested_in_every_fold(rows):
+    for fold in range(2):
+        settings = {"kind": "leave_patients_out", "num_folds": 2, "seed": 5}
+        whole, test = splits.choose_split(rows, settings, fold=fold)
+        half, same_test = splits.choose_split(rows, settings | {"train_percent": 50}, fold=fold)
+        assert len(half) == len(whole) / 2
+        assert set(half) < set(whole)
+        assert test.tolist() == same_test.tolist()
+
+
+def test_rows_that_must_not_be_trained_on_are_left_out(rows):
+    rows = rows.assign(x=[1.0, np.nan, 3, 4, 5, 6, 7, np.nan], also_in=["", "", "there", "", "there", "", "", ""])
+    settings = {"kind": "published", "known": ["x"], "train_without": ["also_in"]}
+    train, test = splits.choose_split(rows, settings)
+    assert train.tolist() == [0, 3]  # 1 has no x, 2 is also there
+    assert test.tolist() == [4, 5, 6]  # 4 is also there, but may be tested
+    with pytest.raises(UsageError, match="no column 'y'"):
+        splits.choose_split(rows, {"kind": "published", "known": ["y"]})
+    with pytest.raises(UsageError, match="nothing is left"):
+        splits.choose_split(rows.assign(x=np.nan), settings)
+
+
+def test_copies_of_one_picture_stand_on_one_side_only(rows):
+    rows.loc[0, "patient"] = "d"
+    train, test = splits.choose_split(rows, {"kind": "published", "one_side": True})
+    assert train.tolist() == [1, 2, 3]
+    assert test.tolist() == [4, 5, 6, 7]
+    assert splits.shared_patients(rows, train, test) == []

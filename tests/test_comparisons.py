@@ -1,0 +1,60 @@
+"""Comparisons of arms: shares paired with shares, and failures that a mean hides."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from retina_kit.errors import UsageError
+from retina_kit.evaluation.comparisons import compare_families, spread_over_pictures, training_shares
+
+ARMS = [
+    {"name": "kept_10", "split": {"train_percent": 10}},
+    {"name": "kept_100", "split": {"train_percent": 100}},
+    {"name": "drawn_100", "split": {"train_percent": 100}},
+    {"name": "localizer", "split": {}},
+]
+
+
+def scores():
+    """Six pictures of six patients: kept_100 is 0.1 better than drawn_100 on average."""
+    parts = []
+    for arm, values in (
+        ("kept_10", [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]),
+        ("kept_100", [0.8, 0.8, 0.8, 0.8, 0.8, 0.8]),
+        ("drawn_100", [0.6, 0.8, 0.7, 0.75, 0.65, 0.7]),
+    ):
+        ids = list("abcdef")
+        parts.append(pd.DataFrame({"arm": arm, "seed": 0, "id": ids, "patient": ids, "dice": values}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_shares_are_read_from_the_arms():
+    shares = training_shares(ARMS)
+    assert shares["family"].tolist() == ["kept", "kept", "drawn"]
+    assert shares["percent"].tolist() == [10, 100, 100]
+
+
+def test_families_are_compared_where_both_have_a_share():
+    found = compare_families(scores(), training_shares(ARMS), [("kept", "drawn")])
+    assert found["percent"].tolist() == [100]
+    row = found.iloc[0]
+    assert row["difference"] == pytest.approx(0.1)
+    assert row["ci_low"] < 0.1 < row["ci_high"]
+    assert row["p_t"] < 0.05
+    assert row["p_wilcoxon"] == pytest.approx(1 / 16)  # five pairs differ, all to one side: 2 / 2**5
+    assert (row["n_images"], row["n_patients"]) == (6, 6)
+
+
+def test_families_without_a_common_share_are_an_error():
+    with pytest.raises(UsageError, match="no share"):
+        compare_families(scores(), training_shares(ARMS[:1]), [("kept", "drawn")])
+
+
+def test_failures_are_counted():
+    values = [0.0, 0.004, 0.4, 0.9, 0.95, np.nan]
+    rows = pd.DataFrame({"arm": "one", "id": range(6), "dice": values})
+    row = spread_over_pictures(rows, ["one"]).iloc[0]
+    assert (row["n_complete_failures"], row["n_below_half"], row["n_pictures"]) == (2, 3, 5)
+    assert row["lowest"] == 0
+    assert row["median"] == 0.4
+    assert row["sd_over_pictures"] == pytest.approx(np.std(values[:5], ddof=1))

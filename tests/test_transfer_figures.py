@@ -1,0 +1,60 @@
+"""The figures of two phases: boxes from layers, curves over shares, error maps, stages."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_figures import pixels_of
+
+from retina_kit.models.build import describe_layers
+from retina_kit.reporting import figures
+from retina_kit.reporting.figures.two_phases import blocks_of
+
+WIDTHS = [4, 6, 8, 10, 12]
+LOCALIZER = describe_layers({"name": "localizer", "widths": WIDTHS, "input_size": [32, 48], "hidden": 0}, (1, 32, 48))
+UNET = describe_layers({"name": "unet", "widths": WIDTHS, "norm": "batch"}, (1, 32, 48))
+
+
+def shares_table():
+    """Two families at two shares, one printed value."""
+    rows = [(f, p, 0.5 + p / 400, 0.4 + p / 400, 0.6 + p / 400) for f in ("one", "two") for p in (10, 100)]
+    table = pd.DataFrame(rows, columns=["family", "percent", "ours_mean", "ours_ci_low", "ours_ci_high"])
+    return table.assign(paper_value=[np.nan, 0.88, np.nan, np.nan])
+
+
+def comparison():
+    """One pair of families at two shares."""
+    rows = [("one", "two", p, 0.1, 0.05, 0.2, 0.01, 0.02, 0.0) for p in (10, 100)]
+    columns = ["family", "baseline", "percent", "difference", "ci_low", "ci_high", "p_t", "p_wilcoxon", "p_bootstrap"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def points():
+    """Three pictures of one localiser."""
+    rows = pd.DataFrame({"arm": "one", "target_x": [100, 300, 500], "target_y": [200, 210, 220]})
+    rows = rows.assign(predicted_x=rows["target_x"] + 20, predicted_y=rows["target_y"] - 15, distance=25.0)
+    return rows.assign(distance_diameters=[0.3, 0.4, 2.5])
+
+
+def test_a_network_is_drawn_as_its_blocks():
+    blocks = blocks_of(UNET)
+    assert blocks["part"].value_counts().to_dict() == {"encoder": 5, "decoder": 4, "head": 1}
+    encoder = blocks[blocks["part"] == "encoder"]
+    assert encoder["output"].iloc[0] == (4, 32, 48)
+    assert encoder["output"].iloc[-1] == (12, 2, 3)
+    assert blocks["weights"].sum() == UNET["weights"].sum()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: figures.plot_two_phases(LOCALIZER, UNET),
+        lambda: figures.plot_dice_by_share(shares_table(), {"one": "One", "two": "Two"}),
+        lambda: figures.plot_p_values(comparison()),
+        lambda: figures.plot_contrasts(comparison(), {("one", "two"): "one against two"}),
+        lambda: figures.plot_spread(pd.DataFrame({"arm": "one", "dice": [0.0, 0.5, np.nan, 0.9]}), {"one": "One"}),
+        lambda: figures.plot_point_errors(points(), {"one": "One"}, (425, 640)),
+        lambda: figures.plot_stages({"a": np.full((3, 32, 48), 90, np.uint8), "b": np.eye(48, dtype=np.uint8)[None]}),
+    ],
+)
+def test_a_figure_shows_something(draw):
+    assert pixels_of(draw()).std() > 3
