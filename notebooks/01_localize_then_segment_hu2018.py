@@ -227,7 +227,7 @@ show(shown)
 
 # %%
 two = ["random_trainable_100", "pretrained_frozen_100"]
-images, truth, predicted, names = experiment.predictions(two, num_pictures=4, worst=True)
+images, truth, predicted, names = experiment.predictions(two, num_pictures=4, pick="worst")
 dice = dice_per_image(torch.from_numpy(predicted[two[1]]), torch.from_numpy(truth))
 titles = [f"{name}: Dice {value:.2f}" for name, value in zip(names, dice.tolist(), strict=True)]
 worst = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in two}, titles=titles)

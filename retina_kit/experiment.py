@@ -154,9 +154,7 @@ class Experiment:
     def pictures(self, arm_name, masks=None):
         """Return the pictures of an arm as they were taken, before any preprocessing, with its mask or those named."""
         data = self.arm(arm_name)["data"]
-        return load_pictures(
-            data["dataset"], self.data_root, masks=masks or masks_of(data), **data.get("options", {})
-        )
+        return load_pictures(data["dataset"], self.data_root, masks=masks or masks_of(data), **data.get("options", {}))
 
     def prepared(self, arm_name, seed=None, fold=None):
         """Return the pictures of an arm as the network sees them, with the indices of its train and test rows."""
@@ -282,11 +280,10 @@ class Experiment:
         """Return (images, truth, {arm: bool masks}, ids) of test pictures with something to find.
 
         `pick` is "spread" (over the test set), "worst" (those of the lowest Dice of the last arm) or "largest" (those
-        with the most to find). Where there are folds, they are those of the first.
+        with the most to find). Where there are folds, a picture is predicted by the network that did not learn it.
         """
         rows = self.scores[(self.scores["arm"] == arm_names[-1]) & (self.scores["reading"] == "last")]
-        first = rows.iloc[0]
-        rows = rows[(rows["seed"] == first["seed"]) & (rows["fold"] == first["fold"]) & (rows["tp"] + rows["fn"] > 0)]
+        rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & (rows["tp"] + rows["fn"] > 0)]
         if pick == "spread":
             rows = rows.iloc[:: max(1, len(rows) // num_pictures)]
         elif pick == "worst":
