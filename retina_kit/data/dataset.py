@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from retina_kit.data.collection import Pictures
+from retina_kit.data.copies import add_copies
+from retina_kit.data.field_of_view import crop_to_field
 from retina_kit.data.manifest import list_cards, read_card, read_manifest, require_pack, unknown_data_set
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.data.transforms import resize_images, resize_masks
@@ -17,12 +19,14 @@ from retina_kit.errors import DataError, UsageError
 DRAWN = ("synthetic_oct", "synthetic_fundus")
 
 
-def load_pictures(name, data_root, *, masks, size=None, split=None, **options):
+def load_pictures(name, data_root, *, masks, size=None, split=None, without=None, crop=False, copies=0, **options):
     """Return the pictures of a data set with the named masks.
 
     `name` is a data pack below `data_root`, or "synthetic_oct" or "synthetic_fundus", whose `options` say how
     they are drawn. `size` (H, W) resizes pictures by area and masks to the nearest pixel; `split` keeps "train" or
-    "test" rows only. Raises DataError where a file is missing or its pixels are not those of the manifest.
+    "test" rows only, `without` leaves rows out (see `kept_rows`), `crop` cuts to the field of view, and `copies`
+    adds so many augmented copies of each picture. Raises DataError where a file is missing or its pixels are not
+    those of the manifest.
     """
     if name not in (*DRAWN, *list_cards()):
         raise unknown_data_set(name, [*DRAWN, *list_cards()])
@@ -31,12 +35,14 @@ def load_pictures(name, data_root, *, masks, size=None, split=None, **options):
     elif options:
         raise UsageError(f"data set {name!r} is read from files and takes no options: {', '.join(options)}")
     else:
-        pictures = _read(name, data_root, masks, size, split)
+        pictures = _read(name, data_root, masks, size, split, without)
     unknown = set(masks) - set(pictures.masks)
     if unknown:
         raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join(pictures.masks)}")
     kept = Pictures(pictures.images, {m: pictures.masks[m] for m in masks}, pictures.rows, name)
-    return kept if split is None else kept.subset(np.flatnonzero(kept.rows["split"] == split))
+    kept = kept if split is None else kept.subset(np.flatnonzero(kept.rows["split"] == split))
+    kept = crop_to_field(kept) if crop else kept
+    return add_copies(kept, copies) if copies else kept
 
 
 def fingerprint(name, *, masks, columns=(), **options):
@@ -76,7 +82,7 @@ def _draw(name, size=None, **options):
         raise UsageError(f"{name} cannot be drawn with {options}: {error}") from error
 
 
-def _read(name, data_root, masks, size, split=None):
+def _read(name, data_root, masks, size, split=None, without=None):
     """Return the pictures of a pack, decoded in a pool of threads; of one split only where it is named."""
     require_pack(name, data_root)
     card, rows = read_card(name), read_manifest(name)
@@ -84,6 +90,8 @@ def _read(name, data_root, masks, size, split=None):
         rows = rows[rows["split"] == split].reset_index(drop=True)
         if rows.empty:
             raise UsageError(f"{name} has no split {split!r}; it has {_splits_of(name)}")
+    if without:
+        rows = kept_rows(rows, **without)
     needed = [part for mask in masks for part in card.derived.get(mask, [mask])]
     unknown = set(needed) - set(card.masks)
     if unknown:
@@ -102,6 +110,22 @@ def _read(name, data_root, masks, size, split=None):
         if mask in card.derived:
             stacked[mask] = np.logical_or.reduce([stacked[part] for part in card.derived[mask]])
     return Pictures(np.stack([image for image, _ in read]), stacked, rows, name)
+
+
+def kept_rows(rows, *, ids=(), also_in="", also_split="test"):
+    """Return a manifest's rows less those named in `ids` and those whose photograph another manifest tests on.
+
+    `also_in` names that data set and `also_split` its split: cards give one photograph one patient name wherever it
+    stands, so a network that is tuned there is never tested on what it was pretrained on.
+    """
+    unknown = set(ids) - set(rows["id"])
+    if unknown:
+        raise UsageError(f"there is no picture {sorted(unknown)[0]!r} to leave out")
+    out = rows["id"].isin(list(ids))
+    if also_in:
+        other = read_manifest(also_in)
+        out |= rows["patient"].isin(other.loc[other["split"] == also_split, "patient"])
+    return rows[~out].reset_index(drop=True)
 
 
 def _splits_of(name):

@@ -104,7 +104,8 @@ def _score_of_sums(totals):
 
 def _histogram_columns(scores, metric):
     """Return a histogram a row (positives low to high, then negatives): its stored bins, or its one score."""
-    stored = [sorted(name for name in scores if name.startswith(kind)) for kind in ("positives_", "negatives_")]
+    known = [name for name in scores if name.startswith(("positives_", "negatives_")) and scores[name].notna().any()]
+    stored = [sorted(name for name in known if name.startswith(kind)) for kind in ("positives_", "negatives_")]
     if stored[0]:
         return scores[stored[0] + stored[1]].to_numpy(float)
     if not {"probability", "target"} <= set(scores):

@@ -25,6 +25,7 @@ def make_encoder(name, *, attention="none", width=1.0, in_channels=3, weights=No
 
     `weights` is a file of ImageNet weights for the latter two, which have neither `width` nor `in_channels`.
     """
+    weights = weights or None  # an experiment file has no word for none
     if name in ("vgg16", "resnet50"):
         from retina_kit.models import standard_encoders  # torchvision takes more than a second to import
 

@@ -13,7 +13,7 @@ from retina_kit.data.dataset import load_pictures
 from retina_kit.data.splits import choose_split
 from retina_kit.errors import KitError, UsageError
 from retina_kit.models.build import build_model
-from retina_kit.training import localize, segment
+from retina_kit.training import classify, localize, segment, segment_patches
 from retina_kit.training.checkpoint import Checkpoint
 from retina_kit.training.device import autocast, choose_device
 from retina_kit.training.loop import fit
@@ -21,7 +21,7 @@ from retina_kit.training.recipe import Recipe
 from retina_kit.training.store import canonical_hash, code_version
 from retina_kit.training.transfer import copy_weights, freeze
 
-TASKS = {"segment": segment, "localize": localize}
+TASKS = {"segment": segment, "segment_patches": segment_patches, "classify": classify, "localize": localize}
 DECIDES = ("task", "data", "split", "model", "start", "recipe", "evaluation")
 
 

@@ -36,17 +36,22 @@ from retina_kit.files import atomic_path
 CODE_THAT_DECIDES = (
     "models/*.py",
     "data/augment.py",
+    "data/copies.py",
+    "data/field_of_view.py",
+    "data/patches.py",
     "data/splits.py",
     "data/transforms.py",
     "evaluation/metrics.py",
     "evaluation/scoring.py",
     "training/batches.py",
+    "training/classify.py",
     "training/inference.py",
     "training/loop.py",
     "training/losses.py",
     "training/recipe.py",
     "training/replicate.py",
     "training/segment.py",
+    "training/segment_patches.py",
     "training/transfer.py",
 )
 

@@ -1,0 +1,61 @@
+"""Square patches without overlap, and which of them a network is shown (Ortiz 2022, preprocessing)."""
+
+import numpy as np
+
+from retina_kit.data.augment import IGNORE
+
+
+def padded_size(size, side):
+    """Return (H, W) rounded up to multiples of `side`."""
+    return tuple(-(-length // side) * side for length in size)
+
+
+def cut_patches(stack, side, fill=0):
+    """Return the patches (N * rows * columns, ..., side, side) of pictures (N, ..., H, W), row by row from the top left.
+
+    Patches do not overlap. What hangs over the right and bottom borders is `fill`: nothing is stretched, unlike in
+    the published code, which resizes the remainders to a whole patch.
+    """
+    height, width = stack.shape[-2:]
+    tall, wide = padded_size((height, width), side)
+    border = [(0, 0)] * (stack.ndim - 2) + [(0, tall - height), (0, wide - width)]
+    padded = np.pad(stack, border, constant_values=fill)
+    grid = padded.reshape(*stack.shape[:-2], tall // side, side, wide // side, side)
+    grid = np.moveaxis(grid, (-4, -2), (1, 2))
+    return np.ascontiguousarray(grid.reshape(-1, *stack.shape[1:-2], side, side))
+
+
+def join_patches(patches, size):
+    """Return the pictures (N, ..., H, W) of `size` (H, W) whose patches these are: the inverse of `cut_patches`."""
+    side = patches.shape[-1]
+    tall, wide = padded_size(size, side)
+    grid = patches.reshape(-1, tall // side, wide // side, *patches.shape[1:])
+    grid = np.moveaxis(grid, (1, 2), (-4, -2))
+    whole = grid.reshape(*grid.shape[:-4], tall, wide)
+    return np.ascontiguousarray(whole[..., : size[0], : size[1]])
+
+
+def balanced_index(targets, per_lesion, seed):
+    """Return the positions of all patches with a lesion and of `per_lesion` times as many without, in order.
+
+    `targets` is (N, side, side) with 1 where a lesion is. On a retina 99 pixels of 100 are healthy and most patches
+    have no lesion: shown all of them, a network learns to say "healthy" everywhere and is right 99 times of 100.
+    Those without a lesion are drawn from `seed`. With `per_lesion` 0 all patches are kept.
+    """
+    has_lesion = (targets == 1).any(axis=(1, 2))
+    diseased, healthy = np.flatnonzero(has_lesion), np.flatnonzero(~has_lesion)
+    if not per_lesion or not len(diseased):
+        return np.arange(len(targets))
+    num_healthy = min(len(healthy), round(per_lesion * len(diseased)))
+    chosen = np.random.default_rng([seed, 11]).permutation(healthy)[:num_healthy]
+    return np.sort(np.concatenate([diseased, chosen]))
+
+
+def training_patches(images, masks, side, per_lesion, seed):
+    """Return (images (M, C, side, side), targets (M, side, side) uint8) of pictures and bool masks, balanced.
+
+    Targets are 0, 1 and `IGNORE` beyond the picture's border.
+    """
+    targets = cut_patches(masks.astype(np.uint8), side, fill=IGNORE)
+    chosen = balanced_index(targets, per_lesion, seed)
+    return cut_patches(images, side)[chosen], targets[chosen]
