@@ -106,7 +106,7 @@ arm = experiment.arm("pretrained_frozen_100")
 steps = arm["data"]["preprocess"]
 small = resize_images(masks.images, arm["data"]["size"])
 stages = [preprocess(small, steps[: k + 1], prepared.train)[0] for k in range(len(steps))]
-shown = figures.plot_stages({"photograph": small[0], **dict(zip(steps, stages, strict=True))})
+shown = figures.plot_steps({"photograph": small[0], **dict(zip(steps, stages, strict=True))})
 report.save_figure("preprocessing", shown, alt="One picture after each step of the preprocessing")
 show(shown)
 

@@ -11,6 +11,8 @@ import pandas as pd
 from retina_kit.data.dataset import fingerprint, load_pictures
 from retina_kit.data.manifest import has_pack, require_pack
 from retina_kit.errors import EnvironmentProblem, KitError, UsageError
+from retina_kit.evaluation.audit import audit
+from retina_kit.evaluation.beside import TIME, mark_findings, with_training_time
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.published import beside_paper, read_published
 from retina_kit.evaluation.scoring import score_masks, spreads, summarise
@@ -243,7 +245,7 @@ class Experiment:
     def _gather(self, what):
         parts = []
         for job in self.jobs:
-            part = getattr(self.store.find(job.key), what)
+            part = getattr(self.store.find(job.key), what).copy()
             parts.append(part.assign(arm=job.arm["name"], seed=job.seed, fold=-1 if job.fold is None else job.fold))
         return pd.concat(parts, ignore_index=True)
 
@@ -324,8 +326,17 @@ class Experiment:
         trained = {arm["name"] for arm in self.arms}
         rows = {arm: row for arm, row in settings["rows"].items() if arm in trained}
         scores = self.scores[(self.scores["reading"] == reading) & self.scores["arm"].isin(rows)]
-        ours = summarise(scores, settings["metrics"], pooled=settings.get("pooled", True))
-        return beside_paper(ours, self.published, settings.get("item", table_id), rows)
+        metrics = [metric for metric in settings["metrics"] if metric != TIME]
+        ours = summarise(scores, metrics, pooled=settings.get("pooled", True))
+        if TIME in settings["metrics"]:
+            ours = with_training_time(ours, self.training_times())
+        table = beside_paper(ours, self.published, settings.get("item", table_id), rows)
+        return mark_findings(table, audit(self.published), rows) if settings.get("marked") else table
+
+    def training_times(self):
+        """Return how long every replicate took: arm, seed, seconds."""
+        times = [(job.arm["name"], job.seed, self.store.find(job.key).settings["seconds"]) for job in self.jobs]
+        return pd.DataFrame(times, columns=["arm", "seed", "seconds"])
 
     def by_size(self, table_id):
         """Return a table's arms with their number of training pictures, every spread, and the paper's values."""

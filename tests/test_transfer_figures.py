@@ -53,7 +53,7 @@ def test_a_network_is_drawn_as_its_blocks():
         lambda: figures.plot_contrasts(comparison(), {("one", "two"): "one against two"}),
         lambda: figures.plot_spread(pd.DataFrame({"arm": "one", "dice": [0.0, 0.5, np.nan, 0.9]}), {"one": "One"}),
         lambda: figures.plot_point_errors(points(), {"one": "One"}, (425, 640)),
-        lambda: figures.plot_stages({"a": np.full((3, 32, 48), 90, np.uint8), "b": np.eye(48, dtype=np.uint8)[None]}),
+        lambda: figures.plot_steps({"a": np.full((3, 32, 48), 90, np.uint8), "b": np.eye(48, dtype=np.uint8)[None]}),
     ],
 )
 def test_a_figure_shows_something(draw):

@@ -11,7 +11,7 @@ def padded_size(size, side):
 
 
 def cut_patches(stack, side, fill=0):
-    """Return the patches (N * rows * columns, ..., side, side) of pictures (N, ..., H, W), row by row from the top left.
+    """Return the patches (N * rows * columns, ..., side, side) of pictures (N, ..., H, W), row by row.
 
     Patches do not overlap. What hangs over the right and bottom borders is `fill`: nothing is stretched, unlike in
     the published code, which resizes the remainders to a whole patch.

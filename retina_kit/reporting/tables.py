@@ -12,18 +12,33 @@ def show_beside_paper(table, labels=None):
         {
             "arm": [labels.get(arm, arm) for arm in table["arm"]],
             "metric": table["metric"],
-            "ours": table["ours_mean"].map(percent),
-            "SD over seeds": table["ours_sd"].map(percent),
+            "ours": _shown(table, "ours_mean"),
+            "SD over seeds": _shown(table, "ours_sd"),
             "95 % CI over patients": [
                 f"{percent(low)} to {percent(high)}" if pd.notna(low) else "-"
                 for low, high in zip(table["ours_ci_low"], table["ours_ci_high"], strict=True)
             ],
             "seeds": table["n_seeds"],
-            "the paper": table["paper_value"].map(percent),
+            "the paper": _shown(table, "paper_value"),
             "note": table["note"].fillna(""),
         }
     )
     return shown.reset_index(drop=True)
+
+
+def _shown(table, column):
+    """Return a column as text: times, which are stored in hours, as such, everything else in per cent."""
+    pairs = zip(table["metric"], table[column], strict=True)
+    return [duration(value) if metric == "time" else percent(value) for metric, value in pairs]
+
+
+def duration(hours):
+    """Return a time as "26 h", "3.5 min" or "12 s", "-" where there is none."""
+    if pd.isna(hours):
+        return "-"
+    if hours >= 1:
+        return f"{hours:.0f} h"
+    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
 
 
 def percent(value):

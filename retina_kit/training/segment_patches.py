@@ -34,6 +34,18 @@ def make_batches(prepared, arm, recipe, seed, device):
     )  # fmt: skip
 
 
+def pixel_counts(prepared, batches):
+    """Return how rare a lesion is: its share of all pixels, what saying "healthy" earns, and the training patches."""
+    share = float(prepared.masks.mean())
+    with_lesion = (batches.targets == 1).any(dim=(1, 2))
+    return {
+        "lesion pixels": share,
+        "accuracy of healthy everywhere": 1 - share,
+        "training patches": len(with_lesion),
+        "of them with a lesion": int(with_lesion.sum()),
+    }
+
+
 class Validator:
     """Scores the network on some test pictures now and then, and keeps the weights of the best time.
 

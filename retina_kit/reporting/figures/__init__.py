@@ -3,7 +3,8 @@
 from retina_kit.reporting.figures.axes import COLOURS, new_axes, new_grid
 from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_picture
 from retina_kit.reporting.figures.curves import plot_history, plot_losses, plot_validations
-from retina_kit.reporting.figures.pictures import draw_picture, overlay_of, plot_pictures, plot_predictions, plot_stages
+from retina_kit.reporting.figures.diagrams import plot_method, plot_stages
+from retina_kit.reporting.figures.pictures import draw_picture, overlay_of, plot_pictures, plot_predictions, plot_steps
 from retina_kit.reporting.figures.points import plot_point_errors
 from retina_kit.reporting.figures.scores import plot_beside_paper, plot_claims, plot_dice_of_patients, plot_split
 from retina_kit.reporting.figures.shares import plot_contrasts, plot_dice_by_share, plot_p_values, plot_spread
@@ -27,6 +28,7 @@ __all__ = [
     "plot_filters",
     "plot_history",
     "plot_losses",
+    "plot_method",
     "plot_one_picture",
     "plot_p_values",
     "plot_pictures",
@@ -35,6 +37,7 @@ __all__ = [
     "plot_split",
     "plot_spread",
     "plot_stages",
+    "plot_steps",
     "plot_two_phases",
     "plot_validations",
 ]

@@ -52,7 +52,7 @@ def plot_predictions(images, target, predictions, *, titles=None):
     return figure
 
 
-def plot_stages(stages):
+def plot_steps(stages):
     """Return a figure of one picture at several stages, side by side; `stages` maps a title to (C, H, W) uint8."""
     first = next(iter(stages.values()))
     figure, axes = new_grid(1, len(stages), cell=2.6, aspect=first.shape[-2] / first.shape[-1] + 0.1)
