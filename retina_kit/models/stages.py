@@ -50,5 +50,5 @@ def _dense_rows(model, features):
     for module in model.head:
         current = module(current)
         if isinstance(module, nn.Linear):
-            rows.append(("head", f"dense {current.shape[1]:,}", current.shape[1], 1, 1, count_parameters(module)))
+            rows.append(("head", "dense", current.shape[1], 1, 1, count_parameters(module)))
     return rows

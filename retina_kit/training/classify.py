@@ -26,13 +26,13 @@ class Prepared:
 
 
 def prepare(pictures, arm, train, test):
-    """Return the pictures of an arm at its working size `data.size` (H, W), preprocessed, with its `data.label`."""
+    """Return the pictures of an arm, preprocessed, at its working size `data.size` (H, W), with its `data.label`."""
     settings = arm["data"]
     label = settings.get("label", "has_lesion")
     if label not in pictures.rows:
         raise UsageError(f"{pictures.name} has no label {label!r}; its columns are {', '.join(pictures.rows)}")
     size = settings.get("size") or pictures.images.shape[-2:]
-    images = preprocess(resize_images(pictures.images, tuple(size)), settings.get("preprocess", []), train)
+    images = resize_images(preprocess(pictures.images, settings.get("preprocess", []), train), tuple(size))
     targets = pictures.rows[label].to_numpy(np.float32)[:, None]
     return Prepared(torch.from_numpy(images), torch.from_numpy(targets), pictures.rows, train, test)
 

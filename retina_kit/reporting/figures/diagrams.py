@@ -41,7 +41,7 @@ def _draw_boxes(ax, stages):
         middles[place] = (left + wide / 2, tall / 2)
         left += wide + 0.45
     _draw_skips(ax, stages.reset_index(drop=True), middles)
-    ax.set(xlim=(-0.3, left), ylim=(-3.2, 3.6))
+    ax.set(xlim=(-0.3, left), ylim=(-3.2, 4.6))
     ax.set_aspect("auto")
 
 
