@@ -8,8 +8,10 @@ import pytest
 import small_pack
 
 from retina_kit.data import manifest
-from retina_kit.data.dataset import fingerprint, load_pictures
+from retina_kit.data.dataset import fingerprint, kept_rows, load_pictures
 from retina_kit.data.importers import import_pack
+from retina_kit.data.manifest import read_manifest
+from retina_kit.data.splits import by_patients
 from retina_kit.errors import DataError, UsageError
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -154,3 +156,42 @@ def test_drawn_pictures_come_by_name_too(name, channels, tmp_path):
     assert again.fingerprint() == pictures.fingerprint()
     with pytest.raises(UsageError, match="num_people"):
         load_pictures(name, tmp_path, masks=[mask], num_people=2)
+
+
+def test_rows_are_left_out_by_id_and_by_what_another_set_tests_on():
+    rows = read_manifest("idrid_seg_1024")
+    assert "IDRiD_81" not in set(kept_rows(rows, ids=["IDRiD_81"])["id"])
+    with pytest.raises(UsageError, match="IDRiD_99"):
+        kept_rows(rows, ids=["IDRiD_99"])
+    graded = read_manifest("idrid_grading_loc")
+    kept = kept_rows(graded, also_in="idrid_seg_1024")
+    tested = set(rows.loc[rows["split"] == "test", "patient"])
+    assert set(graded["patient"]) & tested
+    assert not set(kept["patient"]) & tested
+    same = graded["same_image_in_segmentation_set"]
+    assert len(kept) == len(graded) - same.str.startswith("test:").sum()
+
+
+def test_a_split_by_patients_keeps_identical_photographs_together():
+    rows = kept_rows(read_manifest("idrid_grading_loc"), also_in="idrid_seg_1024")
+    twins = rows[rows["duplicate_of"] != ""]
+    assert len(twins)
+    for seed in range(5):
+        _, test = by_patients(rows, 0.2, seed)
+        tested = set(rows["id"].iloc[test])
+        assert all((twin["id"] in tested) == (twin["duplicate_of"] in tested) for _, twin in twins.iterrows())
+
+
+@pytest.mark.parametrize("name", ["idrid_seg_1024"])
+def test_lesion_masks_move_with_the_crop(name):
+    if not (REAL / name).is_dir():
+        pytest.skip(f"{name} is not in ../shared/data")
+    whole = load_pictures(name, REAL, masks=["ex", "ma"], split="test")
+    cropped = load_pictures(name, REAL, masks=["ex", "ma"], split="test", crop=True, without={"ids": ["IDRiD_81"]})
+    assert len(whole) == 27
+    assert len(cropped) == 26
+    kept = (whole.rows["id"] != "IDRiD_81").to_numpy()
+    assert whole.masks["ex"][~kept].all()  # its original is opaque everywhere
+    assert cropped.images.shape[-1] < whole.images.shape[-1]
+    for mask in ("ex", "ma"):  # a lesion lies in the field of view, so none is cut off
+        assert np.array_equal(cropped.masks[mask].sum(axis=(1, 2)), whole.masks[mask][kept].sum(axis=(1, 2)))

@@ -65,7 +65,7 @@ class Validator:
         probability = predict_probability(model, self.batches, self.images, precision=self.precision, **settings)
         scores = pooled_scores(probability > 0.5, self.targets)
         scores["average_precision"] = average_precision(probability.numpy(), self.targets.numpy(), NUM_BINS)
-        if self.best_score is None or scores["average_precision"] > self.best_score:
+        if self.best_score is None or np.isnan(self.best_score) or scores["average_precision"] > self.best_score:
             self.best_score = scores["average_precision"]
             self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
         return scores
