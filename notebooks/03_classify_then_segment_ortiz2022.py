@@ -247,7 +247,7 @@ show(figure5)
 # The worst pictures of the best start: what goes wrong there?
 
 # %%
-images, truth, predicted, names = experiment.predictions(["published", "copied_tuned"], num_pictures=3, worst=True)
+images, truth, predicted, names = experiment.predictions(["published", "copied_tuned"], num_pictures=3, pick="worst")
 worst = figures.plot_predictions(images, truth, {labels[arm]: p for arm, p in predicted.items()}, titles=names)
 report.save_figure("worst", worst, alt="The test pictures with the lowest Dice")
 show(worst)

@@ -1,8 +1,6 @@
 """What a paper trained, as data, and what came out: the only module that sees the whole line of rooms."""
 
 import functools
-import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +9,12 @@ import pandas as pd
 from retina_kit.data.dataset import fingerprint, load_pictures
 from retina_kit.data.manifest import has_pack, require_pack
 from retina_kit.errors import EnvironmentProblem, KitError, UsageError
+from retina_kit.evaluation.agreement import agreement
 from retina_kit.evaluation.audit import audit
 from retina_kit.evaluation.beside import TIME, mark_findings, with_training_time
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.published import beside_paper, read_published
-from retina_kit.evaluation.scoring import score_masks, spreads, summarise
+from retina_kit.evaluation.scoring import spreads, summarise
 from retina_kit.experiment_file import (
     DATA_CHOICES,
     PROFILES,
@@ -24,6 +23,7 @@ from retina_kit.experiment_file import (
     resolve_parameters,
     unknown_name,
 )
+from retina_kit.experiment_tables import arms_table, job_result, settings_table
 from retina_kit.files import kit_root
 from retina_kit.training.device import choose_device
 from retina_kit.training.progress import TrainingProgress
@@ -99,28 +99,11 @@ class Experiment:
 
     def settings(self):
         """Return the settings table: setting, this run, the paper, where it says so."""
-        rows = []
-        for name, entry in self.content["parameters"].items():
-            paper = "not printed" if entry.get("ours") else _short(entry["value"])
-            where = "ours" if entry.get("ours") else entry.get("where", "")
-            rows.append((name, entry["what"], _short(self.parameters[name]), paper, where))
-        return pd.DataFrame(rows, columns=["setting", "what it is", "this run", "the paper", "where it says so"])
+        return settings_table(self.content["parameters"], self.parameters)
 
     def arms_table(self):
         """Return one row an arm: its role, its parent, its loss, batch size and number of updates."""
-        rows = [
-            {
-                "arm": arm["name"],
-                "what it is": arm["label"],
-                "role": arm["role"],
-                "starts from": arm["start"].get("from", "random weights"),
-                "loss": arm["recipe"]["loss"],
-                "batch": arm["recipe"]["batch_size"],
-                "updates": f"{arm['recipe']['epochs']} epochs" if "epochs" in arm["recipe"] else arm["recipe"]["steps"],
-            }
-            for arm in self.arms
-        ]
-        return pd.DataFrame(rows)
+        return arms_table(self.arms)
 
     def arm(self, name):
         """Return the resolved settings of one arm."""
@@ -139,6 +122,7 @@ class Experiment:
     def _fingerprint(self, arm):
         data = arm["data"]
         columns = [*data.get("centre", []), *data.get("test_centre", []), *data.get("diameter", [])]
+        columns += [data["label"]] if "label" in data else []
         return fingerprint(data["dataset"], masks=masks_of(data), columns=columns, **data.get("options", {}))
 
     def explain(self):
@@ -173,24 +157,7 @@ class Experiment:
         """Return how well the annotators of an arm's data agree: one row a pair, Dice pooled and per picture."""
         data, names = self.arm(arm_name)["data"], self.parameters["graders"]
         pictures = load_pictures(data["dataset"], self.data_root, masks=names, **data.get("options", {}))
-        rows = []
-        for first, second in itertools.combinations(names, 2):
-            scores = score_masks(pictures.masks[second], pictures.masks[first], pictures.rows)
-            both = scores[["tp", "fp", "fn"]].sum()
-            pooled_dice = 2 * both["tp"] / (2 * both["tp"] + both["fp"] + both["fn"])
-            rows.append(
-                (
-                    first,
-                    second,
-                    pooled_dice,
-                    scores["dice"].mean(),
-                    scores["dice"].std(),
-                    scores["dice"].count(),
-                    len(scores),
-                )
-            )
-        columns = ["first", "second", "pooled Dice", "mean Dice", "SD", "pictures with fluid", "pictures"]
-        return pd.DataFrame(rows, columns=columns)
+        return agreement(pictures.masks, pictures.rows)
 
     def model(self, arm_name, seed=None, parent_weights=None):
         """Return the network of an arm before its first step."""
@@ -369,19 +336,7 @@ class Experiment:
             "overrides": self.overrides,
             "arms_left_out": self.left_out,
             "data_fingerprints": {arm["data"]["dataset"]: self._fingerprint(arm) for arm in self.arms},
-            "arms": [self._arm_result(job) for job in self.jobs],
-        }
-
-    def _arm_result(self, job):
-        run = self.store.find(job.key)
-        facts = {key: run.settings[key] for key in ("seconds", "device", "precision", "torch", "peak_memory_mb")}
-        return {
-            "arm": job.arm["name"],
-            "role": job.arm["role"],
-            "seed": job.seed,
-            "fold": job.fold,
-            "hash": job.key,
-            **facts,
+            "arms": [job_result(job, self.store.find(job.key)) for job in self.jobs],
         }
 
 
@@ -389,8 +344,3 @@ def rooted(path):
     """Return a path; a relative one counts from the kit's top folder where a notebook runs in notebooks/."""
     notebooks = kit_root() / "notebooks"
     return kit_root() / path if Path.cwd() == notebooks else Path(path)
-
-
-def _short(value):
-    """Return a parameter's value as short text."""
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
