@@ -19,10 +19,10 @@ MAY_IMPORT = {
     "reporting": {"evaluation"},
 }
 ONLY_IN = {
-    "matplotlib": {"reporting/figures/", "reporting/widgets.py"},
-    "ipywidgets": {"reporting/widgets.py"},
+    "matplotlib": {"reporting/figures/", "reporting/widgets/"},
+    "ipywidgets": {"reporting/widgets/"},
     "papermill": {"reporting/notebook.py"},
-    "nbconvert": {"reporting/notebook.py"},
+    "nbconvert": {"reporting/notebook.py", "reporting/slides.py"},
     "pooch": {"data/fetch.py"},
     "urllib": {"data/fetch.py"},
     "requests": {"data/fetch.py"},

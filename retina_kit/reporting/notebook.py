@@ -23,6 +23,8 @@ from papermill.exceptions import PapermillException
 from retina_kit.errors import KitError, UsageError
 from retina_kit.files import atomic_path
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
 
 @dataclass(frozen=True)
 class ExecutedNotebook:
@@ -150,9 +152,20 @@ def export_html(notebook, target, title):
     for name in ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"):
         if hasattr(exporter, name):
             setattr(exporter, name, "")
-    executed = nbformat.read(notebook, as_version=4)
+    executed = without_widgets(nbformat.read(notebook, as_version=4))
     html, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
     html = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", html)
     with atomic_path(target) as path:
         path.write_text(html, encoding="utf-8")
     return Path(target)
+
+
+def without_widgets(notebook):
+    """Return a notebook whose widgets are left out where a picture or a table stands in for them."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            shown = output.get("data", {})
+            if WIDGET_VIEW in shown and len(shown) > 1:
+                del shown[WIDGET_VIEW]
+    notebook.metadata.pop("widgets", None)
+    return notebook

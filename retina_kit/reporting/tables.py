@@ -4,6 +4,8 @@ import pandas as pd
 
 from retina_kit.evaluation.published import TABLE_COLUMNS
 
+SETTINGS = ("task", "data", "split", "model", "start", "recipe", "evaluation", "folds")  # what decides a result
+
 
 def show_beside_paper(table, labels=None):
     """Return a tidy table as a readable DataFrame: ours, SD over seeds, interval over patients, the paper."""
@@ -94,3 +96,23 @@ def with_results(readme, markdown):
     marker, rest = rest.split("-->\n", 1)
     _, end = rest.split("<!-- end of results -->", 1)
     return f"{begin}<!-- results{marker}-->\n{markdown}\n<!-- end of results -->{end}"
+
+
+def differing_settings(first, second):
+    """Return in what two resolved arms differ: one row a setting, as in "recipe.steps", with both values.
+
+    Names, labels and roles are no settings. A setting that an arm lacks is "-".
+    """
+    flat = [dict(flattened({key: arm[key] for key in SETTINGS if key in arm})) for arm in (first, second)]
+    names = list(dict.fromkeys([*flat[0], *flat[1]]))
+    rows = [(name, *(settings.get(name, "-") for settings in flat)) for name in names]
+    return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["setting", "first", "second"])
+
+
+def flattened(table, prefix=""):
+    """Yield ("outer.inner", value) for every value of a nested table."""
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
