@@ -12,9 +12,8 @@ class ThresholdCounts:
 
     def __init__(self, probability, target):
         """Take probabilities in 0..1 and bool targets, both (N, H, W)."""
-        level = np.ceil(np.asarray(probability, np.float64) * NUM_STEPS - 1e-9).astype(
-            np.uint8
-        )  # above k/100: level > k
+        level = np.ceil(np.asarray(probability, np.float64) * NUM_STEPS - 1e-9)  # above k/100 means: level > k
+        level = level.clip(0, NUM_STEPS).astype(np.uint8)
         pairs = zip(level, np.asarray(target, bool), strict=True)
         counts = [[np.bincount(p[t == truth], minlength=NUM_STEPS + 1) for truth in (True, False)] for p, t in pairs]
         from_above = np.flip(np.cumsum(np.flip(counts, -1), axis=-1), -1)  # (N, 2, 101): at this level or above

@@ -11,6 +11,7 @@ import zmq
 from IPython import get_ipython
 
 WIDGET_MESSAGES = ("comm_msg", "comm_close")
+POSTPONED = set()
 
 
 def deliver_clicks():
@@ -60,4 +61,6 @@ def put_back(stream, callback, message):
     """Give a message to the kernel as if it had arrived just now."""
     result = callback(message)
     if inspect.isawaitable(result):
-        asyncio.ensure_future(result, loop=stream.io_loop.asyncio_loop)
+        task = asyncio.ensure_future(result, loop=stream.io_loop.asyncio_loop)
+        POSTPONED.add(task)  # the loop keeps weak references only
+        task.add_done_callback(POSTPONED.discard)

@@ -9,6 +9,7 @@ from retina_kit.reporting.widgets.static import present
 
 BAR = "<div style='display:inline-block; height:12px; width:{width}px; background:{colour}'></div>"
 NAMES = {"zero_shot": "zero-shot (source only)", "fine_tuned": "fine-tuned on the target", "scratch": "target only"}
+DEVICES, ANNOTATORS = ("cirrus", "spectralis"), ("exact", "first", "second")
 
 
 def bench_png(bench, rank, marked):
@@ -22,9 +23,8 @@ def bench_png(bench, rank, marked):
     masks = {name: bench.target.masks[name][there] for name in names}
     target = blend_masks(bench.target.images[there], masks, 0.0, width=420)
     legend = {"exact": BRIGHT[0]} | ({f"{marked} annotator": BRIGHT[1]} if len(names) > 1 else {})
-    return as_png(
-        side_by_side([with_caption(source, "source", {"exact": BRIGHT[0]}), with_caption(target, "target", legend)])
-    )
+    left, right = with_caption(source, "source", {"exact": BRIGHT[0]}), with_caption(target, "target", legend)
+    return as_png(side_by_side([left, right]))
 
 
 def scores_html(scores, before=None):
@@ -37,9 +37,7 @@ def scores_html(scores, before=None):
     return f"<table>{''.join(rows)}</table>"
 
 
-def turn_the_gap(
-    draw, train, *, scores=None, devices=("cirrus", "spectralis"), annotators=("exact", "first", "second")
-):
+def turn_the_gap(draw, train, *, scores=None, devices=DEVICES, annotators=ANNOTATORS):
     """Show the bench; a page keeps source beside target, and the scores where they were given.
 
     `draw(device, gap, noise, annotator)` returns a bench (source, target, mask), `train(bench)` its Dice:
@@ -52,7 +50,7 @@ def turn_the_gap(
 class GapBench:
     """The bench's dials, its picture and its scores; `box` is the widget."""
 
-    def __init__(self, draw, train, scores=None, devices=("cirrus",), annotators=("exact",)):
+    def __init__(self, draw, train, scores=None, devices=DEVICES, annotators=ANNOTATORS):
         self.draw_bench, self.train_bench, self.trained = draw, train, scores
         self.device = ipywidgets.Dropdown(options=devices, description="device")
         self.gap = ipywidgets.FloatSlider(1.0, min=0, max=1, step=0.1, description="gap")
