@@ -20,14 +20,15 @@ if "google.colab" in sys.modules:  # on Colab only: install the kit from the che
 
 # %%
 import torch
+from IPython.display import display
 
-from retina_kit.evaluation.metrics import dice_per_image
+from retina_kit.exercises import Checks
 from retina_kit.experiment import Experiment
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.reporting.widgets import LiveCurve, browse_pictures, show
+from retina_kit.reporting.widgets import LiveCurve, browse_pictures, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
@@ -62,42 +63,34 @@ report.save_table("table5", experiment.settings(), tidy=False)
 
 # %% [markdown]
 # An **arm** is one trained network: a row below. *Replication* arms do what the paper's code did; *control* arms
-# change one thing that the paper's comparison left uncontrolled.
+# change one thing that the paper's comparison left uncontrolled. Pick two and see in what they differ.
 
 # %%
+pick_arms(experiment.arms, "fcn_stare", "fcn_scratch_long")
 experiment.arms_table()
 
 # %% [markdown]
 # ## 2 · Look at the data
-# The source shows vessels, the target fluid. Yellow: the outline of the mask.
+# The target shows fluid, the source vessels: choose the data set, the patient and the picture, and switch the truth
+# and the graders on and off.
 
 # %%
-source = experiment.pictures("vessels_psp_chase_db1")
-show(figures.plot_pictures(source.images[:4], source.masks["vessels"][:4], source.rows["id"][:4]))
-
-# %%
-target = experiment.pictures("psp_chase")
-browse_pictures(target)
+target, source = experiment.pictures("psp_chase", graders=True), experiment.pictures("vessels_psp_chase_db1")
+browse_pictures({"target": target, "source": source})
 
 # %% [markdown]
 # ## 3 · Split: who is tested?
 # Neighbouring B-scans of one eye are near-copies. A split by picture puts such copies on both sides; this one
 # parts patients, so no bar below has two colours.
-
-# %%
-prepared = experiment.prepared("psp_chase")
-show(figures.plot_split(target.rows, prepared.train, prepared.test))
-fluid = target.rows.assign(fluid_percent=100 * prepared.masks.mean(axis=(1, 2)))
-fluid.groupby("patient")["fluid_percent"].mean().round(2).to_frame().T
-
-# %% [markdown]
+#
 # How well do two people agree? Their pooled Dice is the ceiling that a network can be asked for. Real scans have two
 # graders; drawn ones have two imperfect annotators.
 
 # %%
-graders = experiment.graders("psp_chase")
-report.save_table("graders", graders, tidy=False)
-graders.round(3)
+prepared = experiment.prepared("psp_chase")
+show(figures.plot_split(target.rows, prepared.train, prepared.test))
+fluid = target.rows.assign(fluid=100 * prepared.masks.mean(axis=(1, 2))).groupby("patient")["fluid"].mean().round(2)
+display(fluid.to_frame("%").T, report.save_table("graders", experiment.graders("psp_chase"), tidy=False).round(3))
 
 # %% [markdown]
 # ## 4 · Augmentation
@@ -155,20 +148,14 @@ table1 = report.save_table("table1", experiment.table("table1"))
 report.save_figure("table1", figures.plot_beside_paper(table1, labels=labels), alt="Table 1: with and without vessels")
 show_beside_paper(table1, labels)
 
-# %%
-table2 = report.save_table("table2", experiment.table("table2"))
-report.save_figure("table2", figures.plot_beside_paper(table2, labels=labels), alt="Table 2: batch size")
-show_beside_paper(table2, labels)
+# %% [markdown]
+# Table 2 is about batch size, Table 3 about augmentation, Table 4 about the loss.
 
 # %%
-table3 = report.save_table("table3", experiment.table("table3"))
-report.save_figure("table3", figures.plot_beside_paper(table3, labels=labels), alt="Table 3: augmentation")
-show_beside_paper(table3, labels)
-
-# %%
-table4 = report.save_table("table4", experiment.table("table4"))
-report.save_figure("table4", figures.plot_beside_paper(table4, labels=labels), alt="Table 4: losses")
-show_beside_paper(table4, labels)
+for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmentation"), ("table4", "Table 4: loss")):
+    table = report.save_table(name, experiment.table(name))
+    report.save_figure(name, figures.plot_beside_paper(table, labels=labels), alt=alt)
+    display(show_beside_paper(table, labels))
 
 # %% [markdown]
 # ## 9 · Figures 1 and 2: validation while training
@@ -202,7 +189,8 @@ show(figure2)
 
 # %% [markdown]
 # ## 10 · See what was found, and what was missed
-# The poster's Figure 4 shows four networks; here are four of ours on test scans. Then the worst pictures.
+# The poster's Figure 4 shows four networks; here are four of ours on test scans. Then one of them, the worst picture
+# first: where the threshold lies is a choice, too.
 
 # %%
 four = ["fcn_scratch_long", "fcn_stare_long", "psp_chase", "psp_chase_fluid_dice"]
@@ -214,13 +202,11 @@ show(poster)
 
 # %%
 images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_pictures=4, pick="worst")
-dice = dice_per_image(torch.from_numpy(predicted["psp_chase_fluid_dice"]), torch.from_numpy(truth))
-titles = [f"{name}: Dice {value:.2f}" for name, value in zip(names, dice.tolist(), strict=True)]
 worst = figures.plot_predictions(
-    images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=titles
+    images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=names
 )
 report.save_figure("worst", worst, alt="The four worst test pictures")
-show(worst)
+explore_predictions(*experiment.probabilities("psp_chase_fluid_dice"))
 
 # %% [markdown]
 # The paper tests on two patients. The control tests every patient once, two at a time: this is how far the score
@@ -242,6 +228,7 @@ show_beside_paper(left_out, labels)
 # %%
 claims = report.save_claims(experiment.claims())
 report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
+report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
@@ -258,11 +245,63 @@ show_claims(claims)
 #   fluid: with so few updates cross-entropy hardly ever says 0.5. The settings table lists every such difference.
 #
 # ## 13 · Exercises
-# 1. Read Table 1: which two arms had the same number of updates? Which comparison did the paper print?
-# 2. Set `overrides = {"steps": 50}`. Does the advantage of the vessels grow or shrink?
-# 3. Set `seeds = [0, 1, 2]`. How large is the SD over seeds beside the differences in Table 4?
-# 4. On `data = "public"`: set `overrides = {"target_mask": "grader2"}`. Whose opinion did the network learn?
-# 5. Design the arm that tells vessels apart from *any* pretraining, and add it to the experiment file.
+# Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
+#
+# **1.** Read the table of arms: which arm of Table 1 had exactly as many updates as `fcn_stare`, and differs from it
+# in nothing but the start?
 
-# %%
-report.finish(experiment.description())
+# %% tags=["exercise"]
+check = Checks(experiment)
+check.equal_updates(...)
+
+# %% tags=["solution"]
+check.equal_updates("fcn_scratch")
+
+# %% [markdown]
+# **2.** By how much is the pooled Dice of `fcn_stare` above that of its control, in this run? Compute it from `table1`.
+
+# %% tags=["exercise"]
+check.gain_of_vessels(...)
+
+# %% tags=["solution"]
+means = table1.set_index(["arm", "metric"])["ours_mean"]
+check.gain_of_vessels(means["fcn_stare", "dice"] - means["fcn_scratch", "dice"])
+
+# %% [markdown]
+# **3.** Table 4 prints IoU 45.29, Dice 65.25 and accuracy 62.34 (per cent) for cross-entropy. Dice and IoU are counted
+# from the same pixels: which Dice follows from that IoU?
+
+# %% tags=["exercise"]
+check.dice_from_iou(...)
+
+# %% tags=["solution"]
+iou = 45.29 / 100
+check.dice_from_iou(100 * 2 * iou / (1 + iou))
+
+# %% [markdown]
+# **4.** One per cent of a scan is fluid. What does the loss `dice_all_classes`, 1 - Dice with both classes in one sum,
+# cost a network that says "no fluid anywhere"? (Then look at Table 4 again.)
+
+# %% tags=["exercise"]
+check.price_of_nothing(...)
+
+# %% tags=["solution"]
+check.price_of_nothing(1 - 2 * 0.99 / (1 + 1))
+
+# %% [markdown]
+# **5.** Design the control. `fcn_stare` has learned vessels, but it has also learned *anything at all*. Which two arms
+# tell these apart? Each is a dictionary: `name`, the arm it is `like`, and what it changes, such as
+# `{"name": "mine", "like": "fcn_stare", "recipe.steps": 50}`.
+
+# %% tags=["exercise"]
+check.control_for_vessels(...)
+
+# %% tags=["solution"]
+disc = {"name": "disc_fcn_stare", "like": "vessels_fcn_stare", "data.mask": "disc"}
+tuned = {"name": "fcn_stare_disc", "like": "fcn_stare", "start.from": "disc_fcn_stare"}
+check.control_for_vessels([disc, tuned])
+
+# %% [markdown]
+# **To go on:** set `overrides = {"steps": 50}` or `seeds = [0, 1, 2]` in section 1 and run all again: does the gain of
+# exercise 2 grow, shrink, or drown in the spread over seeds? On `data = "public"`, `overrides = {"target_mask":
+# "grader2"}` asks whose opinion the network learned. `retina-kit data new` takes pictures of your own.

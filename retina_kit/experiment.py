@@ -260,7 +260,7 @@ class Experiment:
         else:
             rows = rows.iloc[(-(rows["tp"] + rows["fn"])).argsort(kind="stable")]
         prepared = self.prepared(arm_names[-1])
-        index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_pictures])].to_numpy()
+        index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_pictures])].to_numpy(copy=True)
         predicted = {name: self._predict_unseen(name, rows, index) > 0.5 for name in arm_names}
         pictures = self.pictures(arm_names[-1]).subset(index)
         return pictures.images, prepared.masks[index], predicted, list(pictures.rows["id"])
@@ -276,6 +276,12 @@ class Experiment:
             for place, probability in zip(mine, found, strict=True):
                 parts[place] = probability
         return np.stack(parts)
+
+    def probabilities(self, arm_name):
+        """Return (images, probability, truth, ids) of all test pictures of an arm, at the size of their masks."""
+        probability, prepared, index = self.predict(arm_name)
+        pictures = self.pictures(arm_name).subset(index)
+        return pictures.images, probability, prepared.masks[index], list(pictures.rows["id"])
 
     # ---- beside the paper -------------------------------------------------------------------------------------------
 

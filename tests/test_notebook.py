@@ -88,7 +88,10 @@ NOTEBOOKS = sorted((kit_root() / "notebooks").glob("[0-9]*.py"))
 
 @pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_keeps_the_rhythm(source):
-    """16 to 24 code cells, median 4 lines or fewer, none above 15, no def, no class, no outputs, freshly built."""
+    """16 to 24 code cells, median 4 lines or fewer, none above 15, no def, no class, no outputs, freshly built.
+
+    What is built here is the students' notebook: exercises count, solutions are in the instructor's build only.
+    """
     built = source.with_suffix(".ipynb")
     assert nb.check_built(source, built), "run retina-kit build"
     code = [cell.source for cell in nbformat.read(built, as_version=4).cells if cell.cell_type == "code"]

@@ -34,18 +34,23 @@ class ExecutedNotebook:
     seconds: float
 
 
-def build_notebook(source, target=None):
-    """Write the .ipynb of a py:percent source and return its path; the same source gives the same bytes."""
+def build_notebook(source, target=None, *, solutions=False):
+    """Write the .ipynb of a py:percent source and return its path; the same source gives the same bytes.
+
+    Cells tagged `solution` are left out, as students need it, unless `solutions` asks for the instructor's notebook.
+    """
     source = Path(source)
     target = Path(target or source.with_suffix(".ipynb"))
     with atomic_path(target) as path:
-        path.write_text(built_text(source), encoding="utf-8")
+        path.write_text(built_text(source, solutions=solutions), encoding="utf-8")
     return target
 
 
-def built_text(source):
+def built_text(source, *, solutions=False):
     """Return a py:percent source as the text of a notebook without outputs, with cell ids from its content."""
     notebook = jupytext.read(source, fmt="py:percent")
+    if not solutions:
+        notebook.cells = [cell for cell in notebook.cells if "solution" not in cell.metadata.get("tags", [])]
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
          "language_info": {"name": "python"}}
