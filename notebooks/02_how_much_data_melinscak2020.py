@@ -26,12 +26,13 @@ import torch
 from retina_kit.data.splits import shared_patients
 from retina_kit.data.synthetic_oct import draw_oct
 from retina_kit.experiment import Experiment
+from retina_kit.gap_bench import draw_bench, train_bench
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.models.filters import as_pictures, maximise_filters
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.reporting.widgets import LiveCurve, browse_pictures, show
+from retina_kit.reporting.widgets import LiveCurve, browse_pictures, explore_predictions, pick_arms, show, turn_the_gap
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
@@ -66,10 +67,12 @@ experiment.settings()
 
 # %% [markdown]
 # An **arm** is one trained network: a row below. *Replication* arms do what the paper did; *control* arms change one
-# thing that its comparison left uncontrolled. Arms without updates are the source model, scored as it is.
+# thing that its comparison left uncontrolled. Arms without updates are the source model, scored as it is. Pick two and
+# see in what they differ.
 
 # %%
 labels = {arm["name"]: arm["label"] for arm in experiment.arms}
+pick_arms(experiment.arms, "transfer_small", "scratch_small_equal_updates")
 experiment.arms_table()
 
 # %% [markdown]
@@ -96,6 +99,13 @@ eyes = [draw_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed=4) 
 titles = [f"drawn, gap {gap:g}" for gap in gaps]
 images, masks = (np.concatenate(part) for part in zip(*[(eye.images, eye.masks["fluid"]) for eye in eyes], strict=True))
 show(figures.plot_pictures(images, masks, titles, num_columns=5))
+
+# %% [markdown]
+# Turn the dials yourself. The button trains a tiny U-Net on the source and tunes it on the target, in seconds: how does
+# it do before and after?
+
+# %%
+turn_the_gap(draw_bench, train_bench)
 
 # %% [markdown]
 # ## 4 · How well do people agree? Figure 2
@@ -235,12 +245,13 @@ show_beside_paper(controls, labels)
 
 # %% [markdown]
 # ## 14 · The worst pictures
-# Where the network that learned most failed most.
+# Where the network that learned most failed most. Move the threshold: which mistakes go, and which come?
 
 # %%
 images, truth, predicted, names = experiment.predictions(["transfer_large"], num_pictures=4, pick="worst")
 worst = figures.plot_predictions(images, truth, {labels["transfer_large"]: predicted["transfer_large"]}, titles=names)
-show(report.save_figure("worst", worst, alt="The four worst test pictures"))
+report.save_figure("worst", worst, alt="The four worst test pictures")
+explore_predictions(*experiment.probabilities("transfer_large"))
 
 # %% [markdown]
 # ## 15 · Claims and verdicts

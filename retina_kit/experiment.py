@@ -137,10 +137,13 @@ class Experiment:
 
     # ---- data and networks ----------------------------------------------------------------------------------------
 
-    def pictures(self, arm_name, masks=None):
-        """Return the pictures of an arm as they were taken, before any preprocessing, with its mask or those named."""
+    def pictures(self, arm_name, *, masks=None, graders=False):
+        """Return the pictures of an arm as they were taken, with its own mask or those named; and the graders' ones."""
         data = self.arm(arm_name)["data"]
-        return load_pictures(data["dataset"], self.data_root, masks=masks or masks_of(data), **data.get("options", {}))
+        named = [*(masks or masks_of(data)), *(self.parameters["graders"] if graders else [])]
+        return load_pictures(
+            data["dataset"], self.data_root, masks=list(dict.fromkeys(named)), **data.get("options", {})
+        )
 
     def prepared(self, arm_name, seed=None, fold=None):
         """Return the pictures of an arm as the network sees them, with the indices of its train and test rows."""
