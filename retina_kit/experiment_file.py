@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 
 from retina_kit.errors import UsageError
+from retina_kit.experiment_schema import SECTIONS, check_shape
 from retina_kit.files import kit_root
 
 PROFILES = ("smoke", "lesson", "paper")
@@ -27,7 +28,6 @@ ARM_KEYS = {
     "split", "model", "start", "recipe", "evaluation",
 }  # fmt: skip
 ROLES = ("pretraining", "replication", "control")
-SECTIONS = ("data", "split", "model", "start", "recipe", "evaluation")
 
 
 def list_papers():
@@ -57,9 +57,10 @@ def parse_experiment(path):
     path = Path(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path.name} is not valid TOML: {error}") from error
     check_keys(path.name, content, TOP_KEYS)
+    check_shape(path.name, content)
     for key in ("paper", "title", "notebook", "data", "parameters", "arm"):
         if key not in content:
             raise UsageError(f"{path.name} lacks {key!r}")
@@ -109,7 +110,7 @@ def typed_like(name, given, default):
             given = tomllib.loads(f"value = {given}")["value"]
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"parameter {name}={given!r} must be {kind_of(default)}, such as {default!r}") from error
-    if isinstance(default, float) and isinstance(given, int) and not isinstance(given, bool):
+    if isinstance(default, float) and isinstance(given, int) and not isinstance(given, bool) and abs(given) < 2**1000:
         given = float(given)
     if isinstance(given, list) and isinstance(default, list) and len({type(item) for item in default}) == 1:
         return [typed_like(f"{name}[{place}]", item, default[0]) for place, item in enumerate(given)]
@@ -161,7 +162,8 @@ def complete(arm):
     arm.setdefault("needs", [])
     arm.setdefault("on", list(DATA_CHOICES))
     for section in SECTIONS:
-        arm.setdefault(section, {})
+        if not isinstance(arm.setdefault(section, {}), dict):
+            raise UsageError(f"arm {arm['name']}: {section} must be a table, not {arm[section]!r}")
     return arm
 
 
@@ -197,7 +199,7 @@ def substitute_parameters(value, parameters, where):
         return [substitute_parameters(item, parameters, where) for item in value]
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\$(\w+)(?:\.(\w+))?(?: \* (\d+))?", value)
+    match = re.fullmatch(r"\$(\w+)(?:\.(\w+))?(?: \* (\d{1,6}))?", value)
     if match:
         return value_of(match.groups(), parameters, where)
     return re.sub(r"\$(\w+)(?:\.(\w+))?()", lambda found: str(value_of(found.groups(), parameters, where)), value)
@@ -215,6 +217,8 @@ def value_of(reference, parameters, where):
         if key not in found:
             raise UsageError(f"arm {where}: {unknown_name(f'entry of {name}', key, sorted(found))}")
         found = found[key]
+    if factor and (isinstance(found, bool) or not isinstance(found, int | float)):
+        raise UsageError(f"arm {where}: parameter {name} is no number and cannot be multiplied by {factor}")
     return found * int(factor) if factor else copy.deepcopy(found)
 
 

@@ -32,11 +32,11 @@ def small_arm(name, **changes):
 
 def small_jobs(arms, seeds=(0,)):
     """Return the jobs of small arms."""
-    return plan_jobs(arms, seeds, lambda arm: fingerprint("synthetic_oct", masks=["fluid"], **OPTIONS))
+    return plan_jobs(arms, seeds, lambda arm: fingerprint("synthetic_oct", masks=["fluid"], **OPTIONS), "float32")
 
 
 def train(arms, store, seeds=(0,), **settings):
     """Train small arms on the CPU in float32 and return {(arm, seed): run or error}."""
     jobs = small_jobs(arms, seeds)
-    outcomes = run_jobs(jobs, store, data_root="nowhere", device="cpu", precision="float32", **settings)
+    outcomes = run_jobs(jobs, store, data_root="nowhere", device="cpu", **settings)
     return {(job.arm["name"], job.seed): outcomes[job.key] for job in jobs}

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from retina_kit.data.pixels import MOST_PIXELS, jpeg_frame, pixel_sha256, read_image, read_mask
+from retina_kit.data.headers import jpeg_frame
+from retina_kit.data.pixels import MOST_PIXELS, pixel_sha256, read_image, read_mask
 from retina_kit.errors import DataError
 
 

@@ -10,9 +10,10 @@ import torch
 from small_arm import small_arm, small_jobs, train
 
 from retina_kit.errors import UsageError
+from retina_kit.training.attempt import StepReporter
 from retina_kit.training.replicate import Interrupted, describe, predict_with
 from retina_kit.training.store import RunStore, canonical_hash
-from retina_kit.training.sweep import StepReporter, in_order
+from retina_kit.training.sweep import in_order
 
 TRANSFER = {"from": "parent", "parts": ["encoder"]}
 
@@ -221,18 +222,37 @@ def test_a_pool_gives_the_same_results(store, tmp_path):
 
 
 class Killer(Diary):
-    """A progress display that kills all workers at the first step it hears of."""
+    """A progress display that kills the workers at the first step it hears of, so many times."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
 
     def step(self, key, step, num_steps, loss, scores):
-        for worker in multiprocessing.active_children():
-            if "SpawnProcess" in worker.name:
-                os.kill(worker.pid, signal.SIGKILL)
+        super().step(key, step, num_steps, loss, scores)
+        if len(self.lines) - self.lines.count("killed") and self.lines.count("killed") < self.times:
+            self.lines.append("killed")
+            for worker in multiprocessing.active_children():
+                if "SpawnProcess" in worker.name:
+                    os.kill(worker.pid, signal.SIGKILL)
 
 
-def test_a_worker_that_dies_is_an_error_of_its_jobs_and_no_more(store):
+def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(store, tmp_path):
+    arms = [small_arm(name, recipe={"steps": 300, "learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
+    arms.append(small_arm("child", start={"from": "a"}))
+    killer = Killer(times=1)
+    outcomes = train(arms, store, workers=2, progress=killer)
+    assert killer.lines.count("killed") == 1
+    here = train(arms, RunStore(tmp_path / "other"))
+    for arm in here:
+        assert_same_result(outcomes[arm], here[arm])
+
+
+def test_a_replicate_whose_workers_die_again_and_again_is_given_up(store, monkeypatch):
+    monkeypatch.setattr("retina_kit.training.pool.MOST_DEATHS", 1)
     arms = [small_arm(name, recipe={"steps": 5000, "learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
-    arms += [small_arm("child", start={"from": "a"}), small_arm("later", recipe={"learning_rate": 0.3})]
-    outcomes = train(arms, store, workers=2, progress=Killer())
+    arms.append(small_arm("child", start={"from": "a"}))
+    outcomes = train(arms, store, workers=2, progress=Killer(times=1))
     assert all("worker process died; run again" in str(outcome) for outcome in outcomes.values())
     assert store.runs() == []
 

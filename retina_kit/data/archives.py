@@ -1,22 +1,25 @@
 """Unpacks a zip or tar archive that came from elsewhere, and nothing outside the folder it is given."""
 
+import errno
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from retina_kit.errors import DataError
+from retina_kit.errors import DataError, EnvironmentProblem
 
 MOST_BYTES = 20 * 2**30  # of all files together, unpacked
 MOST_FILES = 100_000
 CHUNK = 2**20
 DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
-    RuntimeError, NotImplementedError,
+    RuntimeError, NotImplementedError, ValueError, OverflowError, IndexError, struct.error,
 )  # fmt: skip
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def unpack(archive, folder, *, most_bytes=MOST_BYTES, most_files=MOST_FILES):
@@ -38,11 +41,15 @@ def unpack(archive, folder, *, most_bytes=MOST_BYTES, most_files=MOST_FILES):
             raise DataError(f"{archive} is neither a folder nor a zip or tar archive")
     except DAMAGE as error:
         raise DataError(f"{archive} is damaged or cannot be unpacked: {error}; download it again") from error
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise EnvironmentProblem(f"{archive} cannot be unpacked into {folder}: {error.strerror}") from error
+        raise DataError(f"{archive} is damaged or cannot be unpacked: {error}; download it again") from error
 
 
 def zip_kind(info):
     """Return "folder", "file" or "link or device" for a member of a zip archive."""
-    if info.is_dir():
+    if info.filename.endswith("/"):
         return "folder"
     mode = info.external_attr >> 16
     return "file" if stat.S_IFMT(mode) in (0, stat.S_IFREG) else "link or device"

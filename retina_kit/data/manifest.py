@@ -76,7 +76,7 @@ def parse_card(path):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise DataError(f"card {path.name} is not UTF-8 text: {error}; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataError(f"card {path.name} is not valid TOML: {error}") from error
     check_card(content, path.name)
     return Card(name=path.stem, **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})

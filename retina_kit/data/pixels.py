@@ -6,14 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from retina_kit.data.headers import read_header
 from retina_kit.errors import DataError
 
 MOST_PIXELS = 80_000_000  # larger than any fundus camera's picture; a smaller file that says so is a bomb
-START_OF_FRAME = {*range(0xC0, 0xD0)} - {
-    0xC4,
-    0xC8,
-    0xCC,
-}  # the JPEG markers that give height, width and colours
 
 
 def pixel_sha256(pixels):
@@ -69,7 +65,7 @@ def without_opacity(pixels):
 
 
 def decode(path, data=None):
-    """Return the pixels of a PNG, JPEG or TIFF file as OpenCV decodes them, uint8."""
+    """Return the pixels of a picture file as OpenCV decodes them, uint8; a rotation in its EXIF is not obeyed."""
     path = Path(path)
     try:
         data = np.fromfile(path, np.uint8) if data is None else np.frombuffer(data, np.uint8)
@@ -98,24 +94,18 @@ def is_cut_short(data):
 
 
 def check_header(path, data):
-    """Raise where a file's header promises more pixels than any camera takes, or four inks."""
-    height, width, colours = 0, 0, 3
-    if data[:4].tobytes() == b"\x89PNG" and data.size >= 24:
-        width, height = (int.from_bytes(data[k : k + 4].tobytes(), "big") for k in (16, 20))
-    if data[:2].tobytes() == b"\xff\xd8":
-        height, width, colours = jpeg_frame(data.tobytes())
-    if width * height > MOST_PIXELS:
-        raise DataError(f"{path} says it has {width}x{height} pixels; at most {MOST_PIXELS:,} are read")
-    if colours == 4:
+    """Raise where a file is no picture that is read here, promises too many pixels, several frames or four inks."""
+    if not data.size:
+        return
+    header = read_header(data.tobytes())
+    if header is None:
+        raise DataError(f"{path} is not a whole picture of a kind that is read here: PNG, JPEG, TIFF, GIF, BMP or PNM")
+    if header.broken:
+        raise DataError(f"{path} is not a whole picture (damaged or cut short); fetch or copy it again")
+    if header.width * header.height > MOST_PIXELS:
+        size = f"{header.width}x{header.height}"
+        raise DataError(f"{path} says it has {size} pixels; at most {MOST_PIXELS:,} are read")
+    if header.four_inks:
         raise DataError(f"{path} is a CMYK picture; save it as RGB")
-
-
-def jpeg_frame(data):
-    """Return (height, width, number of colours) from a JPEG's frame header; (0, 0, 3) where it has none."""
-    place = 2
-    while place + 9 < len(data) and data[place] == 0xFF:
-        if data[place + 1] in START_OF_FRAME:
-            numbers = data[place + 5 : place + 10]
-            return int.from_bytes(numbers[:2], "big"), int.from_bytes(numbers[2:4], "big"), numbers[4]
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return 0, 0, 3
+    if header.many_frames:
+        raise DataError(f"{path} holds several frames or pages; save the one that is meant by itself")

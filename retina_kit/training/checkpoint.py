@@ -8,8 +8,13 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
+from retina_kit.training.loop import stop_if_diverged
 from retina_kit.training.store import save_tensors
+
+# what a file that is readable, but no checkpoint of this network, makes torch and json raise
+NOT_OURS = (RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError)
 
 
 class Checkpoint:
@@ -26,8 +31,9 @@ class Checkpoint:
         self.last_saved = time.monotonic()
 
     def save_if_due(self, model, optimizer, losses, validations, *, now=False):
-        """Save where the last time is long enough ago, or `now`."""
+        """Save where the last time is long enough ago, or `now`; a state after a loss that is no number is not kept."""
         if now or time.monotonic() - self.last_saved >= self.every_seconds:
+            stop_if_diverged(losses)
             self.save(model, optimizer, losses, validations)
 
     def save(self, model, optimizer, losses, validations):
@@ -59,15 +65,22 @@ class Checkpoint:
             self.path.unlink()
             print(f"checkpoint {self.path} cannot be read ({error}); starting from the first step", file=sys.stderr)
             return 0
+        try:
+            self._put_back(model, optimizer, losses, validations, tensors, metadata)
+        except NOT_OURS as error:
+            text = str(error).strip().split("\n")[0]
+            raise DataError(f"{self.path} is not a checkpoint of this run ({text}); retina-kit store clean") from error
+        return len(losses)
+
+    def _put_back(self, model, optimizer, losses, validations, tensors, metadata):
         model.load_state_dict(part_of(tensors, "model"))
         self._restore_optimizer(optimizer, part_of(tensors, "optimizer"))
         if self.keeper:
             self.keeper.best_weights = part_of(tensors, "best")
             self.keeper.best_score = json.loads(metadata["best_score"])
         device = next(model.parameters()).device
-        losses.extend(tensors["losses"].to(device).unbind())
         validations.extend(json.loads(metadata["validations"]))
-        return len(losses)
+        losses.extend(tensors["losses"].to(device).unbind())
 
     def _restore_optimizer(self, optimizer, tensors):
         """Put momenta and step counts back beside the weights they belong to.

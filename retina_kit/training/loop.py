@@ -12,7 +12,9 @@ from retina_kit.training.losses import find_loss, with_auxiliary
 
 
 class TrainingDiverged(KitError):
-    """The loss is no longer a number; the message says at which step."""
+    """The loss is no longer a number; the message says at which step, `step` counts it from 0."""
+
+    step = 0
 
 
 def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=None, watch=None, checkpoint=None):
@@ -89,7 +91,9 @@ def stop_if_diverged(losses):
     bad = (~as_tensor(losses).isfinite()).nonzero()
     if len(bad):
         at = int(bad[0])
-        raise TrainingDiverged(f"the loss is {losses[at].item()} at step {at + 1}; try a lower learning rate")
+        error = TrainingDiverged(f"the loss is {losses[at].item()} at step {at + 1}; try a lower learning rate")
+        error.step = at
+        raise error
 
 
 def as_tensor(losses):

@@ -85,6 +85,10 @@ class TrainingProgress:
             self.bars.remove_task(self.tasks.pop(job.key))
         self._line(text)
 
+    def say(self, text):
+        """Show a line, such as one that a worker wrote."""
+        self._line(f"  {text}")
+
     def _line(self, text):
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.last_line = time.monotonic()

@@ -31,7 +31,7 @@ class Interrupted(KitError):
     exit_code = 130
 
 
-def describe(arm, seed, fold, fingerprint, parent_key=None):
+def describe(arm, seed, fold, fingerprint, parent_key=None, precision="auto"):
     """Return all that decides a replicate's result, as JSON-able data; its hash is the replicate's name.
 
     `arm` is the resolved table of the experiment file; its name, label and place in tables decide nothing.
@@ -39,7 +39,7 @@ def describe(arm, seed, fold, fingerprint, parent_key=None):
     description = {name: arm[name] for name in DECIDES if name in arm}
     start = {key: value for key, value in arm.get("start", {}).items() if key != "from"}
     description |= {"start": start, "seed": seed, "fold": fold, "data_fingerprint": fingerprint}
-    return description | {"parent": parent_key, "code": code_version()}
+    return description | {"parent": parent_key, "precision": precision, "code": code_version()}
 
 
 def task_of(arm):

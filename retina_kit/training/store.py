@@ -20,16 +20,16 @@ import os
 import re
 import shutil
 import sys
-import time
+import uuid
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from retina_kit.data.archives import DAMAGE
 from retina_kit.errors import DataError, EnvironmentProblem
 from retina_kit.files import atomic_path
 
@@ -45,6 +45,7 @@ CODE_THAT_DECIDES = (
     "evaluation/scoring.py",
     "training/batches.py",
     "training/classify.py",
+    "training/device.py",
     "training/inference.py",
     "training/loop.py",
     "training/losses.py",
@@ -113,7 +114,11 @@ class Run:
 
     def weights(self, reading="last"):
         """The trained tensors: the last step's, or the best validation's."""
-        return load_file(self._checked("best.safetensors" if reading == "best" else "weights.safetensors"))
+        path = self._checked("best.safetensors" if reading == "best" else "weights.safetensors")
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise DataError(f"{path} holds no weights that can be read: {error}") from error
 
     def problems(self):
         """Return what is wrong with the entry's files, an empty list where nothing is."""
@@ -157,9 +162,15 @@ class RunStore:
 
     def set_aside(self, key, problems):
         """Move a damaged entry out of the way and say so; nothing is deleted."""
-        target = self.folder / ".set_aside" / f"{key}-{time.time_ns()}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / key).rename(target)
+        target = self.folder / ".set_aside" / f"{key}-{uuid.uuid4().hex[:12]}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / key).rename(target)
+        except FileNotFoundError:  # another batch was quicker
+            return
+        except OSError as error:
+            print(f"run store: {'; '.join(problems)}; it stays, and is not used ({error.strerror})", file=sys.stderr)
+            return
         print(f"run store: {'; '.join(problems)}; set aside as {target} and trained anew", file=sys.stderr)
 
     def write(self, key, settings, history, scores, weights, best_weights=None):
@@ -195,10 +206,19 @@ class RunStore:
             folder.rmdir()
 
     def forget(self, keys):
-        """Remove finished runs and checkpoints, so that they are trained anew."""
+        """Remove finished runs and checkpoints, so that they are trained anew.
+
+        What another batch is training at this moment is fresh by itself and is left alone.
+        """
         for key in keys:
-            shutil.rmtree(self.folder / key, ignore_errors=True)
-            self.forget_unfinished(key)
+            if self.is_locked(key):
+                continue
+            with self.lock(key):
+                if (self.folder / key).is_dir():
+                    old = self.folder / f".{key}.{uuid.uuid4().hex[:8]}.old"
+                    (self.folder / key).rename(old)
+                    shutil.rmtree(old)
+                self.forget_unfinished(key)
 
     def verify(self):
         """Return {hash: problems} of every entry, without changing anything."""
@@ -243,8 +263,12 @@ class RunStore:
                 members = [name for name in archive.namelist() if MEMBER.fullmatch(name)]
                 if len(members) < len(archive.namelist()):
                     raise DataError(f"{file} holds files that are no part of a run store; it was not imported")
+                self.folder.mkdir(parents=True, exist_ok=True)
+                needed, free = sum(info.file_size for info in archive.infolist()), shutil.disk_usage(self.folder).free
+                if needed > free:
+                    raise DataError(f"{file} unpacks to {needed:,} bytes, but {free:,} are free; it was not imported")
                 return sum(self._take_in_run(archive, key, members) for key in {m.split("/")[0] for m in members})
-        except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
+        except (*DAMAGE, OSError) as error:
             raise DataError(f"{file} cannot be read as an exported run store: {error}") from error
 
     def _take_in_run(self, archive, key, members):
@@ -255,7 +279,8 @@ class RunStore:
             folder.mkdir()
             for member in members:
                 if member.startswith(f"{key}/"):
-                    (folder / member.split("/")[1]).write_bytes(archive.read(member))
+                    with archive.open(member) as source, (folder / member.split("/")[1]).open("wb") as target:
+                        shutil.copyfileobj(source, target)  # never more than the size that was checked above
             wrong = problems_of_import(folder, key)
             if wrong:
                 raise DataError(f"{archive.filename}: run {key} is damaged: {'; '.join(wrong)}; export it again")
@@ -263,16 +288,45 @@ class RunStore:
 
     @contextlib.contextmanager
     def lock(self, key):
-        """Hold a replicate, so that two batches on one store train it once; the lock of a dead owner is free."""
+        """Hold a replicate, so that two batches on one store train it once; the lock of a dead owner is free.
+
+        Waits while another process has it. The kernel (on a shared folder: its server) frees the lock of an owner
+        that died, so nothing has to be cleaned up and no clock is compared.
+        """
+        with self._lock_file(key) as file:
+            take_lock(file, fcntl.LOCK_EX)
+            yield
+
+    def is_locked(self, key):
+        """Say whether another process is training a replicate just now."""
+        if not (self.folder / ".locks" / key).exists():
+            return False
+        with self._lock_file(key) as file:
+            try:
+                take_lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _lock_file(self, key):
         path = self.folder / ".locks" / key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a")
+            return path.open("a")
         except OSError as error:
             raise EnvironmentProblem(f"cannot write to the run store {self.folder}: {error.strerror}") from error
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+
+
+def take_lock(file, kind):
+    """Take a lock on an open file; BlockingIOError where it is taken and `kind` does not wait."""
+    try:
+        fcntl.flock(file, kind)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{file.name} cannot be locked ({error.strerror}); put --output-root on a file system that has locks"
+        ) from error
 
 
 def problems_of_import(folder, key):
@@ -284,7 +338,12 @@ def problems_of_import(folder, key):
             return [f"its settings name a file {strange[0]!r}"]
         if canonical_hash(run.settings["description"]) != key:
             return ["its description has another hash"]
+        for path in folder.glob("*.safetensors"):
+            with safe_open(path, framework="pt"):
+                pass
         return [text.replace(f"{folder}/", "") for text in run.problems()]
+    except SafetensorError as error:
+        return [f"its weights are no safetensors ({error})"]
     except FileNotFoundError:
         return ["settings.json is missing"]
     except UNREADABLE as error:

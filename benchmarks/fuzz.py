@@ -1,0 +1,223 @@
+"""Coverage-guided fuzzing of all that reads what a stranger wrote: manifests, TOML, pictures, masks, weights, exports.
+
+    python benchmarks/fuzz.py --minutes 30            (needs atheris: pip install atheris)
+
+Each target gets an equal share of the time in a process of its own, seeded with real files. A finding is an exception
+that is no KitError, a file written outside the folder that the target was given, a crash, or an input that takes more
+than 20 seconds. Findings are kept as files; the last lines say how many inputs each target was given.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+TARGETS = ("manifest", "card", "experiment", "picture", "mask", "weights", "checkpoint", "export", "archive", "setting")
+MEMORY_MB, SLOWEST_SECONDS, LONGEST_INPUT = 3000, 20, 8192
+
+
+def make_target(name, folder):
+    """Return the function that reads one input, as bytes, below `folder`."""
+    import torch
+
+    from retina_kit.data.archives import unpack
+    from retina_kit.data.manifest import parse_card, parse_manifest, read_card
+    from retina_kit.data.pixels import read_image, read_mask
+    from retina_kit.experiment_file import parse_experiment, resolve_arms, resolve_parameters, typed_like
+    from retina_kit.training.checkpoint import Checkpoint
+    from retina_kit.training.store import Run, RunStore, file_sha256
+
+    card, network = read_card("chase_db1"), torch.nn.Conv2d(1, 2, 3)
+
+    def file_of(content, ending):
+        path = folder / f"input{ending}"
+        path.write_bytes(content)
+        return path
+
+    def read_experiment(content):
+        parsed = parse_experiment(file_of(content, ".toml"))
+        for profile in ("smoke", "paper"):
+            resolve_arms(parsed, profile, resolve_parameters(parsed, profile, "synthetic"))
+
+    def read_weights(content):
+        path = folder / "weights.safetensors"
+        path.write_bytes(content)
+        Run(folder, {"files": {"weights.safetensors": file_sha256(path)}}).weights()
+
+    def read_checkpoint(content):
+        path = file_of(content, ".safetensors")
+        optimizer = torch.optim.Adam(network.parameters())
+        Checkpoint(path).restore(network, optimizer, [], [])
+
+    def read_setting(content):
+        text = content.decode("utf-8", "replace")
+        for default in (1, 0.5, True, "text", [1, 2], {"a": 1}):
+            typed_like("fuzzed", text, default)
+
+    targets = {
+        "manifest": lambda content: parse_manifest(file_of(content, ".csv"), card),
+        "card": lambda content: parse_card(file_of(content, ".toml")),
+        "experiment": read_experiment,
+        "picture": lambda content: [read_image("input", channels, content) for channels in (1, 3)],
+        "mask": lambda content: read_mask("input", None, content),
+        "weights": lambda content: read_weights(content),
+        "checkpoint": read_checkpoint,
+        "export": lambda content: RunStore(folder / "runs").take_in(file_of(content, ".zip")),
+        "archive": lambda content: unpack(file_of(content, ".zip"), folder / "unpacked", most_bytes=10**6),
+        "setting": read_setting,
+    }
+    return targets[name]
+
+
+def seeds_of(name):
+    """Return real inputs to begin with."""
+    import cv2
+    import numpy as np
+    from safetensors.numpy import save
+
+    from retina_kit.files import kit_root
+
+    cards, experiments = kit_root() / "data_manifests", kit_root() / "notebooks" / "experiments"
+    if name == "manifest":
+        return [b"\n".join((cards / "chase_db1.csv").read_bytes().splitlines()[:4]) + b"\n"]
+    if name == "card":
+        return [path.read_bytes() for path in cards.glob("*.toml")]
+    if name == "experiment":
+        return [SMALL_EXPERIMENT.encode(), *[path.read_bytes()[:LONGEST_INPUT] for path in experiments.glob("*.toml")]]
+    if name in ("picture", "mask"):
+        grey = np.eye(12, 16, dtype=np.uint8) * 255
+        pictures = [grey, np.dstack([grey] * 3), np.dstack([grey] * 4), grey.astype(np.uint16)]
+        return [cv2.imencode(kind, picture)[1].tobytes() for kind in (".png", ".tif") for picture in pictures] + [
+            cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures[:2]
+        ]
+    if name in ("weights", "checkpoint"):
+        weight, bias = np.zeros((2, 1, 3, 3), np.float32), np.zeros(2, np.float32)
+        tensors = {"model/weight": weight, "model/bias": bias, "losses": np.ones(3, np.float32)}
+        return [save(tensors, {"validations": "[]", "best_score": "null"}), save({"weight": weight})]
+    if name == "setting":
+        return [b"3", b"0.25", b"true", b"[1, 2]", b"{a = 2}", b"1\nvalue = 2", b'__import__("os")']
+    with io.BytesIO() as buffer:
+        with zipfile.ZipFile(buffer, "w") as archive:
+            settings = {"files": {"scores.csv": "0" * 64}, "description": {"seed": 0}, "arm": "a"}
+            archive.writestr(f"{'a' * 16}/settings.json", json.dumps(settings))
+            archive.writestr(f"{'a' * 16}/scores.csv", "id,dice\n1,0.5\n")
+        return [buffer.getvalue()]
+
+
+SMALL_EXPERIMENT = """
+paper = "small"
+title = "small"
+notebook = "small"
+[data.synthetic]
+packs = []
+[parameters]
+steps = {value = 100, smoke = 2, what = "updates"}
+size = {value = {a = 1, b = 2}, on_synthetic = {smoke = {a = 3, b = 4}}, what = "sizes"}
+[preset.base]
+model = {name = "unet", widths = [4, "$size.a"]}
+recipe = {steps = "$steps * 2"}
+[[arm]]
+name = "first-{loss}"
+role = "control"
+like = ["base"]
+each = {loss = ["dice", "ce"]}
+recipe = {loss = "{loss}"}
+"""
+
+
+def fuzz_one(name, folder, seconds):
+    """Fuzz one target until the time is over; called in a process of its own, which it ends."""
+    import atheris
+
+    with atheris.instrument_imports(include=["retina_kit"]):
+        target = make_target(name, folder)
+    from retina_kit.errors import KitError
+
+    for seed in seeds_of(name):  # what is imported or set up at first use happens before writes are watched
+        with contextlib.suppress(KitError):
+            target(seed)
+    watch_writes(folder)
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123  the kit's own notices; libFuzzer writes past it
+
+    def test_one(content):
+        with contextlib.suppress(KitError):
+            target(content)
+
+    options = [f"-max_total_time={seconds}", f"-timeout={SLOWEST_SECONDS}", f"-rss_limit_mb={MEMORY_MB}"]
+    options += [f"-max_len={LONGEST_INPUT}", "-print_final_stats=1", f"-artifact_prefix={folder}/finding-"]
+    atheris.Setup([sys.argv[0], *options, str(folder / "corpus")], test_one)
+    atheris.Fuzz()
+
+
+def watch_writes(folder):
+    """Make every opening for writing outside `folder` an error of this process."""
+    allowed = (str(folder), "/dev/null")
+
+    def hook(event, arguments):
+        if event == "open" and isinstance(arguments[0], str) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            path = os.path.abspath(arguments[0])  # noqa: PTH100  a Path would open files of its own
+            if not path.startswith(allowed):
+                raise AssertionError(f"a write outside the folder: {path}")
+
+    sys.addaudithook(hook)
+
+
+def run_target(name, seconds, keep):
+    """Fuzz one target, over again after each finding, and return {inputs, seconds, findings}."""
+    result = {"target": name, "inputs": 0, "findings": []}
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        folder = Path(folder).resolve()
+        (folder / "corpus").mkdir()
+        for number, seed in enumerate(seeds_of(name)):
+            (folder / "corpus" / f"seed{number}").write_bytes(seed)
+        command = [sys.executable, __file__, "--target", name, "--folder", str(folder), "--seconds", str(seconds)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        text = done.stdout + done.stderr
+        counts = re.findall(r"(?:number_of_executed_units:|Done) +(\d+)", text)
+        result["inputs"] += int(counts[-1]) if counts else 0
+        for path in folder.glob("finding-*"):
+            target = Path(keep) / f"{name}-{path.name}"
+            target.write_bytes(path.read_bytes())
+            result["findings"].append({"file": target.name, "says": last_error(text)})
+        if done.returncode and not result["findings"]:
+            result["findings"].append({"file": "", "says": f"exit {done.returncode}: {last_error(text)}"})
+    return result
+
+
+def last_error(text):
+    """Return the lines of a fuzzer's output that say what was found."""
+    lines = [line for line in text.splitlines() if re.search(r"Error|Exception|ERROR|File .*retina_kit", line)]
+    return " | ".join(lines[-4:])[:600]
+
+
+def main():
+    """Fuzz every target for its share of the time and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--only", choices=TARGETS, action="append")
+    parser.add_argument("--keep", default="fuzz_findings", help="folder for inputs that found something")
+    parser.add_argument("--target", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.target:
+        fuzz_one(options.target, Path(options.folder), options.seconds)
+    Path(options.keep).mkdir(exist_ok=True)
+    targets = options.only or TARGETS
+    results = [run_target(name, int(options.minutes * 60 / len(targets)), options.keep) for name in targets]
+    for result in results:
+        print(f"{result['target']:12} {result['inputs']:>10} inputs, {len(result['findings'])} findings", flush=True)
+        for finding in result["findings"]:
+            print(f"  {finding['file']}: {finding['says']}")
+    print(f"{sum(result['inputs'] for result in results)} inputs, {sum(len(r['findings']) for r in results)} findings")
+
+
+if __name__ == "__main__":
+    main()
