@@ -1,5 +1,6 @@
 """A batch: train the arms of some papers, execute their notebooks, write the front page, and sum up."""
 
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -17,8 +18,10 @@ class Batch:
     """Some papers in one profile on one choice of data; every wrong setting is found before anything starts."""
 
     def __init__(self, papers, profile, data, *, data_root, output_root, seeds=None, overrides=None, device="auto",
-                 workers=1, fresh=False):  # fmt: skip
+                 workers=1, fresh=False, scheduler=None, slurm=None):  # fmt: skip
+        """Resolve everything; `scheduler` is a Dask address, `slurm` a cluster file, both instead of `workers`."""
         self.output_root, self.workers, self.fresh = Path(output_root), workers, fresh
+        self.where, self.cluster = (scheduler, slurm), None
         if self.output_root.exists() and not self.output_root.is_dir():
             raise UsageError(f"--output-root {output_root} is a file; name a folder, or one that does not exist yet")
         choose_device(device)
@@ -54,6 +57,10 @@ class Batch:
 
     def _for_each(self, do):
         """Do something for each paper, go on after a failure, and return the summary with its exit code."""
+        with open_cluster(*self.where, self.output_root / "runs") as self.cluster:
+            return self._for_each_on_cluster(do)
+
+    def _for_each_on_cluster(self, do):
         rows, code = [], 0
         for experiment in self.experiments:
             began, row = time.perf_counter(), {"paper": experiment.paper}
@@ -73,7 +80,7 @@ class Batch:
         num_missing = experiment.num_missing()
         message = f"{experiment.paper}: {num_missing} of {len(experiment.jobs)} replicates to train"
         print(message, file=sys.stderr, flush=True)
-        experiment.train(workers=self.workers, fresh=self.fresh)
+        experiment.train(workers=self.workers, fresh=self.fresh, cluster=self.cluster)
         return {"trained": num_missing, "loaded": len(experiment.jobs) - num_missing}
 
     def _run(self, experiment):
@@ -94,6 +101,21 @@ class Batch:
         from retina_kit.reporting.site import build_site
 
         return build_site(self.output_root, paper_meta={name: meta_of(name) for name in list_papers()})
+
+
+def open_cluster(scheduler, slurm, store_folder):
+    """Return a context manager: a connection to a Dask cluster, a cluster started in Slurm, or None for neither."""
+    if scheduler and slurm:
+        raise UsageError("give --scheduler or --slurm, not both")
+    if not scheduler and not slurm:
+        return contextlib.nullcontext()
+    try:
+        from retina_kit.training.cluster import Cluster
+        from retina_kit.training.slurm import slurm_cluster
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'retina-kit[cluster]'"
+        raise EnvironmentProblem(f"a cluster needs {error.name}, which is not installed: {remedy}") from error
+    return Cluster(scheduler) if scheduler else slurm_cluster(slurm, store_folder / ".slurm")
 
 
 def check_claims_that_must_hold(path):

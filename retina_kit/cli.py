@@ -31,6 +31,8 @@ Seeds = Annotated[str | None, typer.Option(help="seeds, such as 0,1,2; default: 
 Set = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any parameter of the experiment; repeatable")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
 Workers = Annotated[int, typer.Option(help="processes that train side by side", min=1)]
+Scheduler = Annotated[str | None, typer.Option(help="train on a Dask cluster: tcp://HOST:PORT of its scheduler")]
+Slurm = Annotated[Path | None, typer.Option(help="train in Slurm jobs that this TOML file describes")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="train anew what the store already has")]
 Explain = Annotated[bool, typer.Option("--explain", help="say what would be trained or reused, and stop")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
@@ -48,13 +50,16 @@ def run(
     settings: Set = None,
     device: Device = "auto",
     workers: Workers = 1,
+    scheduler: Scheduler = None,
+    slurm: Slurm = None,
     fresh: Fresh = False,
     explain: Explain = False,
     as_json: Json = False,
     debug: Debug = False,
 ):
     """Train the arms, execute the notebooks and write tables, figures, verdicts and the front page."""
-    batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers, fresh)
+    batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers=workers,
+                       scheduler=scheduler, slurm=slurm, fresh=fresh)  # fmt: skip
     finish(batch.explain() if explain else batch.run(), as_json)
 
 
@@ -69,13 +74,16 @@ def train(
     settings: Set = None,
     device: Device = "auto",
     workers: Workers = 1,
+    scheduler: Scheduler = None,
+    slurm: Slurm = None,
     fresh: Fresh = False,
     explain: Explain = False,
     as_json: Json = False,
     debug: Debug = False,
 ):
     """Train the arms into the run store only; no notebook, no figure."""
-    batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers, fresh)
+    batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers=workers,
+                       scheduler=scheduler, slurm=slurm, fresh=fresh)  # fmt: skip
     finish(batch.explain() if explain else batch.train(), as_json)
 
 
@@ -303,12 +311,12 @@ def finish(result, as_json):
     raise typer.Exit(code)
 
 
-def make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers, fresh):
+def make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, **how):
     """Return the batch that the options of `run` and `train` describe, all of them checked."""
     from retina_kit.batch import Batch, check_writable, parse_seeds, parse_settings
 
     batch = Batch(papers, profile, data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds),
-                  overrides=parse_settings(settings), device=device, workers=workers, fresh=fresh)  # fmt: skip
+                  overrides=parse_settings(settings), device=device, **how)  # fmt: skip
     check_writable(output_root)
     return batch
 

@@ -174,9 +174,10 @@ class Experiment:
 
     # ---- training and its results ---------------------------------------------------------------------------------
 
-    def train(self, *, workers=1, fresh=False, progress=True):
+    def train(self, *, workers=1, fresh=False, progress=True, cluster=None):
         """Train what the run store does not have yet, load the rest, and return {replicate title: Run}.
 
+        `workers` is a number of local processes; `cluster` a `training.cluster.Cluster`, which is used instead.
         Raises the first error of a replicate after all the others have been tried.
         """
         if fresh:
@@ -184,7 +185,7 @@ class Experiment:
         with TrainingProgress(self.num_missing()) as shown:
             self._outcomes = run_jobs(
                 self.jobs, self.store, data_root=self.data_root, device=self.device, workers=workers,
-                progress=shown if progress else None,
+                cluster=cluster, progress=shown if progress else None,
             )  # fmt: skip
         failed = {job.title: self._outcomes[job.key] for job in self.jobs if self._failed(job)}
         if failed:

@@ -27,6 +27,9 @@ ONLY_IN = {
     "urllib": {"data/fetch.py"},
     "requests": {"data/fetch.py"},
     "pickle": set(),
+    "distributed": {"training/cluster.py"},
+    "dask": set(),
+    "dask_jobqueue": {"training/slurm.py"},
 }
 PAPERS = re.compile("hu2018|melinscak2020|ortiz2022|huang2023")
 MODULES = sorted(PACKAGE.rglob("*.py"))

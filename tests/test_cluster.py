@@ -126,7 +126,7 @@ def test_a_gpu_is_asked_for_where_workers_declare_one(cluster):
 
 def test_an_address_without_a_scheduler_is_said():
     with pytest.raises(EnvironmentProblem, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        Cluster("tcp://127.0.0.1:9")
+        Cluster("tcp://127.0.0.1:9", patience=1)
 
 
 def test_a_stop_sign_is_seen_and_taken_down(tmp_path):

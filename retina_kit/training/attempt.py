@@ -73,7 +73,9 @@ class Frontier:
         self.ready.append(job)
 
     def finish(self, job, outcome):
-        """Note a job's run or error, and let its children go."""
+        """Note a job's run or error, and let its children go; of two outcomes of one job the first counts."""
+        if job.key in self.outcomes:
+            return
         self.outcomes[job.key] = outcome
         self.num_left -= 1
         for child in self.children.pop(job.key, []):
@@ -129,6 +131,7 @@ class StopSign:
         """Ask the workers to stop."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
+        self.seen = True
 
     def take_down(self):
         """Remove the sign, once nobody looks any more."""

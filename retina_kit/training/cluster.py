@@ -44,7 +44,7 @@ class Cluster:
         self.name = scheduler if isinstance(scheduler, str) else scheduler.scheduler_address
         self.events, self.topic = queue.Queue(), f"retina-kit-{uuid.uuid4().hex[:12]}"
         try:
-            self.client = distributed.Client(scheduler, timeout=10, set_as_default=False)
+            self.client = distributed.Client(scheduler, timeout=min(10, patience), set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             reason = str(error).split("\n")[0]
             raise EnvironmentProblem(f"no Dask scheduler answers at {self.name}: {reason}") from error
@@ -139,7 +139,7 @@ class Cluster:
     def _submit(self, jobs, store, settings, sign, resources):
         """Return {key: future} of all jobs, each with its parent's future as its dependency."""
         futures = {}
-        batch = canonical_hash([str(store.folder), settings, self.topic])
+        batch = sign.path.name  # so that Dask never takes a task of an earlier batch for one of this
         for job in jobs:
             futures[job.key] = self.client.submit(
                 run_on_worker, job, str(store.folder), settings, str(sign.path), self.topic, futures.get(job.parent),

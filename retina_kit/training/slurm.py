@@ -1,0 +1,93 @@
+"""Starts a Dask cluster inside Slurm from a small TOML file; dask-jobqueue writes and submits the job scripts.
+
+jobs = 4                     # how many Slurm jobs
+walltime = "08:00:00"
+memory = "16GB"              # of a job
+cores = 4                    # of a job
+gpus = 1                     # of a job; 0: none
+replicates_at_once = 1       # of a job: processes, each with its share of cores and memory; on one GPU they share it
+queue = "gpu"                # partition; account = "..." likewise
+directives = ["--constraint=a100"]
+prologue = ["module load cuda"]
+interface = "ib0"            # the network over which scheduler and workers talk
+"""
+
+import contextlib
+import sys
+import tomllib
+from pathlib import Path
+
+from retina_kit.errors import EnvironmentProblem, UsageError
+from retina_kit.training.cluster import Cluster
+
+DEFAULTS = {
+    "jobs": 1, "walltime": "01:00:00", "memory": "8GB", "cores": 1, "gpus": 0, "replicates_at_once": 1, "queue": "",
+    "account": "", "directives": [], "prologue": [], "interface": "", "python": "", "patience_minutes": 60,
+}  # fmt: skip
+
+
+def read_settings(path):
+    """Return the settings of a cluster file, typed and complete; an unknown key or a wrong type is an error."""
+    path = Path(path)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--slurm {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} is not valid TOML: {error}") from error
+    for key, value in given.items():
+        if key not in DEFAULTS:
+            raise UsageError(f"{path.name}: no setting is called {key!r}; there are {', '.join(DEFAULTS)}")
+        if type(value) is not type(DEFAULTS[key]) or (type(value) is int and value < (key != "gpus")):
+            raise UsageError(f"{path.name}: {key}={value!r} must be like {DEFAULTS[key]!r}")
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise UsageError(f"{path.name}: {key} must be a list of texts")
+    return DEFAULTS | given
+
+
+def job_settings(settings, log_folder):
+    """Return what dask-jobqueue is given for the settings of a cluster file."""
+    processes = settings["replicates_at_once"]
+    threads = max(1, settings["cores"] // processes)
+    extra = ["--resources", "GPU=1"] if settings["gpus"] else []
+    directives = [f"--gres=gpu:{settings['gpus']}"] if settings["gpus"] else []
+    environment = [
+        f"export DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON__{name}_NUM_THREADS={threads}" for name in ("OMP", "MKL")
+    ]
+    return {
+        "cores": processes,  # Dask's threads, one a process: a process trains one replicate at a time
+        "job_cpu": settings["cores"],
+        "processes": processes,
+        "memory": settings["memory"],
+        "walltime": settings["walltime"],
+        "queue": settings["queue"] or None,
+        "account": settings["account"] or None,
+        "interface": settings["interface"] or None,
+        "python": settings["python"] or sys.executable,
+        "job_extra_directives": directives + settings["directives"],
+        "job_script_prologue": environment + settings["prologue"],
+        "worker_extra_args": extra,
+        "log_directory": str(log_folder),
+    }
+
+
+@contextlib.contextmanager
+def slurm_cluster(path, log_folder, *, say=None):
+    """Give a Cluster whose workers are Slurm jobs; they are cancelled at the end."""
+    settings = read_settings(path)
+    import dask_jobqueue  # an extra that only Slurm needs
+
+    log_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        jobs = dask_jobqueue.SLURMCluster(**job_settings(settings, log_folder))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EnvironmentProblem(f"no Dask scheduler can be started for Slurm: {error}") from error
+    with jobs:
+        try:
+            jobs.scale(jobs=settings["jobs"])
+            jobs.sync(jobs._correct_state)  # submits now, so that what sbatch says is heard
+        except (OSError, RuntimeError) as error:
+            text = " ".join(str(error).split())[-400:]
+            raise EnvironmentProblem(f"Slurm does not take the jobs of {Path(path).name}: {text}") from error
+        with Cluster(jobs, say=say, patience=60 * settings["patience_minutes"]) as cluster:
+            yield cluster
