@@ -52,15 +52,18 @@ def png_header(data):
 
 
 def jpeg_header(data):
-    """Return the header of a JPEG."""
+    """Return the header of a JPEG; one whose frame cannot be found is broken, since a decoder may find another."""
     height, width, colours = jpeg_frame(data)
-    return Header("jpeg", width, height, four_inks=colours == 4)
+    return Header("jpeg", width, height, four_inks=colours == 4, broken=width * height == 0)
 
 
 def jpeg_frame(data):
     """Return (height, width, number of colours) from a JPEG's frame header; (0, 0, 3) where it has none."""
     place = 2
     while place + 9 < len(data) and data[place] == 0xFF:
+        if data[place + 1] == 0xFF:  # a marker may be padded
+            place += 1
+            continue
         if data[place + 1] in START_OF_FRAME:
             numbers = data[place + 5 : place + 10]
             return int.from_bytes(numbers[:2], "big"), int.from_bytes(numbers[2:4], "big"), numbers[4]

@@ -107,7 +107,7 @@ def parse_manifest(path, card):
         raise DataError(f"manifest {path.name} is not a UTF-8 table: {error}") from error
     needed = ["id", "patient", "split", "image", "image_sha256"]
     needed += [f"mask_{m}{end}" for m in card.masks for end in ("", "_sha256")]
-    missing = [column for column in needed if column not in rows]
+    missing = [column for column in [*needed, *card.labels] if column not in rows]
     if missing:
         raise DataError(f"manifest {path.name} lacks the columns {', '.join(missing)}")
     unknown = [column for column in rows if column not in {*needed, *card.labels}]

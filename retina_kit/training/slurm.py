@@ -5,7 +5,7 @@ walltime = "08:00:00"
 memory = "16GB"              # of a job
 cores = 4                    # of a job
 gpus = 1                     # of a job; 0: none
-replicates_at_once = 1       # of a job: processes, each with its share of cores and memory; on one GPU they share it
+replicates_at_once = 1       # of a job: processes that share its cores, memory and GPU
 queue = "gpu"                # partition; account = "..." likewise
 directives = ["--constraint=a100"]
 prologue = ["module load cuda"]
@@ -13,6 +13,7 @@ interface = "ib0"            # the network over which scheduler and workers talk
 """
 
 import contextlib
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -83,11 +84,18 @@ def slurm_cluster(path, log_folder, *, say=None):
     except (OSError, ValueError, RuntimeError) as error:
         raise EnvironmentProblem(f"no Dask scheduler can be started for Slurm: {error}") from error
     with jobs:
-        try:
-            jobs.scale(jobs=settings["jobs"])
-            jobs.sync(jobs._correct_state)  # submits now, so that what sbatch says is heard
-        except (OSError, RuntimeError) as error:
-            text = " ".join(str(error).split())[-400:]
-            raise EnvironmentProblem(f"Slurm does not take the jobs of {Path(path).name}: {text}") from error
+        check_job_script(jobs.job_script(), path)
+        jobs.scale(jobs=settings["jobs"])
         with Cluster(jobs, say=say, patience=60 * settings["patience_minutes"]) as cluster:
             yield cluster
+
+
+def check_job_script(script, path):
+    """Raise EnvironmentProblem where Slurm would not take a job script; nothing is submitted."""
+    try:
+        done = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EnvironmentProblem("sbatch is not on this machine; run --slurm on a login node of the cluster") from error
+    if done.returncode:
+        text = " ".join(done.stderr.split())[-400:]
+        raise EnvironmentProblem(f"Slurm does not take the jobs of {Path(path).name}: {text}")
