@@ -1,0 +1,296 @@
+"""Kills a small sweep again and again, at random, and compares what comes out with an unbroken one, byte by byte.
+
+    python benchmarks/faults.py --kills 200
+
+Batches are forked from this process, which has torch loaded, and killed with SIGKILL after a random time; so are
+workers of a pool, one of two batches on one store, and workers of a Dask cluster where dask is installed. Printed are:
+the fault, how often, finished replicates lost (must be 0), steps done again, and the time from the start of the next
+batch (from the kill, for workers) to its first step. That time leaves out the start of Python and of torch for batches.
+"""
+
+import argparse
+import collections
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from retina_kit.data.dataset import fingerprint
+from retina_kit.training.checkpoint import Checkpoint
+from retina_kit.training.store import RunStore
+from retina_kit.training.sweep import plan_jobs, run_jobs
+
+OPTIONS = {"num_patients": 4, "scans_per_patient": 2, "size": [32, 48], "seed": 1}
+STEPS, SECONDS_BETWEEN_CHECKPOINTS = 60, 0.1
+NUM_BATCHES_SIDE_BY_SIDE = 2
+
+
+def arms():
+    """Return six small arms: a parent, two children, a grandchild and two alone; one with a best reading."""
+    recipe = {"steps": STEPS, "batch_size": 2, "augmentation": {"crop": 16, "ratio": [0.8, 1.2], "flip": 0.5}}
+    small = {
+        "role": "control", "task": "segment", "folds": 0, "needs": [],
+        "data": {"dataset": "synthetic_oct", "mask": "fluid", "options": OPTIONS},
+        "split": {"kind": "patients", "test_fraction": 0.25, "seed": 0},
+        "model": {"name": "unet", "widths": [4, 4, 4, 4, 4], "norm": "batch"},
+    }  # fmt: skip
+    starts = {"parent": {}, "child": {"from": "parent"}, "frozen child": {"from": "parent", "freeze": ["encoder"]},
+              "grandchild": {"from": "child"}, "alone": {}, "validated": {}}  # fmt: skip
+    made = []
+    for rate, (name, start) in enumerate(starts.items(), start=1):
+        own = recipe | {"learning_rate": rate * 1e-3, "validate_every": 10 if name == "validated" else 0}
+        readings = ["last", "best"] if name == "validated" else ["last"]
+        start = start | ({"parts": ["encoder"]} if start else {})
+        made.append({**small, "name": name, "label": name, "start": start, "recipe": own,
+                     "evaluation": {"readings": readings}})  # fmt: skip
+    return made
+
+
+def jobs():
+    """Return the replicates of the sweep: six arms, two seeds."""
+    return plan_jobs(arms(), [0, 1], lambda arm: fingerprint("synthetic_oct", masks=["fluid"], **OPTIONS), "float32")
+
+
+class Diary:
+    """A progress display that writes when each step was done."""
+
+    stop_requested = False
+
+    def __init__(self, path):
+        self.file = path.open("w", buffering=1)
+
+    def start(self, job):
+        """Note nothing."""
+
+    def step(self, key, step, num_steps, loss, scores):
+        """Note a step."""
+        self.file.write(f"{time.monotonic()} {key} {step}\n")
+        return False
+
+    def done(self, job, outcome):
+        """Note an error."""
+        if isinstance(outcome, Exception):
+            self.file.write(f"{time.monotonic()} failed {outcome}\n")
+
+
+def read_diary(path):
+    """Return [(time, key, step)] of a diary, and the last step of each key."""
+    lines = [line.split(" ", 2) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = [(float(at), key, int(step)) for at, key, step in lines if key != "failed"]
+    return rows, {key: step for _, key, step in rows}
+
+
+def results_of(folder):
+    """Return {hash/file: bytes} of all that a sweep has trained, less what was measured on the way."""
+    paths = [path for path in folder.glob("[!.]*/*") if path.suffix in (".csv", ".safetensors")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def start_batch(folder, diary, workers=1):
+    """Fork a process that runs the sweep; it has the torch of this process."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        outcomes = run_jobs(jobs(), RunStore(folder), data_root="none", device="cpu", workers=workers,
+                            progress=Diary(diary))  # fmt: skip
+        os._exit(int(any(isinstance(outcome, Exception) for outcome in outcomes.values())))
+    except BaseException:  # a fork must never go on as a second campaign
+        os._exit(2)
+
+
+def ended(pid):
+    """Return a process's exit code, None while it runs."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None
+
+
+class Campaign:
+    """Counts, for each kind of fault, what happened."""
+
+    def __init__(self, folder, unbroken, random_generator):
+        self.folder, self.unbroken, self.random = folder, unbroken, random_generator
+        self.rows = collections.defaultdict(lambda: collections.defaultdict(list))
+        self.sweeps_compared = 0
+
+    def note(self, fault, *, lost, again, recovery):
+        """Note one kill."""
+        for name, value in (("lost", lost), ("again", again), ("recovery", recovery)):
+            self.rows[fault][name].append(value)
+
+    def compare(self, store):
+        """Compare a finished sweep with the unbroken one, and make room for the next."""
+        assert results_of(store) == self.unbroken, "the scores, histories or weights differ from the unbroken sweep"
+        assert not list(store.glob(".unfinished/*")), "a checkpoint was left"
+        self.sweeps_compared += 1
+        shutil.rmtree(store)
+
+    def kill_batches(self, number, side_by_side=1):
+        """Kill one of `side_by_side` batches on one store, `number` times, each at a random moment."""
+        fault = "SIGKILL of the batch" if side_by_side == 1 else "SIGKILL of one of two batches on one store"
+        store, killed, before, before_finished = self.folder / f"killed-{side_by_side}", 0, None, set()
+        while killed < number or store.exists():
+            diaries = [self.folder / f"diary-{time.monotonic_ns()}-{k}" for k in range(side_by_side)]
+            began, finished = time.monotonic(), finished_keys(store)
+            pids = [start_batch(store, diary) for diary in diaries]
+            kill_at = began + self.random.uniform(0.05, 2.5) if killed < number else float("inf")
+            codes, victim = {}, None
+            while len(codes) < len(pids):
+                codes |= {pid: code for pid in pids if pid not in codes and (code := ended(pid)) is not None}
+                if victim is None and time.monotonic() > kill_at and pids[0] not in codes:
+                    os.kill(victim := pids[0], signal.SIGKILL)
+                time.sleep(0.003)
+            rows, last = read_diary(diaries[0])
+            if before is not None:
+                again = sum(
+                    max(0, before[key] - first + 1) for key, first in first_steps(rows).items() if key in before
+                )
+                self.note(fault, lost=len(before_finished - finished), again=again,
+                          recovery=rows[0][0] - began if rows else None)  # fmt: skip
+                before = None
+            if victim is not None:
+                killed += 1
+                before, before_finished = last, finished_keys(store)
+            elif any(codes.values()):
+                raise AssertionError(f"a batch that was not killed ended with {codes}: {diaries[0].read_text()[-300:]}")
+            if (victim is None or side_by_side > 1) and all(job.key in finished_keys(store) for job in jobs()):
+                self.compare(store)
+                before = None
+
+    def kill_workers(self, number):
+        """Kill a random worker of a pool of two, `number` times; the batch goes on by itself."""
+        self._kill_workers_of("SIGKILL of a pool's worker", number, {"workers": 2}, pool_workers)
+
+    def kill_dask_workers(self, number):
+        """Kill a random worker of a Dask cluster of two, `number` times; its nanny starts another."""
+        import distributed
+
+        from retina_kit.training.cluster import Cluster
+
+        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local, \
+                Cluster(local.scheduler_address, say=lambda text: None) as cluster:  # fmt: skip
+            cluster.client.run(set_up_worker)
+            cluster.client.register_plugin(EveryWorker())
+            workers = lambda: list(cluster.client.run(os.getpid).values())  # noqa: E731
+            self._kill_workers_of("SIGKILL of a Dask worker", number, {"cluster": cluster}, workers)
+
+    def _kill_workers_of(self, fault, number, settings, workers):
+        killed = 0
+        while killed < number:
+            diary = KillingDiary(self.folder / f"diary-{time.monotonic_ns()}", self.random, workers, number - killed)
+            store = RunStore(self.folder / "killed-workers")
+            outcomes = run_jobs(jobs(), store, data_root="none", device="cpu", progress=diary, **settings)
+            errors = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
+            assert not errors, errors
+            killed += len(diary.kills)
+            for kill in diary.kills:
+                self.note(fault, lost=0, again=kill["again"], recovery=kill["recovery"])
+            self.compare(store.folder)
+
+    def table(self):
+        """Return the lines of the table."""
+        lines = [
+            "fault | how often | finished replicates lost | steps done again (median, most) | recovery s (median, most)"
+        ]
+        for fault, row in self.rows.items():
+            recovery = [seconds for seconds in row["recovery"] if seconds is not None] or [float("nan")]
+            lines.append(
+                f"{fault} | {len(row['lost'])} | {sum(row['lost'])} | {statistics.median(row['again']):.0f}, "
+                f"{max(row['again'])} | {statistics.median(recovery):.2f}, {max(recovery):.2f}"
+            )
+        return lines
+
+
+def first_steps(rows):
+    """Return the first step that was reported of each key."""
+    first = {}
+    for _, key, step in rows:
+        first.setdefault(key, step)
+    return first
+
+
+def finished_keys(store):
+    """Return the hashes that lie finished in a store."""
+    return {path.parent.name for path in store.glob("[!.]*/settings.json")}
+
+
+def pool_workers():
+    """Return the pids of this process's pool."""
+    return [child.pid for child in multiprocessing.active_children() if child.name.startswith("SpawnProcess")]
+
+
+def set_up_worker():
+    """Let a Dask worker save often."""
+    Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
+
+
+class EveryWorker:
+    """A plugin that sets up workers which Dask starts later."""
+
+    name = "saves often"
+
+    def setup(self, worker):
+        """Set a worker up."""
+        set_up_worker()
+
+
+class KillingDiary(Diary):
+    """A progress display that kills a random worker at random steps, a few times a sweep."""
+
+    def __init__(self, path, random_generator, workers, most):
+        super().__init__(path)
+        self.random, self.workers, self.most = random_generator, workers, min(most, 4)
+        self.kills, self.last, self.waiting = [], {}, {}
+
+    def step(self, key, step, num_steps, loss, scores):
+        """Note a step; now and then kill a worker."""
+        for kill in self.waiting.pop(key, []):
+            kill |= {"again": kill["again"] + max(0, self.last[key] - step + 1)}
+            kill["recovery"] = kill["recovery"] or time.monotonic() - kill["at"]
+        self.last[key] = step
+        alone = not any(self.waiting.values())
+        if alone and len(self.kills) < self.most and step < num_steps and self.random.random() < 0.03:
+            kill = {"at": time.monotonic(), "again": 0, "recovery": None}
+            os.kill(self.random.choice(self.workers()), signal.SIGKILL)
+            self.kills.append(kill)
+            self.waiting = {running: [kill] for running, last in self.last.items() if last < STEPS}
+        return False
+
+
+def main():
+    """Run the campaign and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200, help="of batches; others come on top")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        folder = Path(folder)
+        began = time.monotonic()
+        run_jobs(jobs(), RunStore(folder / "unbroken"), data_root="none", device="cpu", progress=Diary(folder / "d"))
+        print(f"the unbroken sweep: {len(jobs())} replicates in {time.monotonic() - began:.1f} s", flush=True)
+        campaign = Campaign(folder, results_of(folder / "unbroken"), random.Random(options.seed))
+        campaign.kill_batches(options.kills)
+        campaign.kill_batches(options.kills // 10, side_by_side=NUM_BATCHES_SIDE_BY_SIDE)
+        print("\n".join(campaign.table()), flush=True)
+        campaign.kill_workers(options.kills // 10)
+        try:
+            campaign.kill_dask_workers(options.kills // 10)
+        except ModuleNotFoundError as error:
+            print(f"no Dask workers were killed: {error}")
+        print("\n".join(campaign.table()))
+        print(json.dumps({"sweeps_equal_to_the_unbroken_one": campaign.sweeps_compared,
+                          "seconds": round(time.monotonic() - began)}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
