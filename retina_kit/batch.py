@@ -44,6 +44,15 @@ class Batch:
         lines = [f"{paper}\n{table.to_string(index=False)}" for paper, table in tables.items()]
         return {"text": lines, "papers": {paper: t.to_dict("records") for paper, t in tables.items()}}
 
+    def plan(self):
+        """Return how many replicates are to be trained, and their hours, memory and disk, from measured steps."""
+        from retina_kit.training.estimate import estimate, summary
+
+        device, rows = self.parameters["device"], []
+        for experiment in self.experiments:
+            rows += estimate(experiment.jobs, experiment.store, experiment.data_root, device)
+        return summary(rows, device, self.workers)
+
     def train(self):
         """Train what the run store lacks; return one summary row a paper."""
         return self._for_each(self._train)

@@ -35,6 +35,7 @@ Scheduler = Annotated[str | None, typer.Option(help="train on a Dask cluster: tc
 Slurm = Annotated[Path | None, typer.Option(help="train in Slurm jobs that this TOML file describes")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="train anew what the store already has")]
 Explain = Annotated[bool, typer.Option("--explain", help="say what would be trained or reused, and stop")]
+Plan = Annotated[bool, typer.Option("--plan", help="say what it would cost (hours, memory, disk), and stop")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
 
@@ -54,13 +55,14 @@ def run(
     slurm: Slurm = None,
     fresh: Fresh = False,
     explain: Explain = False,
+    plan: Plan = False,
     as_json: Json = False,
     debug: Debug = False,
 ):
     """Train the arms, execute the notebooks and write tables, figures, verdicts and the front page."""
     batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers=workers,
                        scheduler=scheduler, slurm=slurm, fresh=fresh)  # fmt: skip
-    finish(batch.explain() if explain else batch.run(), as_json)
+    finish(batch.explain() if explain else batch.plan() if plan else batch.run(), as_json)
 
 
 @app.command()
@@ -78,13 +80,14 @@ def train(
     slurm: Slurm = None,
     fresh: Fresh = False,
     explain: Explain = False,
+    plan: Plan = False,
     as_json: Json = False,
     debug: Debug = False,
 ):
     """Train the arms into the run store only; no notebook, no figure."""
     batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers=workers,
                        scheduler=scheduler, slurm=slurm, fresh=fresh)  # fmt: skip
-    finish(batch.explain() if explain else batch.train(), as_json)
+    finish(batch.explain() if explain else batch.plan() if plan else batch.train(), as_json)
 
 
 @app.command()

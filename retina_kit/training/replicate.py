@@ -1,9 +1,11 @@
 """One arm with one seed and one fold, from its description to a finished run in the store."""
 
+import contextlib
 import functools
 import json
 import platform
 import time
+import traceback
 
 import numpy as np
 import pandas as pd
@@ -16,10 +18,11 @@ from retina_kit.models.build import build_model
 from retina_kit.training import classify, localize, segment, segment_patches
 from retina_kit.training.checkpoint import Checkpoint
 from retina_kit.training.device import autocast, choose_device
-from retina_kit.training.loop import fit
+from retina_kit.training.loop import TrainingDiverged, fit
 from retina_kit.training.recipe import Recipe
 from retina_kit.training.store import canonical_hash, code_version
 from retina_kit.training.transfer import copy_weights, freeze
+from retina_kit.training.trouble import is_out_of_memory, say_what_was_fed, say_what_would_fit
 
 TASKS = {"segment": segment, "segment_patches": segment_patches, "classify": classify, "localize": localize}
 DECIDES = ("task", "data", "split", "model", "start", "recipe", "evaluation")
@@ -121,14 +124,16 @@ def run_replicate(store, arm, seed, fold, description, *, data_root, parent=None
         batches = task.make_batches(prepared, arm, recipe, seed, device)
         validator = task.Validator(prepared, arm, batches, precision) if recipe.validate_every else None
         checkpoint = Checkpoint(store.unfinished(key) / "checkpoint.safetensors", keeper=validator)
-        history = fit(model, batches, recipe, device=device, seed=seed, precision=precision, validate=validator,
-                      watch=watch, checkpoint=checkpoint)  # fmt: skip
+        with explained(arm, prepared, batches, recipe, seed, device, precision):
+            history = fit(model, batches, recipe, device=device, seed=seed, precision=precision, validate=validator,
+                          watch=watch, checkpoint=checkpoint)  # fmt: skip
         if len(history) < len(batches):
             raise Interrupted(f"arm {arm['name']} was stopped after step {len(history)}; run again to go on from there")
         scores = score_readings(task, model, prepared, arm, batches, validator, precision)
         provenance = {
             "arm": arm["name"],
             "description": description,
+            "steps": len(history),
             "seconds": round(time.perf_counter() - began, 3),
             "device": name_of(device),
             "precision": "float32" if type(autocast(device, precision)).__name__ == "nullcontext" else "bfloat16",
@@ -138,6 +143,22 @@ def run_replicate(store, arm, seed, fold, description, *, data_root, parent=None
         }
         best = validator.best_weights if validator and wants_best(arm) else None
         return store.write(key, provenance, history, scores, model.state_dict(), best)
+
+
+@contextlib.contextmanager
+def explained(arm, prepared, batches, recipe, seed, device, precision):
+    """Turn a loss that is no number, or memory that ran out, into an error that says what to know about it."""
+    try:
+        yield
+    except TrainingDiverged as error:
+        raise say_what_was_fed(error, arm, batches, prepared.rows.iloc[prepared.train], recipe) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold the tensors that did not fit
+    else:
+        return
+    raise say_what_would_fit(arm, batches, lambda: start_model(arm, seed), recipe, device, precision)
 
 
 def wants_best(arm):
