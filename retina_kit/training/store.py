@@ -47,6 +47,7 @@ CODE_THAT_DECIDES = (
     "training/classify.py",
     "training/device.py",
     "training/inference.py",
+    "training/localize.py",
     "training/loop.py",
     "training/losses.py",
     "training/recipe.py",
