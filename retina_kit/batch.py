@@ -12,19 +12,24 @@ from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
 from retina_kit.files import kit_root
 from retina_kit.training.device import choose_device
+from retina_kit.training.pool import sensible_workers
 
 
 class Batch:
     """Some papers in one profile on one choice of data; every wrong setting is found before anything starts."""
 
     def __init__(self, papers, profile, data, *, data_root, output_root, seeds=None, overrides=None, device="auto",
-                 workers=1, fresh=False, scheduler=None, slurm=None):  # fmt: skip
-        """Resolve everything; `scheduler` is a Dask address, `slurm` a cluster file, both instead of `workers`."""
-        self.output_root, self.workers, self.fresh = Path(output_root), workers, fresh
+                 workers=None, fresh=False, scheduler=None, slurm=None):  # fmt: skip
+        """Resolve everything; `scheduler` is a Dask address, `slurm` a cluster file, both instead of `workers`.
+
+        Without `workers` there is one a core, or one for a GPU; and one for `smoke`, which is over before a second
+        process has begun.
+        """
+        self.output_root, self.fresh = Path(output_root), fresh
         self.where, self.cluster = (scheduler, slurm), None
         if self.output_root.exists() and not self.output_root.is_dir():
             raise UsageError(f"--output-root {output_root} is a file; name a folder, or one that does not exist yet")
-        choose_device(device)
+        self.workers = workers or (1 if profile == "smoke" else sensible_workers(choose_device(device)))
         self.parameters = {
             "profile": profile,
             "data": data,

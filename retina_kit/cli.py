@@ -30,7 +30,7 @@ OutputRoot = Annotated[Path, typer.Option(help="where results go")]
 Seeds = Annotated[str | None, typer.Option(help="seeds, such as 0,1,2; default: the profile's")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any parameter of the experiment; repeatable")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
-Workers = Annotated[int, typer.Option(help="processes that train side by side", min=1)]
+Workers = Annotated[int | None, typer.Option(help="processes that train side by side; by default one a core", min=1)]
 Scheduler = Annotated[str | None, typer.Option(help="train on a Dask cluster: tcp://HOST:PORT of its scheduler")]
 Slurm = Annotated[Path | None, typer.Option(help="train in Slurm jobs that this TOML file describes")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="train anew what the store already has")]
@@ -50,7 +50,7 @@ def run(
     seeds: Seeds = None,
     settings: Set = None,
     device: Device = "auto",
-    workers: Workers = 1,
+    workers: Workers = None,
     scheduler: Scheduler = None,
     slurm: Slurm = None,
     fresh: Fresh = False,
@@ -75,7 +75,7 @@ def train(
     seeds: Seeds = None,
     settings: Set = None,
     device: Device = "auto",
-    workers: Workers = 1,
+    workers: Workers = None,
     scheduler: Scheduler = None,
     slurm: Slurm = None,
     fresh: Fresh = False,

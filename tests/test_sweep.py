@@ -11,6 +11,7 @@ from small_arm import small_arm, small_jobs, train
 
 from retina_kit.errors import UsageError
 from retina_kit.training.attempt import StepReporter
+from retina_kit.training.pool import sensible_workers
 from retina_kit.training.replicate import Interrupted, describe, predict_with
 from retina_kit.training.store import RunStore, canonical_hash
 from retina_kit.training.sweep import in_order
@@ -263,3 +264,8 @@ def test_losses_are_read_rarely():
     for step in range(1000):
         watch(step, 1000, [torch.tensor(0.5)], {})
     assert seen == [1, 101, 201, 301, 401, 501, 601, 701, 801, 901, 1000]
+
+
+def test_a_gpu_has_one_worker_and_a_cpu_no_more_than_cores():
+    assert sensible_workers(torch.device("cuda")) == 1
+    assert 1 <= sensible_workers(torch.device("cpu")) <= os.cpu_count()

@@ -19,6 +19,21 @@ MOST_DEATHS = 3  # a replicate whose worker died so often is given up
 _messages, _front_end = None, None  # in a worker: the queue to report on, and the process that started it
 
 
+MOST_WORKERS, GIGABYTES_A_WORKER = 16, 3
+
+
+def sensible_workers(device):
+    """Return how many processes train best side by side: one for a GPU; on a CPU one a core that memory allows.
+
+    Small networks leave most of a core's time to waiting when several cores share one of them.
+    """
+    if device.type != "cpu":
+        return 1
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(max(1, min(cores, MOST_WORKERS, memory // GIGABYTES_A_WORKER)))
+
+
 def run_on_pool(frontier, store, settings, workers, progress):
     """Train the jobs of a frontier on `workers` processes, each as soon as its parent is finished.
 
