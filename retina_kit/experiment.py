@@ -28,7 +28,7 @@ from retina_kit.files import kit_root
 from retina_kit.training.device import choose_device
 from retina_kit.training.progress import TrainingProgress
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import masks_of, predict_with, prepare_arm, start_model
+from retina_kit.training.replicate import masks_of, pictures_of, predict_with, prepare_arm, start_model
 from retina_kit.training.store import RunStore
 from retina_kit.training.sweep import plan_jobs, run_jobs
 
@@ -140,6 +140,8 @@ class Experiment:
     def pictures(self, arm_name, *, masks=None, graders=False):
         """Return the pictures of an arm as they were taken, with its own mask or those named; and the graders' ones."""
         data = self.arm(arm_name)["data"]
+        if not (masks or graders):
+            return pictures_of(self.arm(arm_name), self.data_root)
         named = [*(masks or masks_of(data)), *(self.parameters["graders"] if graders else [])]
         return load_pictures(
             data["dataset"], self.data_root, masks=list(dict.fromkeys(named)), **data.get("options", {})
