@@ -228,3 +228,12 @@ def test_a_full_disk_leaves_nothing_half_written(small_disk):
     assert [path.name for path in store.folder.iterdir()] == [key]
     assert shutil.disk_usage(small_disk).free > 100_000
     assert store.verify() == {key: []}
+
+
+def test_every_task_decides_results():
+    """What a task does is part of a replicate's hash: changed code, new runs."""
+    from retina_kit.training.replicate import TASKS
+    from retina_kit.training.store import CODE_THAT_DECIDES
+
+    for name in TASKS:
+        assert f"training/{name}.py" in CODE_THAT_DECIDES
