@@ -76,15 +76,16 @@ def has_entry(rows, column):
 def leave_out(rows, train, test, *, known=(), train_without=(), one_side=False):
     """Return (train, test) without the rows that must not be there.
 
-    Rows without an entry in a column of `known` leave both sides. Rows with an entry in a column of
-    `train_without`, such as "is also in another data set", are not trained on. With `one_side` no picture is
-    trained on whose patient is tested: byte-identical pictures, which share one, stand on one side only.
+    Rows without an entry in a column of `known` leave both sides. Patients with an entry in a column of
+    `train_without`, such as "is also in another data set", are not trained on, with all their pictures: a copy
+    of a picture has its patient, but not always its entry. With `one_side` no picture is trained on whose patient
+    is tested: byte-identical pictures stand on one side only.
     """
     for column in known:
         complete = has_entry(rows, column)
         train, test = train[complete[train]], test[complete[test]]
     for column in train_without:
-        train = train[~has_entry(rows, column)[train]]
+        train = train[~rows["patient"].isin(set(rows["patient"][has_entry(rows, column)])).to_numpy()[train]]
     if one_side:
         train = train[~rows["patient"].iloc[train].isin(set(rows["patient"].iloc[test])).to_numpy()]
     if not len(train) or not len(test):
