@@ -87,8 +87,8 @@ browse_pictures(masks)
 # %% [markdown]
 # ## 3 · Split: who is tested?
 # Five folds by patient: every picture with a mask is tested once. What leaks is less obvious: pictures of phase 1 may
-# be those that phase 2 tests on. In the public data 61 photographs are in both sets, and six pairs are byte-identical;
-# the fair localiser leaves them out, the leaky one does not. The paper says nothing of it.
+# be those that phase 2 tests on. In the public data 61 photographs are in both sets, and two more are byte-identical
+# copies of such ones. The fair localiser leaves them all out, the leaky one does not. The paper says nothing of it.
 
 # %%
 fair, leaky = (experiment.prepared(name) for name in ("localizer", "localizer_leaky"))
