@@ -19,14 +19,16 @@ from retina_kit.errors import DataError, UsageError
 DRAWN = ("synthetic_oct", "synthetic_fundus")
 
 
-def load_pictures(name, data_root, *, masks, size=None, split=None, without=None, crop=False, copies=0, **options):
+def load_pictures(
+    name, data_root, *, masks, size=None, split=None, without=None, marked=False, crop=False, copies=0, **options
+):
     """Return the pictures of a data set with the named masks.
 
     `name` is a data pack below `data_root`, or "synthetic_oct" or "synthetic_fundus", whose `options` say how
     they are drawn. `size` (H, W) resizes pictures by area and masks to the nearest pixel; `split` keeps "train" or
-    "test" rows only, `without` leaves rows out (see `kept_rows`), `crop` cuts to the field of view, and `copies`
-    adds so many augmented copies of each picture. Raises DataError where a file is missing or its pixels are not
-    those of the manifest.
+    "test" rows only, `without` leaves rows out (see `kept_rows`), `marked` those that lack a file of a mask; `crop`
+    cuts to the field of view, and `copies` adds so many augmented copies of each picture. Raises DataError where a
+    file is missing or its pixels are not those of the manifest.
     """
     if name not in (*DRAWN, *list_cards()):
         raise unknown_data_set(name, [*DRAWN, *list_cards()])
@@ -35,7 +37,7 @@ def load_pictures(name, data_root, *, masks, size=None, split=None, without=None
     elif options:
         raise UsageError(f"data set {name!r} is read from files and takes no options: {', '.join(options)}")
     else:
-        pictures = _read(name, data_root, masks, size, split, without)
+        pictures = _read(name, data_root, masks, size, split, without, marked)
     unknown = set(masks) - set(pictures.masks)
     if unknown:
         raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join(pictures.masks)}")
@@ -82,7 +84,7 @@ def _draw(name, size=None, **options):
         raise UsageError(f"{name} cannot be drawn with {options}: {error}") from error
 
 
-def _read(name, data_root, masks, size, split=None, without=None):
+def _read(name, data_root, masks, size, split=None, without=None, marked=False):
     """Return the pictures of a pack, decoded in a pool of threads; of one split only where it is named."""
     require_pack(name, data_root)
     card, rows = read_card(name), read_manifest(name)
@@ -96,9 +98,13 @@ def _read(name, data_root, masks, size, split=None, without=None):
     unknown = set(needed) - set(card.masks)
     if unknown:
         raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join([*card.masks, *card.derived])}")
+    rows = (
+        rows[(rows[[f"mask_{mask}" for mask in needed]] != "").all(axis=1)].reset_index(drop=True) if marked else rows
+    )
     unmarked = [mask for mask in needed if (rows[f"mask_{mask}"] == "").any()]
     if unmarked:
-        raise UsageError(f"{name} has the mask {unmarked[0]!r} for some pictures only; load one split of it")
+        hint = "load one split of it, or only the marked ones (marked=True)"
+        raise UsageError(f"{name} has the mask {unmarked[0]!r} for some pictures only; {hint}")
     folder = Path(data_root) / name
     with concurrent.futures.ThreadPoolExecutor() as pool:
         read = list(pool.map(lambda row: _read_row(row, card, folder, needed, size), rows.to_dict("records")))

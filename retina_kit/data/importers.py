@@ -13,6 +13,7 @@ from retina_kit.data.archives import unpack
 from retina_kit.data.manifest import read_card
 from retina_kit.data.originals import convert
 from retina_kit.data.pack_files import missing_files, put_file, work_through, write_terms
+from retina_kit.data.releases import has_layout, import_release
 from retina_kit.errors import DataError
 
 MOST_BYTES = 512 * 2**20  # of one original file, unpacked
@@ -23,9 +24,15 @@ def import_pack(name, source, data_root, *, progress=True):
 
     Each file is made as the card's sources say, or copied where `source` has the pack's own layout already;
     its metadata (EXIF) is dropped and its pixels are compared with the manifest before it gets its name.
-    Nothing is written unless the original of every file that is still missing was found.
+    Nothing is written unless the original of every file that is still missing was found. Of a release that the
+    kit has no manifest of, one is made (see `releases`).
     """
     card = read_card(name)
+    if has_layout(name):
+        with opened(Path(source), Path(data_root)) as folder:
+            count = import_release(card, folder, data_root)
+        write_terms(card, data_root)
+        return count
     missing = missing_files(card, data_root)
     with opened(Path(source), Path(data_root)) as folder:
         originals, lacking = locate(missing, folder, name)
