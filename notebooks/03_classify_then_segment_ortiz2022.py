@@ -24,7 +24,6 @@ if "google.colab" in sys.modules:  # on Colab only: install the kit from the che
 import numpy as np
 import pandas as pd
 
-from retina_kit.data.field_of_view import field_box
 from retina_kit.data.patches import cut_patches, join_patches
 from retina_kit.data.splits import shared_patients
 from retina_kit.evaluation.audit import audit
@@ -42,7 +41,8 @@ from retina_kit.training.segment_patches import pixel_counts
 # %% [markdown]
 # ## 1 · Settings
 # `smoke` proves that everything runs (its numbers mean nothing), `lesson` shows the trends in minutes,
-# `paper` takes every printed setting and a GPU.
+# `paper` takes every printed setting and a GPU. An **arm** is one trained network, a row of the table below:
+# *replication* arms do what the paper's code did; *control* arms do what its text says, or tell two explanations apart.
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
@@ -59,12 +59,6 @@ options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "
 experiment = Experiment("ortiz2022", profile, data, overrides=overrides, **options)
 report = Report(experiment.folder)
 report.save_table("settings", experiment.settings(), tidy=False)
-
-# %% [markdown]
-# An **arm** is one trained network: a row below. *Replication* arms do what the paper's code did; *control* arms do
-# what its text says, or tell two explanations apart.
-
-# %%
 experiment.arms_table()
 
 # %% [markdown]
@@ -99,7 +93,7 @@ segmented = experiment.prepared("exudates_vgg_cbam")
 side, example = experiment.arm("exudates_vgg_cbam")["data"]["patch"], segmented.images[:1].numpy()
 patches = cut_patches(example, side)
 assert np.array_equal(join_patches(patches, example.shape[-2:]), example)
-print({"picture": example.shape[-2:], "patches": len(patches), "box of the field": field_box(example[0])})
+print({"picture": example.shape[-2:], "patches": len(patches)})
 
 # %%
 richest = int(segmented.masks.sum(axis=(1, 2)).argmax())
