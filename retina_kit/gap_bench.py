@@ -18,7 +18,7 @@ from retina_kit.training.segment import pooled_scores
 
 SIZE = (64, 96)
 MODEL = {"name": "unet", "in_channels": 1, "widths": [8, 16, 32, 64], "norm": "batch"}
-STEPS = {"source": 240, "fine_tuned": 60, "scratch": 60}
+STEPS = {"source": 200, "fine_tuned": 50, "scratch": 50}
 ANNOTATORS = {"exact": "fluid", "first": "annotator1", "second": "annotator2"}
 NUM_TUNED = 12  # target scans of three eyes: a little data; the other eyes are tested
 

@@ -10,10 +10,14 @@ import time
 from pathlib import Path
 
 import cv2
+import nbformat
 import pytest
 
 from retina_kit.evaluation.published import TABLE_COLUMNS
+from retina_kit.exercises import read_exercises
 from retina_kit.experiment_file import list_papers, read_experiment
+from retina_kit.files import kit_root
+from retina_kit.reporting.notebook import build_notebook, execute_notebook
 
 
 def retina_kit(*arguments, cwd):
@@ -66,6 +70,33 @@ def test_results_say_what_was_run_and_leak_nothing(run_folder):
         assert str(run_folder.parents[2]) not in text, name
 
 
+def outcomes_of(notebook):
+    """Return what the checks of an executed notebook's exercises say, in order."""
+    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    texts = [output.get("data", {}).get("text/plain", "") for cell in cells for output in cell.outputs]
+    return [text for text in texts if text.startswith(("Right.", "Not yet.", "No answer yet."))]
+
+
+def test_an_unsolved_notebook_fails_its_checks_politely(run_folder):
+    exercises = read_exercises(run_folder.parent.name)
+    found = outcomes_of(run_folder / "notebook.ipynb")
+    assert [text.split(" Hint: ")[0] for text in found] == [f"No answer yet. {e['asks']}" for e in exercises]
+
+
+def test_every_solution_passes_its_check(outputs, run_folder, tmp_path):
+    """The instructor's notebook holds each exercise twice: as the students have it, and solved."""
+    content = read_experiment(run_folder.parent.name)
+    source = kit_root() / "notebooks" / f"{content['notebook']}.py"
+    notebook = build_notebook(source, tmp_path / "instructor.ipynb", solutions=True)
+    parameters = {"profile": "smoke", "output_root": str(tmp_path / "outputs")}
+    shutil.copytree(outputs / "runs", tmp_path / "outputs" / "runs")
+    executed = execute_notebook(notebook, tmp_path / "executed.ipynb", parameters, cwd=tmp_path)
+    found = outcomes_of(executed.path)
+    right = [f"Right. {exercise['because']}" for exercise in read_exercises(content["paper"])]
+    assert found[1::2] == right
+    assert all(text.startswith("No answer yet.") for text in found[::2])
+
+
 def test_pages_load_nothing_from_elsewhere(outputs, run_folder):
     for page in (outputs / "index.html", run_folder / "notebook.html"):
         html = page.read_text()
@@ -106,8 +137,6 @@ def test_a_second_run_trains_nothing_and_gives_the_same_scores(outputs):
 
 def test_plain_papermill_runs_the_notebook_too(outputs, tmp_path):
     """The notebook needs nothing that only the command line gives."""
-    from retina_kit.files import kit_root
-
     name = read_experiment(list_papers()[0])["notebook"]
     command = [sys.executable, "-m", "papermill", str(kit_root() / "notebooks" / f"{name}.ipynb"), "out.ipynb"]
     options = ["-p", "profile", "smoke", "-p", "output_root", str(outputs)]

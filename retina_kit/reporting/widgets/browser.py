@@ -37,7 +37,7 @@ class PictureBrowser:
         self.number = ipywidgets.IntSlider(min=0, max=0, description="picture")
         self.opacity = ipywidgets.FloatSlider(opacity, min=0, max=1, step=0.05, description="opacity")
         self.switches = ipywidgets.HBox()
-        self.picture = ipywidgets.Image(format="png")
+        self.picture = ipywidgets.Image(format="png", width=640)
         for control, name in ((self.data, "data"), (self.patient, "patient"), (self.number, "picture")):
             control.add_class(f"kit-{name}")
         self.opacity.add_class("kit-opacity")

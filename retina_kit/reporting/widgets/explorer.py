@@ -30,7 +30,7 @@ class PredictionExplorer:
         self.order.description = "picture"
         self.again = ipywidgets.Button(description="worst first", tooltip="order the pictures at this threshold")
         self.scores = ipywidgets.HTML()
-        self.picture = ipywidgets.Image(format="png")
+        self.picture = ipywidgets.Image(format="png", width=640)
         for control, name in ((self.threshold, "threshold"), (self.order, "worst"), (self.picture, "explorer")):
             control.add_class(f"kit-{name}")
         self.scores.add_class("kit-dice")

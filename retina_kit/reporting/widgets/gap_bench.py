@@ -59,7 +59,7 @@ class GapBench:
         self.scan = ipywidgets.IntSlider(0, min=0, max=0, description="scan")
         self.button = ipywidgets.Button(description="Train", tooltip="a tiny network, under 20 seconds")
         self.state, self.scores = ipywidgets.HTML(), ipywidgets.HTML(scores_html(scores) if scores else "")
-        self.picture = ipywidgets.Image(format="png")
+        self.picture = ipywidgets.Image(format="png", width=848)
         dials = {"device": self.device, "gap": self.gap, "noise": self.noise, "annotator": self.annotator}
         for name, control in {**dials, "train": self.button, "scores": self.scores, "bench": self.picture}.items():
             control.add_class(f"kit-{name}")

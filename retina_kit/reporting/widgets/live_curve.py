@@ -21,7 +21,7 @@ class LiveCurve:
     def __init__(self, every=10, min_seconds=0.5):
         self.every, self.min_seconds, self.last_drawn = every, min_seconds, 0.0
         self.losses, self.stopped, self._before = [], False, None
-        self.picture = ipywidgets.Image(format="png")
+        self.picture = ipywidgets.Image(format="png", width=540)
         self.button = ipywidgets.Button(description="Stop", tooltip="end this training, keep the weights so far")
         self.says = ipywidgets.HTML("training has not begun")
         self.button.add_class("kit-stop")

@@ -1,0 +1,68 @@
+"""What a teacher hands out: students' and instructor's notebooks, and slides that open without a network."""
+
+import re
+
+import nbformat
+import pytest
+
+from retina_kit.course import build_course, sources
+from retina_kit.errors import UsageError
+from retina_kit.files import kit_root
+from retina_kit.reporting.notebook import build_notebook, built_text
+from retina_kit.reporting.slides import export_slides
+
+SOURCE = """# %% [markdown]
+# # A title
+# %% tags=["exercise"]
+check.one(...)
+# %% tags=["solution"]
+check.one("secret")
+# %% [markdown]
+# more of the same
+# %% [markdown]
+# ## Another slide
+"""
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A small notebook's source with one exercise and its solution."""
+    path = tmp_path / "small.py"
+    path.write_text(SOURCE)
+    return path
+
+
+def test_solutions_are_in_the_instructors_notebook_only(source, tmp_path):
+    student = build_notebook(source, tmp_path / "student.ipynb").read_text()
+    instructor = build_notebook(source, tmp_path / "instructor.ipynb", solutions=True).read_text()
+    assert "secret" not in student
+    assert "secret" in instructor
+    assert "check.one(...)" in student
+
+
+def test_a_course_is_built_beside_the_kit_and_leaves_it_alone(tmp_path):
+    before = {path: path.read_bytes() for path in (kit_root() / "notebooks").glob("*.ipynb")}
+    for kind in ("student", "instructor", "slides"):
+        assert len(build_course(kind, tmp_path / kind, output_root=tmp_path)) == len(sources())
+    assert {path: path.read_bytes() for path in (kit_root() / "notebooks").glob("*.ipynb")} == before
+    with pytest.raises(UsageError, match="is a file"):
+        build_course("student", next((tmp_path / "student").glob("*.ipynb")))
+
+
+def test_slides_load_nothing_and_begin_at_headings(source, tmp_path):
+    notebook = nbformat.read(build_notebook(source), as_version=4)
+    notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", {"text/html": "<b>shown</b>"})]
+    nbformat.write(notebook, tmp_path / "executed.ipynb")
+    html = export_slides(tmp_path / "executed.ipynb", tmp_path / "small.slides.html").read_text()
+    assert not re.search(r'(?:src|href)="https?:|import\([^)]*http|url\(["\']?http', html)
+    assert html.count("<section><section>") == 2
+    assert "<b>shown</b>" in html
+    assert "check.one" not in html
+    assert "ArrowRight" in html
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_a_source_holds_five_exercises_each_followed_by_its_solution(path):
+    cells = nbformat.reads(built_text(path, solutions=True), as_version=4).cells
+    tags = [tag for cell in cells for tag in cell.metadata.get("tags", []) if tag in ("exercise", "solution")]
+    assert tags == ["exercise", "solution"] * 5
