@@ -22,7 +22,7 @@ KINDS = {
     "arms": {"arm"},
 }
 MISTAKE_KEYS = {"value", "of", "minus", "factor", "says"}
-ARM_KEYS = {"like", "change", "one_of", "says"}
+ARM_KEYS = {"like", "change", "sum_of", "says"}
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,8 @@ def judge_arms(answer, exercise, experiment):
     """Return what is wrong with designed arms, "" where nothing is.
 
     An arm is {"name": ..., "like": an arm of the experiment, "recipe.steps": 50, ...}: what it is like, and
-    every setting that it changes. A setting that must name the arm before it has `one_of = ["previous"]`.
+    every setting that it changes. The exercise's `change` maps each of these settings to what it may become; there
+    "previous" stands for the arm designed before, "sum" for that setting summed over the arms `sum_of`.
     """
     answer = [answer] if isinstance(answer, dict) else answer
     wanted = exercise["arm"]
@@ -191,11 +192,21 @@ def problem_of_arm(arm, rules, previous, experiment):
     extra = [key for key in changes if key not in rules["change"]]
     if extra:
         return f"{arm['name']} also changes {extra[0]!r}: then two things differ, and nobody knows which one did it."
-    for key in rules["change"]:
-        allowed = [previous if name == "previous" else name for name in rules["one_of"]]
+    for key, values in rules["change"].items():
+        standing_for = {"previous": previous}
+        if "sum" in values:
+            standing_for["sum"] = sum(setting_of(experiment.arm(name), key) for name in rules["sum_of"])
+        allowed = [standing_for.get(value, value) if isinstance(value, str) else value for value in values]
         if changes.get(key) not in allowed:
             return f"{arm['name']}, {key}: {changes.get(key, 'unchanged')!r}. {rules['says']}"
     return ""
+
+
+def setting_of(arm, key):
+    """Return a setting of a resolved arm, named as in "recipe.steps"."""
+    for part in key.split("."):
+        arm = arm[part]
+    return arm
 
 
 def designed_arm(arm, experiment):

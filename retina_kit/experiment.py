@@ -284,8 +284,9 @@ class Experiment:
         return np.stack(parts)
 
     def probabilities(self, arm_name):
-        """Return (images, probability, truth, ids) of all test pictures of an arm, at the size of their masks."""
-        probability, prepared, index = self.predict(arm_name)
+        """Return (images, probability, truth, ids) of the test pictures of an arm; where it has folds, of the first."""
+        fold = next(job.fold for job in self.jobs if job.arm["name"] == arm_name)
+        probability, prepared, index = self.predict(arm_name, fold=fold)
         pictures = self.pictures(arm_name).subset(index)
         return pictures.images, probability, prepared.masks[index], list(pictures.rows["id"])
 

@@ -43,13 +43,12 @@ hint = "Change the mask."
 because = "One thing differs."
 [[exercise.arm]]
 like = "source"
-change = ["data.mask"]
-one_of = ["disc"]
+change = { "data.mask" = ["disc"] }
 says = "Another mask, please."
 [[exercise.arm]]
 like = "tuned"
-change = ["start.from"]
-one_of = ["previous"]
+change = { "start.from" = ["previous"], "recipe.steps" = ["sum"] }
+sum_of = ["source", "tuned"]
 says = "Start from the first one."
 """
 )["exercise"]
@@ -119,7 +118,7 @@ def test_numbers(check, answer, passed, message):
 
 
 FIRST = {"name": "mine", "like": "source", "data.mask": "disc"}
-SECOND = {"name": "then", "like": "tuned", "start.from": "mine"}
+SECOND = {"name": "then", "like": "tuned", "start.from": "mine", "recipe.steps": 4}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +131,7 @@ SECOND = {"name": "then", "like": "tuned", "start.from": "mine"}
         ([FIRST | {"reciep.steps": 9}, SECOND], "no section is called 'reciep'"),
         ([FIRST | {"data.mask": "vessels"}, SECOND], "Another mask, please."),
         ([FIRST, SECOND | {"start.from": "source"}], "Start from the first one."),
+        ([FIRST, SECOND | {"recipe.steps": 2}], "then, recipe.steps: 2. Start from the first one."),
         ([FIRST | {"like": "nothing"}, SECOND], "no arm is called 'nothing'"),
         ([FIRST | {"name": "tuned"}, SECOND], "a name that no other arm has"),
         ([SECOND, FIRST], "'tuned'. Another mask, please."),
