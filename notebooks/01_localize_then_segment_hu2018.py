@@ -21,17 +21,15 @@ if "google.colab" in sys.modules:  # on Colab only: install the kit from the che
     pass
 
 # %%
-import torch
 
 from retina_kit.data.transforms import preprocess, resize_images
 from retina_kit.evaluation.comparisons import compare_families, spread_over_pictures, training_shares
-from retina_kit.evaluation.metrics import dice_per_image
 from retina_kit.experiment import Experiment
 from retina_kit.models.build import describe_layers
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.reporting.widgets import LiveCurve, browse_pictures, show
+from retina_kit.reporting.widgets import LiveCurve, browse_pictures, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
@@ -67,22 +65,19 @@ report.save_table("settings", experiment.settings(), tidy=False)
 # %% [markdown]
 # The paper prints no width, depth, picture size, dropout rate, learning rate, batch size or number of epochs. All
 # these are *ours*. An **arm** is one trained network: a row below. *Replication* arms do what the paper did;
-# *control* arms change one thing that the paper's comparison left uncontrolled.
+# *control* arms change one thing that the paper's comparison left uncontrolled. Pick two and see in what they differ.
 
 # %%
+pick_arms(experiment.arms, "pretrained_frozen_100", "random_trainable_100")
 experiment.arms_table()
 
 # %% [markdown]
 # ## 2 · Look at the data
-# Phase 1 knows one point a picture, phase 2 an outline (yellow).
+# Phase 1 knows one point a picture, phase 2 an outline (yellow): choose the data set, the patient and the picture.
 
 # %%
-centres = experiment.pictures("localizer")
-show(figures.plot_pictures(centres.images[:8], titles=centres.rows["id"][:8]))
-
-# %%
-masks = experiment.pictures("pretrained_frozen_100")
-browse_pictures(masks)
+centres, masks = experiment.pictures("localizer"), experiment.pictures("pretrained_frozen_100")
+browse_pictures({"outlines": masks, "centres": centres})
 
 # %% [markdown]
 # ## 3 · Split: who is tested?
@@ -150,9 +145,7 @@ print(len(runs), "replicates,", round(sum(run.settings["seconds"] for run in run
 
 # %%
 localisation = report.save_table("localisation", experiment.table("localisation"))
-localisation[["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]]
-
-# %%
+show(localisation[["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]])
 localizers = {name: labels[name] for name in ("localizer", "localizer_leaky")}
 errors = figures.plot_point_errors(experiment.scores, localizers, experiment.parameters["pixels"])
 report.save_figure("localisation", errors, alt="Error maps of the localisers, and the distribution of distances")
@@ -166,9 +159,7 @@ show(errors)
 # %%
 shares = training_shares(experiment.arms)
 figure2a = report.save_table("figure2a", experiment.table("figure2a"))
-show_beside_paper(figure2a[figure2a["n_images"] > 0], labels)
-
-# %%
+show(show_beside_paper(figure2a[figure2a["n_images"] > 0], labels))
 families = {
     "pretrained_frozen": "pretrained, frozen (the paper's)",
     "random_trainable": "random, trainable (the paper's)",
@@ -215,24 +206,20 @@ show(shown)
 # %%
 chosen = {arm: labels[arm] for arm in shares.loc[shares["percent"].isin([10, 100]), "arm"]}
 distribution = report.save_table("distribution", spread_over_pictures(last, chosen), tidy=False)
+shown = figures.plot_spread(last, chosen)
+show(report.save_figure("distribution", shown, alt="Dice of every picture, arm by arm"))
 distribution.round(3)
 
-# %%
-shown = figures.plot_spread(last, chosen)
-report.save_figure("distribution", shown, alt="Dice of every picture, arm by arm")
-show(shown)
-
 # %% [markdown]
-# The worst pictures of the paper's two arms, each by the network that did not train on it.
+# The worst pictures of the paper's two arms, each by the network that did not train on it. Then the test pictures of
+# one fold: move the threshold and see which mistakes go, and which come.
 
 # %%
 two = ["random_trainable_100", "pretrained_frozen_100"]
 images, truth, predicted, names = experiment.predictions(two, num_pictures=4, pick="worst")
-dice = dice_per_image(torch.from_numpy(predicted[two[1]]), torch.from_numpy(truth))
-titles = [f"{name}: Dice {value:.2f}" for name, value in zip(names, dice.tolist(), strict=True)]
-worst = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in two}, titles=titles)
-report.save_figure("worst", worst, alt="The four pictures with the lowest Dice")
-show(worst)
+worst = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in two}, titles=names)
+show(report.save_figure("worst", worst, alt="The four pictures with the lowest Dice"))
+explore_predictions(*experiment.probabilities(two[1]))
 
 # %% [markdown]
 # ## 12 · Claims and verdicts
@@ -242,6 +229,7 @@ show(worst)
 # %%
 claims = report.save_claims(experiment.claims())
 report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
+report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
@@ -258,11 +246,60 @@ show_claims(claims)
 # - Both sets' Dice is taken at the masks' full size, after the probability was enlarged.
 #
 # ## 14 · Exercises
-# 1. In Figure 2a, which two arms does the paper compare? Which two tell you what pretraining does?
-# 2. How many pictures does 10 % of a fold hold? What does one picture more or less change? Set `seeds = [0, 1, 2]`.
-# 3. Set `overrides = {"steps": 20}`. Which arm loses most, and why?
-# 4. Read the table of the leak. How large would the leak have to be to explain the paper's gain?
-# 5. Add an arm whose encoder comes from vessels instead of centres. Is it the *task* that helps, or any pretraining?
+# Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
+#
+# **1.** Which arm differs from `pretrained_frozen_100` in the start of the encoder, and in nothing else?
 
-# %%
-report.finish(experiment.description())
+# %% tags=["exercise"]
+check = experiment.check
+check.only_the_start(...)
+
+# %% tags=["solution"]
+check.only_the_start("random_frozen_100")
+
+# %% [markdown]
+# **2.** By how much does pretraining raise the mean Dice where nothing is frozen, with all training pictures? Compute
+# it from `figure2a`.
+
+# %% tags=["exercise"]
+check.gain_of_pretraining(...)
+
+# %% tags=["solution"]
+means = figure2a.set_index("arm")["ours_mean"]
+check.gain_of_pretraining(means["pretrained_trainable_100"] - means["random_trainable_100"])
+
+# %% [markdown]
+# **3.** The paper has 92 pictures with a mask and five folds. How many pictures, about, are 10 % of a training fold?
+
+# %% tags=["exercise"]
+check.ten_percent(...)
+
+# %% tags=["solution"]
+check.ten_percent(0.1 * 92 * 4 / 5)
+
+# %% [markdown]
+# **4.** The validation error of the localiser is printed as an MSE of 132.16 pixels squared. If that is the mean over
+# x and y, how far from the centre is it, as a root mean square distance in pixels?
+
+# %% tags=["exercise"]
+check.distance_from_mse(...)
+
+# %% tags=["solution"]
+check.distance_from_mse((2 * 132.16) ** 0.5)
+
+# %% [markdown]
+# **5.** Design the control. A pretrained network has had the localiser's updates as well as its own. Which random,
+# trainable arm (100 %) has had as many? An arm is a dictionary: `name`, the arm it is `like`, and what it changes,
+# such as `{"name": "mine", "like": "random_frozen_100", "recipe.steps": 50}`.
+
+# %% tags=["exercise"]
+check.control_for_updates(...)
+
+# %% tags=["solution"]
+steps = sum(experiment.arm(name)["recipe"]["steps"] for name in ("localizer", "random_trainable_100"))
+check.control_for_updates({"name": "random_longer", "like": "random_trainable_100", "recipe.steps": steps})
+
+# %% [markdown]
+# **To go on:** set `overrides = {"steps": 20}` and run all again: which arm loses most, and why? Set `seeds = [0, 1,
+# 2]`: what does another draw of 10 % of the pictures change? How large would the leak have to be to explain the
+# paper's gain?

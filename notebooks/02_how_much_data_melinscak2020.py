@@ -92,6 +92,9 @@ browse_pictures(target)
 # ## 3 · The gap between two devices
 # The same drawn eye as the target's device shows it (0) and ever nearer to the other device (1). `gap` in the settings
 # is where the source scans are taken; turn it with `overrides = {"gap": 0.4}`.
+#
+# Then turn the dials yourself. The button trains a tiny U-Net on the source and tunes it on the target, in seconds: how
+# does it do before and after?
 
 # %%
 gaps = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -99,12 +102,6 @@ eyes = [draw_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed=4) 
 titles = [f"drawn, gap {gap:g}" for gap in gaps]
 images, masks = (np.concatenate(part) for part in zip(*[(eye.images, eye.masks["fluid"]) for eye in eyes], strict=True))
 show(figures.plot_pictures(images, masks, titles, num_columns=5))
-
-# %% [markdown]
-# Turn the dials yourself. The button trains a tiny U-Net on the source and tunes it on the target, in seconds: how does
-# it do before and after?
-
-# %%
 turn_the_gap(draw_bench, train_bench)
 
 # %% [markdown]
@@ -156,40 +153,33 @@ print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (s
 # %% [markdown]
 # ## 8 · Train all arms
 # Finished runs are loaded from the run store, interrupted ones go on from their last checkpoint.
+#
+# Does our loss behave like theirs? A plateau near 0.96 first, then the fall. The dotted lines were read off a plot in
+# the authors' notebook (70 epochs, smoothed).
 
 # %%
 runs = experiment.train(workers=workers)
 seconds = sum(run.settings["seconds"] for run in runs.values())
 print(f"{len(runs)} replicates, {seconds:.0f} seconds of training in all")
-
-# %% [markdown]
-# Does our loss behave like theirs? A plateau near 0.96 first, then the fall. The dotted lines were read off a plot in
-# the authors' notebook (70 epochs, smoothed).
-
-# %%
 losses = experiment.histories.groupby("arm", sort=False)["loss"].agg(first="first", lowest="min", last="last")
-report.save_table("losses", losses.reset_index(), tidy=False).round(3)
-
-# %%
 shown = {name: labels[name] for name in ("source", "scratch_large", "transfer_large")}
 log = experiment.published.curves("notebook_curve_b")
 figure = figures.plot_losses(experiment.histories, shown, published=log)
 show(report.save_figure("losses", figure, alt="Training loss of three arms beside the authors' log"))
+report.save_table("losses", losses.reset_index(), tidy=False).round(3)
 
 # %% [markdown]
 # ## 9 · Figure 4: Dice against the number of training scans
 # The mean over test pictures. `dice` is strict: above 0.5 or not. `dice_half_thresholded` is what the authors' code
 # computes: values up to 0.5 stay as they are, so what little the network sees in the background is counted against it.
+#
+# What is a ±? The paper prints "SEM", but 0.27 cannot be the standard error of 224 scores between 0 and 1: it is the
+# standard deviation. First figure: as printed. Second: the interval that says how sure the mean is, patients drawn
+# anew.
 
 # %%
 figure4 = report.save_table("figure4", experiment.table("figure4"))
-show_beside_paper(figure4, labels)
-
-# %% [markdown]
-# What is a ±? The paper prints "SEM", but 0.27 cannot be the standard error of 224 scores between 0 and 1: it is the
-# standard deviation. Left: as printed. Right: the interval that says how sure the mean is, patients drawn anew.
-
-# %%
+show(show_beside_paper(figure4, labels))
 spreads = report.save_table("figure4_spreads", experiment.by_size("figure4"), tidy=False)
 starts = ("scratch", "transfer")
 lines = {start: [arm for arm in spreads["arm"] if arm.startswith(start)] for start in starts}
@@ -261,6 +251,7 @@ explore_predictions(*experiment.probabilities("transfer_large"))
 # %%
 claims = report.save_claims(experiment.claims())
 report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
+report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
@@ -275,11 +266,63 @@ show_claims(claims)
 #   Dice loss of so few updates often ends in "no fluid at all". The settings table lists every such difference.
 #
 # ## 17 · Exercises
-# 1. Read Figure 4: how large is the standard error that follows from the printed 0.27 and 224 scans?
-# 2. Set `overrides = {"gap": 0.0}` and run again. What is left of the gain of transfer, and why is it not zero?
-# 3. At n = 16, how much of the gain remains when the random start gets as many updates? Which arm says so?
-# 4. Why are "more data" and "more updates" the same thing in the paper, and which arms part them?
-# 5. Design the arm that decides between "another device" and "more of the same" on your own scans.
+# Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
+#
+# **1.** Which arm had as many updates as `transfer_large` in all (source plus tuning), on the same target scans, from a
+# random start?
 
-# %%
-report.finish(experiment.description())
+# %% tags=["exercise"]
+check = experiment.check
+check.equal_updates(...)
+
+# %% tags=["solution"]
+check.equal_updates("scratch_large_equal_updates")
+
+# %% [markdown]
+# **2.** The paper prints 0.579 ± 0.272 ("SEM") over 224 test scans. If 0.272 is the standard deviation, what is the
+# standard error?
+
+# %% tags=["exercise"]
+check.standard_error(...)
+
+# %% tags=["solution"]
+check.standard_error(0.272 / 224**0.5)
+
+# %% [markdown]
+# **3.** By how much is the mean (strict) Dice of `transfer_large` above that of its control, in this run? Compute it
+# from `figure4` and `controls`.
+
+# %% tags=["exercise"]
+check.gain_at_equal_updates(...)
+
+# %% tags=["solution"]
+means = [t[t["metric"] == "dice"].set_index("arm")["ours_mean"] for t in (figure4, controls)]
+check.gain_at_equal_updates(means[0]["transfer_large"] - means[1]["scratch_large_equal_updates"])
+
+# %% [markdown]
+# **4.** Two per cent of a scan are fluid, and an untrained network says 0.5 everywhere. What is its loss, 1 - soft
+# Dice?
+
+# %% tags=["exercise"]
+check.first_loss(...)
+
+# %% tags=["solution"]
+check.first_loss(1 - 2 * 0.5 * 0.02 / (0.5 + 0.02))
+
+# %% [markdown]
+# **5.** Design the control. `transfer_large` knows fluid from another device, but it also knows OCT scans as such.
+# Which two arms tell these apart? Each is a dictionary: `name`, the arm it is `like`, and what it changes, such as
+# `{"name": "mine", "like": "scratch_large", "data.mask": "srf"}`.
+
+# %% tags=["exercise"]
+check.control_for_fluid(...)
+
+# %% tags=["solution"]
+retina = {"name": "source_retina", "like": "source", "data.mask": "retina"}
+tuned = {"name": "transfer_retina", "like": "transfer_large", "start.from": "source_retina"}
+check.control_for_fluid([retina, tuned])
+
+# %% [markdown]
+# **To go on:** set `overrides = {"gap": 0.0}` and run all again: what is left of the gain of transfer, and why is it
+# not zero? Which arms part "more data" from "more updates", which the paper could not? Which one decides between
+# "another device" and "more of the same"?

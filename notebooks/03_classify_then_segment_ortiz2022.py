@@ -33,9 +33,8 @@ from retina_kit.models.stages import stages_of
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.reporting.widgets import LiveCurve, browse_pictures, show
+from retina_kit.reporting.widgets import LiveCurve, browse_pictures, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
-from retina_kit.training.recipe import Recipe
 from retina_kit.training.segment_patches import pixel_counts
 
 # %% [markdown]
@@ -59,6 +58,7 @@ options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "
 experiment = Experiment("ortiz2022", profile, data, overrides=overrides, **options)
 report = Report(experiment.folder)
 report.save_table("settings", experiment.settings(), tidy=False)
+pick_arms(experiment.arms, "published", "copied_frozen")
 experiment.arms_table()
 
 # %% [markdown]
@@ -70,7 +70,7 @@ experiment.arms_table()
 lesions = {"exudates": "exudates_vgg_cbam", "haemorrhages": "hemorrhages_vgg_cbam"}
 lesions |= {"microaneurysms": "microaneurysms_vgg_cbam"}
 pictures = {lesion: experiment.pictures(arm) for lesion, arm in lesions.items()}
-browse_pictures(pictures["exudates"])
+browse_pictures(pictures)
 
 # %% [markdown]
 # ## 3 · Split: copies before or after?
@@ -116,9 +116,7 @@ rows = [pixel_counts(experiment.prepared(arm), batches[lesion]) for lesion, arm 
 pixels = report.save_table(
     "lesion_pixels", pd.DataFrame(rows, index=pd.Index(lesions, name="lesion")).reset_index(), tidy=False
 )
-pixels.round(5)
-
-# %%
+show(pixels.round(5))
 index = {lesion: (b.targets == 1).any(dim=(1, 2)).nonzero()[:4, 0] for lesion, b in batches.items()}
 shown = np.concatenate([batches[lesion].images[some].numpy() for lesion, some in index.items()])
 masks = np.concatenate([(batches[lesion].targets[some] == 1).numpy() for lesion, some in index.items()])
@@ -138,23 +136,19 @@ networks = {arm: experiment.arm(f"classify_{arm}") for arm in ("vgg", "vgg_cbam"
 full = {"width": 1.0, "input_size": [480, 480]}
 stages = {arm["label"]: stages_of(arm["model"] | full, (3, 480, 480)) for arm in networks.values()}
 figure3 = figures.plot_stages(stages, num_columns=2)
-report.save_figure("figure3", figure3, alt="Figure 3: the four classifiers, a box a stage")
-show(figure3)
-
-# %%
+show(report.save_figure("figure3", figure3, alt="Figure 3: the four classifiers, a box a stage"))
 decoders = {name: experiment.arm(f"exudates_{name}")["model"] | {"width": 1.0} for name in ("vgg_cbam", "resnet_cbam")}
 joined = {networks[name]["label"]: stages_of(settings, (3, 160, 160)) for name, settings in decoders.items()}
 figure4 = figures.plot_stages(joined)
-report.save_figure("figure4", figure4, alt="Figure 4: the encoder-decoder with its skips")
-show(figure4)
+show(report.save_figure("figure4", figure4, alt="Figure 4: the encoder-decoder with its skips"))
 
 # %% [markdown]
 # ## 6 · Train one network by hand
 # The loop is `retina_kit/training/loop.py`, short enough to read aloud. **Stop** keeps the weights so far.
 
 # %%
-recipe = Recipe.from_settings(experiment.arm("quick_published")["recipe"])
 model, lesion_batches = experiment.model("quick_published"), experiment.batches("quick_published")
+recipe = lesion_batches.recipe
 history = fit(model, lesion_batches, recipe, device=lesion_batches.images.device, watch=LiveCurve())
 show(figures.plot_history(history))
 
@@ -172,18 +166,15 @@ print(len(runs), "replicates,", seconds, "seconds of training in all")
 # ## 8 · Table 1: lesion or no lesion
 # "SD" is over seeds, "CI" over patients drawn anew. The paper's four rows cannot come from one validation set: they
 # imply four different shares of pictures with a lesion (see the findings in section 9).
+#
+# And what does the leak do? The same network, the same photographs, copies before or after the split.
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
 scored = table1[table1["metric"] != "time"]
 report.save_figure("table1", figures.plot_beside_paper(scored, labels=labels), alt="Table 1: four classifiers")
-show_beside_paper(table1, labels)
-
-# %% [markdown]
-# What does the leak do? The same network, the same photographs, copies before or after the split.
-
-# %%
-show_beside_paper(report.save_table("leak", experiment.table("leak")), labels)
+leak = report.save_table("leak", experiment.table("leak"))
+show(show_beside_paper(table1, labels), show_beside_paper(leak, labels))
 
 # %% [markdown]
 # ## 9 · Table 2: three lesions
@@ -195,27 +186,21 @@ show_beside_paper(report.save_table("leak", experiment.table("leak")), labels)
 table2 = report.save_table("table2", experiment.table("table2"))
 drawn = figures.plot_beside_paper(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
 report.save_figure("table2", drawn, alt="Table 2: four encoders, three lesions")
-show_beside_paper(table2, labels)
-
-# %%
 findings = report.save_table("findings", audit(experiment.published), tidy=False)
-findings[["sure", "where", "arithmetic"]]
+show(show_beside_paper(table2, labels), findings[["sure", "where", "arithmetic"]])
 
 # %% [markdown]
 # ## 10 · The paper's question: copied or random, frozen or not?
 # Four arms on exudates with one encoder, all alike but for the start; then the same four after a few updates only.
+#
+# The paper's claim is speed. When has each arm reached 95 % of its own final score, for good? An arm that ends low is
+# there early: read the column *final* with it.
 
 # %%
 four = report.save_table("four_arms", experiment.table("four_arms"))
 scored = four[four["metric"].isin(["dice", "average_precision"])]
 report.save_figure("four_arms", figures.plot_beside_paper(scored, labels=labels), alt="The four arms, long and short")
-show_beside_paper(four, labels)
-
-# %% [markdown]
-# The paper's claim is speed. When has each arm reached 95 % of its own final score, for good? An arm that ends low is
-# there early: read the column *final* with it.
-
-# %%
+show(show_beside_paper(four, labels))
 arms = {name: labels[name] for name in ("published", "copied_frozen", "copied_tuned", "random_frozen")}
 curves = experiment.histories[experiment.histories["arm"].isin(list(arms))]
 passes = {name: recipe.batch_size / len(lesion_batches.images) for name in arms}
@@ -238,13 +223,13 @@ report.save_figure("figure5", figure5, alt="Figure 5: hits, misses and false ala
 show(figure5)
 
 # %% [markdown]
-# The worst pictures of the best start: what goes wrong there?
+# The worst pictures of the best start: what goes wrong there? Move the threshold: which mistakes go, and which come?
 
 # %%
 images, truth, predicted, names = experiment.predictions(["published", "copied_tuned"], num_pictures=3, pick="worst")
 worst = figures.plot_predictions(images, truth, {labels[arm]: p for arm, p in predicted.items()}, titles=names)
-report.save_figure("worst", worst, alt="The test pictures with the lowest Dice")
-show(worst)
+show(report.save_figure("worst", worst, alt="The test pictures with the lowest Dice"))
+explore_predictions(*experiment.probabilities("copied_tuned"))
 
 # %% [markdown]
 # ## 12 · Claims and verdicts
@@ -254,6 +239,7 @@ show(worst)
 # %%
 claims = report.save_claims(experiment.claims())
 report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
+report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
@@ -272,11 +258,65 @@ show_claims(claims)
 #   lists every such difference.
 #
 # ## 14 · Exercises
-# 1. Compute the accuracy of "healthy everywhere" for each lesion. Which printed accuracies of Table 2 does it beat?
-# 2. Set `overrides = {"per_lesion": 0.0}`: all patches. What happens to sensitivity, and what to accuracy?
-# 3. Copied and frozen against random and frozen: which part of the difference is transfer?
-# 4. Set `seeds = [0, 1, 2]`. How large is the SD over seeds beside the differences between the four encoders?
-# 5. Add the arm that starts stage 2 from `classify_vgg_leaked` to the experiment file. Does the leak travel?
+# Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
+#
+# **1.** Which of the four arms of section 10 does what the paper's text says, and which does what its code does? Give
+# both, as `{"one", "another"}`.
 
-# %%
-report.finish(experiment.description())
+# %% tags=["exercise"]
+check = experiment.check
+check.what_the_text_says(...)
+
+# %% tags=["solution"]
+check.what_the_text_says({"copied_frozen", "published"})
+
+# %% [markdown]
+# **2.** Microaneurysms cover about 0.1 % of the pixels. Which pixel accuracy (per cent) has a network that says
+# "healthy everywhere"? (Which printed accuracies of Table 2 does it beat?)
+
+# %% tags=["exercise"]
+check.healthy_everywhere(...)
+
+# %% tags=["solution"]
+check.healthy_everywhere(100 - 0.1)
+
+# %% [markdown]
+# **3.** Table 2 prints, for exudates with VGG-16, sensitivity 88.12 and specificity 96.1 beside accuracy 98.1. What
+# is the highest accuracy (per cent) that these two allow?
+
+# %% tags=["exercise"]
+check.possible_accuracy(...)
+
+# %% tags=["solution"]
+check.possible_accuracy(max(88.12, 96.1))
+
+# %% [markdown]
+# **4.** Both frozen: by how much does the copied encoder raise the Dice above the random one, in this run (long arms)?
+# Compute it from the table `four`.
+
+# %% tags=["exercise"]
+check.part_of_transfer(...)
+
+# %% tags=["solution"]
+means = four[four["metric"] == "dice"].set_index("arm")["ours_mean"]
+check.part_of_transfer(means["copied_frozen"] - means["random_frozen"])
+
+# %% [markdown]
+# **5.** Design the control. `classify_vgg_leaked` has seen copies of its own validation photographs. Does that
+# flatter stage 2 as well? Take `exudates_vgg` with the encoder of the clean classifier, then with that of the leaked
+# one. An arm is a dictionary: `name`, the arm it is `like`, and what it changes, such as `"start.from":
+# "classify_vgg"`.
+
+# %% tags=["exercise"]
+check.does_the_leak_travel(...)
+
+# %% tags=["solution"]
+encoder = {"like": "exudates_vgg", "start.parts": ["encoder"]}
+clean = {"name": "clean", "start.from": "classify_vgg"} | encoder
+leaked = {"name": "leaked", "start.from": "classify_vgg_leaked"} | encoder
+check.does_the_leak_travel([clean, leaked])
+
+# %% [markdown]
+# **To go on:** set `overrides = {"per_lesion": 0.0}` and run all again: with all patches, what happens to
+# sensitivity, and what to accuracy? Set `seeds = [0, 1, 2]`: how large is the SD over seeds beside the differences
+# between the four encoders?

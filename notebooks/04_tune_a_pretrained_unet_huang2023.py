@@ -20,9 +20,7 @@ if "google.colab" in sys.modules:  # on Colab only: install the kit from the che
 
 # %%
 import torch
-from IPython.display import display
 
-from retina_kit.exercises import Checks
 from retina_kit.experiment import Experiment
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.reporting import figures
@@ -90,7 +88,7 @@ browse_pictures({"target": target, "source": source})
 prepared = experiment.prepared("psp_chase")
 show(figures.plot_split(target.rows, prepared.train, prepared.test))
 fluid = target.rows.assign(fluid=100 * prepared.masks.mean(axis=(1, 2))).groupby("patient")["fluid"].mean().round(2)
-display(fluid.to_frame("%").T, report.save_table("graders", experiment.graders("psp_chase"), tidy=False).round(3))
+show(fluid.to_frame("%").T, report.save_table("graders", experiment.graders("psp_chase"), tidy=False).round(3))
 
 # %% [markdown]
 # ## 4 · Augmentation
@@ -155,7 +153,7 @@ show_beside_paper(table1, labels)
 for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmentation"), ("table4", "Table 4: loss")):
     table = report.save_table(name, experiment.table(name))
     report.save_figure(name, figures.plot_beside_paper(table, labels=labels), alt=alt)
-    display(show_beside_paper(table, labels))
+    show(show_beside_paper(table, labels))
 
 # %% [markdown]
 # ## 9 · Figures 1 and 2: validation while training
@@ -251,7 +249,7 @@ show_claims(claims)
 # in nothing but the start?
 
 # %% tags=["exercise"]
-check = Checks(experiment)
+check = experiment.check
 check.equal_updates(...)
 
 # %% tags=["solution"]

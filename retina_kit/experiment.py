@@ -15,6 +15,7 @@ from retina_kit.evaluation.beside import TIME, mark_findings, with_training_time
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.published import beside_paper, read_published
 from retina_kit.evaluation.scoring import spreads, summarise
+from retina_kit.exercises import Checks
 from retina_kit.experiment_file import (
     DATA_CHOICES,
     PROFILES,
@@ -89,6 +90,11 @@ class Experiment:
         tables = [f"tables/{name}.csv" for name in artefacts["tables"]]
         figures = [f"figures/{name}.{kind}" for name in artefacts["figures"] for kind in ("png", "svg")]
         return [*tables, *figures, "claims.csv", "results.json"]
+
+    @property
+    def check(self):
+        """The checks of the exercises of this experiment's notebook: `check.<name>(answer)`."""
+        return Checks(self)
 
     # ---- what will be done --------------------------------------------------------------------------------------
 

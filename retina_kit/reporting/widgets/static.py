@@ -15,9 +15,10 @@ def png_of(figure):
     return buffer.getvalue()
 
 
-def show(figure):
-    """Show a figure as a picture in the notebook's output."""
-    display(Image(png_of(figure)))
+def show(*things):
+    """Show figures as pictures, and tables as they are, in the notebook's output."""
+    for thing in things:
+        display(Image(png_of(thing)) if hasattr(getattr(thing, "figure", thing), "savefig") else thing)
 
 
 def present(widget, *, png=None, html=None, text=""):
