@@ -199,7 +199,7 @@ def substitute_parameters(value, parameters, where):
         return [substitute_parameters(item, parameters, where) for item in value]
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\$(\w+)(?:\.(\w+))?(?: \* (\d{1,6}))?", value)
+    match = re.fullmatch(r"\$(\w+)(?:\.(\w+))?(?: \* (\d{1,9}))?", value)
     if match:
         return value_of(match.groups(), parameters, where)
     return re.sub(r"\$(\w+)(?:\.(\w+))?()", lambda found: str(value_of(found.groups(), parameters, where)), value)

@@ -108,16 +108,16 @@ def execute_notebook(notebook, output_path, parameters, *, promised=(), cwd=None
     check_parameters(notebook, parameters)
     output_path = Path(output_path)
     failed = output_path.with_name(f"{output_path.stem}.failed.ipynb")
-    began_at, began = time.time(), time.perf_counter()
+    before, began = {path: mark_of(path) for path in promised}, time.perf_counter()
     with atomic_path(output_path) as path:
         try:
             papermill.execute_notebook(
                 str(notebook), str(path), parameters=parameters, kernel_name="python3", progress_bar=False,
                 cwd=cwd and str(cwd), execution_timeout=timeout, log_output=False,
             )  # fmt: skip
-            problem = problem_of(nbformat.read(path, as_version=4), promised, began_at)
+            problem = problem_of(nbformat.read(path, as_version=4), before)
         except (PapermillException, DeadKernelError) as error:
-            problem = problem_of(nbformat.read(path, as_version=4), promised, began_at) or str(error)
+            problem = problem_of(nbformat.read(path, as_version=4), before) or str(error)
         if problem:
             keep_failed(path, failed, problem)
             raise KitError(f"{Path(notebook).name}: {problem} (see {failed})")
@@ -125,8 +125,20 @@ def execute_notebook(notebook, output_path, parameters, *, promised=(), cwd=None
     return ExecutedNotebook(output_path, time.perf_counter() - began)
 
 
-def problem_of(executed, promised, began_at):
-    """Return what keeps an executed notebook from being a success, or "" where nothing does."""
+def mark_of(path):
+    """Return what changes when a file is written anew, whatever the clock says; None where there is none."""
+    try:
+        facts = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
+
+
+def problem_of(executed, before):
+    """Return what keeps an executed notebook from being a success, or "" where nothing does.
+
+    `before` maps each promised file to its mark before the run.
+    """
     code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
     for number, cell in enumerate(code, start=1):
         for output in cell.outputs:
@@ -135,10 +147,10 @@ def problem_of(executed, promised, began_at):
     for number, cell in enumerate(code, start=1):
         if cell.execution_count is None:
             return f"code cell {number} was never executed: the kernel died or the run was cut short"
-    for path in map(Path, promised):
-        if not path.is_file():
+    for path, mark in before.items():
+        if not Path(path).is_file():
             return f"the run promised {path}, but it is not there"
-        if path.stat().st_mtime < began_at - 1:
+        if mark_of(path) == mark:
             return f"the run promised {path}, but what lies there is older than the run"
     return ""
 

@@ -1,0 +1,407 @@
+"""Faults that are really provoked: kills, stops, full disks, damaged files, a second user, broken losses."""
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from small_arm import small_arm, small_jobs, train
+from small_batch import arms
+from test_kill import OFTEN, command, results_of, wait_for_checkpoint
+from test_sweep import assert_same_result
+
+from retina_kit.errors import EnvironmentProblem, KitError
+from retina_kit.files import atomic_path
+from retina_kit.reporting import notebook as nb
+from retina_kit.training.checkpoint import Checkpoint
+from retina_kit.training.loop import TrainingDiverged
+from retina_kit.training.store import RunStore
+from retina_kit.training.trouble import OutOfMemory
+
+HERE = Path(__file__).parent
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that starts a small batch in a process group of its own; all are ended with the test."""
+    processes = []
+
+    def start_batch(store, diary, **options):
+        flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "small_batch.py"), str(store.folder), str(tmp_path / diary), *flags],
+            env=ONE_THREAD, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield start_batch
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def steps_in(path):
+    """Return [(key, step)] of a diary."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [(key, int(step)) for key, step in (line.split() for line in lines)]
+
+
+def wait_for(condition, seconds=60):
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.02)
+
+
+def assert_as_unbroken(store, tmp_path, steps=20):
+    """Check that the store has what an unbroken batch gives, byte by byte."""
+    train(arms(steps), RunStore(tmp_path / "unbroken" / "runs"))
+    expected = results_of(tmp_path / "unbroken")
+    assert len(expected) == 12
+    assert results_of(store.folder.parent) == expected
+
+
+# ---- several batches on one store ----------------------------------------------------------------------------------
+def test_two_batches_share_the_work_and_one_that_is_killed_is_replaced(start, store, tmp_path):
+    first, second = (start(store, name, slow=0.02) for name in ("first", "second"))
+    wait_for(lambda: len(steps_in(tmp_path / "first")) > 3 and len(steps_in(tmp_path / "second")) > 3)
+    mine = steps_in(tmp_path / "first")
+    os.kill(first.pid, signal.SIGKILL)
+    _, errors = second.communicate(timeout=120)
+    assert second.returncode == 0, errors
+    theirs = steps_in(tmp_path / "second")
+    finished_by_first = {key for key, step in mine if step == 20}
+    assert not finished_by_first & {key for key, _ in theirs}, "what one batch finished, the other did not train"
+    half_done = mine[-1]
+    went_on = [step for key, step in theirs if key == half_done[0]]
+    assert went_on[0] > 1, "the replicate of the dead batch went on from its checkpoint"
+    assert_as_unbroken(store, tmp_path)
+
+
+# ---- kills ---------------------------------------------------------------------------------------------------------
+def test_workers_whose_front_end_is_killed_save_and_stop(start, store, tmp_path):
+    batch = start(store, "diary", workers=2, steps=3000)
+    wait_for(lambda: len(steps_in(tmp_path / "diary")) > 2)
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(batch.pid)], capture_output=True, text=True,
+                              check=True).stdout.split()  # fmt: skip
+    assert len(children) >= 3  # two workers and the queue's process
+    os.kill(batch.pid, signal.SIGKILL)
+    wait_for(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and alive(pid) for pid in children), 30)
+    keys = [job.key for job in small_jobs(arms(3000))]
+    assert any((store.unfinished(key) / "checkpoint.safetensors").is_file() for key in keys)
+    assert not any(store.is_locked(key) for key in keys)
+
+
+def alive(pid):
+    """Say whether a process runs, zombies apart."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_scheduler_that_is_killed_is_said_and_nothing_is_lost(store, tmp_path):
+    pytest.importorskip("distributed", reason="dask is not installed (pip install retina-kit[cluster])")
+    from retina_kit.training.cluster import Cluster
+
+    run = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0",
+           "--scheduler-file", str(tmp_path / "scheduler.json")]  # fmt: skip
+    work = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--no-nanny",
+            "--scheduler-file", str(tmp_path / "scheduler.json")]  # fmt: skip
+    quiet = {"env": ONE_THREAD, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    with subprocess.Popen(run, **quiet) as scheduler, subprocess.Popen(work, **quiet) as worker:
+        try:
+            wait_for((tmp_path / "scheduler.json").is_file)
+            address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+            killer = Killer(scheduler.pid)
+            with (
+                Cluster(address, say=lambda text: None) as cluster,
+                pytest.raises(EnvironmentProblem, match=r"scheduler at tcp://.* is gone; .*run again"),
+            ):
+                train(arms(300), store, cluster=cluster, progress=killer)
+        finally:
+            scheduler.kill()
+            worker.kill()
+    assert killer.killed
+    train(arms(300), store)
+    assert_as_unbroken(store, tmp_path, steps=300)
+
+
+class Killer:
+    """A progress display that kills a process at the first step it hears of."""
+
+    def __init__(self, pid):
+        self.pid, self.killed = pid, False
+
+    def start(self, job):
+        """Note nothing."""
+
+    def step(self, *step):
+        """Kill."""
+        if not self.killed:
+            self.killed = True
+            os.kill(self.pid, signal.SIGKILL)
+
+    def done(self, job, outcome):
+        """Note nothing."""
+
+
+def test_papermill_that_is_killed_leaves_the_old_notebook_and_no_kernel(tmp_path):
+    source = tmp_path / "small.py"
+    lines = ['# %% tags=["parameters"]', "steps = 3", "", "# %%", "import os, pathlib, time",
+             "pathlib.Path('pid').write_text(str(os.getpid()))", "time.sleep(100)"]  # fmt: skip
+    source.write_text("\n".join(lines) + "\n")
+    notebook = nb.build_notebook(source)
+    (tmp_path / "out.ipynb").write_text("the good one of last time")
+    code = f"from retina_kit.reporting.notebook import execute_notebook as e; e({str(notebook)!r}, 'out.ipynb', {{}})"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
+    process.kill()
+    process.wait()
+    kernel = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not alive(kernel), 20)
+    assert (tmp_path / "out.ipynb").read_text() == "the good one of last time"
+
+
+# ---- Ctrl-C --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_interrupt_saves_and_the_next_run_goes_on(start, store, tmp_path, workers):
+    batch = start(store, "diary", workers=workers, steps=200, slow=0.02)
+    wait_for(lambda: len(steps_in(tmp_path / "diary")) > 5)
+    os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    _, said = batch.communicate(timeout=60)
+    assert batch.returncode == 130, said
+    assert "press Ctrl-C again to stop at once" in said
+    assert "run again" in said
+    begun = {key: step for key, step in steps_in(tmp_path / "diary") if step < 200}
+    assert begun
+    for key, last in begun.items():
+        with safe_open(store.unfinished(key) / "checkpoint.safetensors", framework="np") as file:
+            assert len(file.get_tensor("losses")) >= last
+    again = start(store, "again", steps=200)
+    assert again.wait(timeout=120) == 0
+    first = dict(reversed(steps_in(tmp_path / "again")))
+    assert all(first[key] > begun[key] for key in begun), "no step was done twice"
+    assert_as_unbroken(store, tmp_path, steps=200)
+
+
+def test_two_interrupts_stop_at_once(start, store, tmp_path):
+    batch = start(store, "diary", steps=100, slow=2)
+    wait_for(lambda: steps_in(tmp_path / "diary"))
+    for _ in range(2):
+        os.killpg(batch.pid, signal.SIGINT)
+        time.sleep(0.3)
+    batch.communicate(timeout=10)
+    assert batch.returncode == 130
+    assert not list(store.folder.glob(".*.part*"))
+
+
+def test_the_command_line_ends_with_130_when_it_is_interrupted(tmp_path):
+    batch = subprocess.Popen(command(tmp_path), env=ONE_THREAD, stderr=subprocess.PIPE, text=True)
+    checkpoint = wait_for_checkpoint(batch, tmp_path)
+    batch.send_signal(signal.SIGINT)
+    _, said = batch.communicate(timeout=60)
+    assert batch.returncode == 130, said
+    assert "Traceback" not in said
+    assert checkpoint.is_file()
+    assert OFTEN in command(tmp_path)
+
+
+# ---- full disk -----------------------------------------------------------------------------------------------------
+def fill(folder):
+    """Fill a small disk to its last block."""
+    with (folder / "filler").open("wb") as file:
+        for size in (4096, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+                    file.flush()
+            except OSError:
+                continue
+
+
+def test_a_full_disk_stops_the_arm_and_keeps_the_last_checkpoint(small_disk, tmp_path, monkeypatch):
+    monkeypatch.setitem(Checkpoint.__init__.__kwdefaults__, "every_seconds", 0.0)
+    store = RunStore(small_disk / "runs")
+
+    class Filler(Killer):
+        def step(self, key, step, *rest):
+            if step == 3:
+                fill(small_disk)
+
+    arm = small_arm("fluid", recipe={"steps": 6, "optimizer": "sgd"})
+    outcome = train([arm], store, progress=Filler(0))["fluid", 0]
+    assert isinstance(outcome, EnvironmentProblem)
+    assert "No space left" in str(outcome)
+    assert "free some space" in str(outcome)
+    (checkpoint,) = store.folder.glob(".unfinished/*/*")
+    with safe_open(checkpoint, framework="np") as file:
+        assert len(file.get_tensor("losses")) == 2
+    (small_disk / "filler").unlink()
+    resumed = train([arm], store)["fluid", 0]
+    assert_same_result(resumed, train([arm], RunStore(tmp_path / "other"))["fluid", 0])
+
+
+def test_a_full_disk_while_a_notebook_is_written_keeps_the_old_one(small_disk, tmp_path):
+    source = tmp_path / "small.py"
+    source.write_text('# %% tags=["parameters"]\nsteps = 3\n\n# %%\nprint("x" * 100_000)\n')
+    out = small_disk / "out.ipynb"
+    out.write_text("the good one of last time")
+    fill(small_disk)
+    with pytest.raises(KitError, match="No space left"):
+        nb.execute_notebook(nb.build_notebook(source), out, {})
+    assert out.read_text() == "the good one of last time"
+
+
+def test_a_full_disk_while_a_page_is_written_keeps_the_old_one(small_disk):
+    page = small_disk / "index.html"
+    page.write_text("the good one of last time")
+    fill(small_disk)
+    with pytest.raises(EnvironmentProblem, match="No space left"), atomic_path(page) as path:
+        path.write_text("x" * 500_000)
+    assert page.read_text() == "the good one of last time"
+    assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "index.html"]
+
+
+# ---- damaged entries, clocks, users ----------------------------------------------------------------------------------
+@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "settings gone"])
+def test_a_damaged_entry_is_set_aside_said_and_trained_again(store, tmp_path, capsys, damage):
+    arm = small_arm("fluid")
+    run = train([arm], store)["fluid", 0]
+    weights = run.folder / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    if damage == "truncated":
+        weights.write_bytes(content[: len(content) // 2])
+    elif damage == "bit flipped":
+        content[len(content) // 2] ^= 4
+        weights.write_bytes(content)
+    else:
+        (run.folder / "settings.json").write_text("")
+    again = train([arm], store)["fluid", 0]
+    assert "set aside as" in capsys.readouterr().err
+    assert len(list(store.folder.glob(".set_aside/*"))) == 1
+    assert_same_result(again, train([arm], RunStore(tmp_path / "other"))["fluid", 0])
+
+
+def test_a_clock_that_goes_backwards_does_no_harm(tmp_path, monkeypatch, store):
+    source = tmp_path / "small.py"
+    source.write_text('# %% tags=["parameters"]\nsteps = 3\n\n# %%\nopen("made.txt", "w").write("now")\n')
+    (tmp_path / "made.txt").write_text("last time")
+    ahead = time.time() + 3600  # what the clock said before it was put back by an hour
+    os.utime(tmp_path / "made.txt", (ahead, ahead))
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    promised = [tmp_path / "made.txt"]
+    nb.execute_notebook(nb.build_notebook(source), tmp_path / "out.ipynb", {}, promised=promised, cwd=tmp_path)
+    source.write_text('# %% tags=["parameters"]\nsteps = 3\n\n# %%\n1 + 1\n')
+    with pytest.raises(KitError, match="older than the run"):
+        nb.execute_notebook(nb.build_notebook(source), tmp_path / "out.ipynb", {}, promised=promised, cwd=tmp_path)
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    run = train([small_arm("fluid")], store)["fluid", 0]
+    assert run.problems() == []
+
+
+def as_nobody(folder, answers):
+    """Look at a store and try to train into it, as a user who may only read."""
+    os.setgid(65534)
+    os.setuid(65534)
+    store = RunStore(folder)
+    found = {run.folder.name: len(run.scores) for run in store.runs()}
+    outcome = train([small_arm("fluid"), small_arm("new", recipe={"steps": 2})], store)
+    answers.put((found, {name: str(result) for (name, _), result in outcome.items() if isinstance(result, Exception)}))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a second user")
+def test_a_user_who_may_only_read_reads_and_is_told_why_nothing_is_trained(tmp_path):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
+        Path(folder).chmod(0o755)
+        store = RunStore(Path(folder) / "runs")
+        runs = train([small_arm("fluid"), small_arm("damaged", recipe={"learning_rate": 0.5})], store)
+        (runs["damaged", 0].folder / "scores.csv").write_text("id\n")
+        context = multiprocessing.get_context("fork")
+        answers = context.SimpleQueue()
+        process = context.Process(target=as_nobody, args=(store.folder, answers))
+        process.start()
+        found, errors = answers.get()
+        process.join()
+        assert found == {runs["fluid", 0].folder.name: 2}, "what is whole is read; what is damaged is not used"
+        assert list(errors) == ["new"]
+        assert f"cannot write to the run store {store.folder}: Permission denied" in errors["new"]
+        assert runs["damaged", 0].folder.is_dir()
+
+
+# ---- training that goes wrong --------------------------------------------------------------------------------------
+def test_a_broken_loss_stops_the_arm_and_says_what_was_fed(store, monkeypatch):
+    monkeypatch.setitem(Checkpoint.__init__.__kwdefaults__, "every_seconds", 0.0)
+    arms = [small_arm("wild", recipe={"steps": 50, "optimizer": "sgd", "learning_rate": 1e30}), small_arm("calm")]
+    outcomes = train(arms, store)
+    error = outcomes["wild", 0]
+    assert isinstance(error, TrainingDiverged)
+    found = str(error)
+    assert found.startswith("arm wild: the loss is ")
+    step = int(found.split("at step ")[1].split(";")[0])
+    assert "Fed at that step: pictures " in found
+    assert "learning rate 1e+30" in found
+    (checkpoint,) = store.folder.glob(".unfinished/*/*")
+    with safe_open(checkpoint, framework="pt") as file:
+        losses = file.get_tensor("losses")
+    assert len(losses) == step - 1, "the last state before the broken loss is kept"
+    assert losses.isfinite().all()
+    assert len(outcomes["calm", 0].scores) == 2
+
+
+def train_in_little_memory(folder, answers):
+    """Train a wide network on large pictures with 700 MiB more memory than this process has now."""
+    size = {"data": {"size": [256, 384]}, "model": {"widths": [32, 32, 32, 32, 32]}, "recipe": {"batch_size": 32}}
+    size["recipe"]["augmentation"] = {}
+    small = train([small_arm("warm-up")], RunStore(folder / "warm"))
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + 700 * 2**20, now + 700 * 2**20))
+    outcomes = train([small_arm("large", **size), small_arm("after", recipe={"steps": 2})], RunStore(folder))
+    answers.put((type(outcomes["large", 0]).__name__, str(outcomes["large", 0]), len(outcomes["after", 0].scores)))
+    return small
+
+
+def test_memory_that_runs_out_says_what_would_fit_and_the_others_go_on(tmp_path):
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    process = context.Process(target=train_in_little_memory, args=(tmp_path, answers))
+    process.start()
+    process.join(100)
+    kind, text, num_scores = answers.get()
+    assert kind == OutOfMemory.__name__, text
+    assert "memory ran out on cpu at batch size" in text
+    assert "fits (one step was tried)" in text
+    assert num_scores == 2
+
+
+def test_what_nobody_foresaw_stays_with_its_arm(store, monkeypatch):
+    def broken(*arguments, **settings):
+        raise ZeroDivisionError("nobody thought of this")
+
+    monkeypatch.setattr("retina_kit.training.attempt.run_replicate", broken)
+    outcome = train([small_arm("fluid")], store)["fluid", 0]
+    assert "fluid (seed 0): ZeroDivisionError: nobody thought of this (broken in test_faults.py" in str(outcome)

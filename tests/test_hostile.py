@@ -1,0 +1,270 @@
+"""Input that was made to do harm: it is refused with one message, and nothing is run, unpacked or written by it."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import small_pack
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from retina_kit.data import manifest
+from retina_kit.data.headers import read_header
+from retina_kit.data.pixels import MOST_PIXELS, read_image, read_mask
+from retina_kit.errors import DataError, KitError, UsageError
+from retina_kit.experiment_file import parse_experiment, resolve_arms, resolve_parameters, typed_like
+from retina_kit.reporting import notebook as nb
+from retina_kit.training.checkpoint import Checkpoint
+from retina_kit.training.store import Run, RunStore, file_sha256
+
+NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def encoded(kind, pixels):
+    """Return pixels as the bytes of a picture file."""
+    return cv2.imencode(kind, pixels)[1].tobytes()
+
+
+def chunk(kind, content):
+    """Return one chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width, height, *, colour=0, before=b"", rows=b""):
+    """Return a PNG, hand-made."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + before + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def tiff(**tags):
+    """Return the beginning of a TIFF that says these numbers of itself."""
+    numbers = {"width": 256, "height": 257, "inks": 262, "tile_width": 322, "tile_height": 323}
+    entries = b"".join(
+        struct.pack("<HHII", numbers[name], 4, 1, value) for name, value in tags.items() if name != "next"
+    )
+    return b"II*\0" + struct.pack("<IH", 8, len(entries) // 12) + entries + struct.pack("<I", tags.get("next", 0))
+
+
+def animated_gif():
+    """Return a GIF of two frames of one pixel."""
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff" + frame * 2 + b";"
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------------
+SIDE = int(MOST_PIXELS**0.5) + 1
+HOSTILE = {
+    "png bomb": (png(SIDE, SIDE, rows=bytes(1000)), "at most 80,000,000 are read"),
+    "png chunk longer than the file": (png(4, 4, before=struct.pack(">I", 2**31 - 1) + b"tEXt"), "not a whole picture"),
+    "jpeg whose frame is hidden": (b"\xff\xd8\xff\xe0\x70\x00" + encoded(".jpg", NOISE)[4:], "not a whole picture"),
+    "tiff bomb": (tiff(width=SIDE, height=SIDE), "at most 80,000,000 are read"),
+    "tiff with a bomb of a tile": (tiff(width=4, height=4, tile_width=SIDE, tile_height=SIDE), "at most 80,000,000"),
+    "bmp bomb": (b"BM" + bytes(16) + struct.pack("<ii", SIDE, -SIDE) + bytes(40), "at most 80,000,000 are read"),
+    "ppm bomb": (b"P6 # a comment\n%d %d\n255\n" % (SIDE, SIDE), "at most 80,000,000 are read"),
+    "16 bit": (encoded(".png", NOISE.astype(np.uint16) * 200), "uint16 pixels; 8-bit ones are expected"),
+    "16 bit tiff": (encoded(".tif", NOISE.astype(np.uint16) * 200), "uint16 pixels; 8-bit ones are expected"),
+    "floating point": (encoded(".tif", NOISE.astype(np.float32)), "float32 pixels; 8-bit ones are expected"),
+    "four inks": (tiff(width=4, height=4, inks=5), "CMYK"),
+    "several pages": (tiff(width=4, height=4, next=8), "several frames or pages"),
+    "animated gif": (animated_gif(), "several frames or pages"),
+    "animated png": (png(4, 4, before=chunk(b"acTL", bytes(8)), rows=bytes(20)), "several frames or pages"),
+    "a page": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "of a kind that is read"),
+    "another kind": (encoded(".webp", NOISE), "of a kind that is read"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_picture_is_refused_and_named(tmp_path, name):
+    content, message = HOSTILE[name]
+    (tmp_path / "hostile.img").write_bytes(content)
+    for read in (lambda path: read_image(path, 3), read_mask):
+        with pytest.raises(DataError, match=rf"hostile\.img.*{message}"):
+            read(tmp_path / "hostile.img")
+
+
+def test_a_rotation_in_exif_is_not_obeyed(tmp_path):
+    """A picture and its mask are two files: turning one of them would part them."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    content = encoded(".jpg", NOISE)
+    turned = content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + content[2:]
+    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (30, 20, 3)
+    assert (read_image("a.jpg", 3, turned) == read_image("a.jpg", 3, content)).all()
+
+
+def test_a_palette_is_colours_and_no_mask(tmp_path):
+    palette = png(2, 2, colour=3, before=chunk(b"PLTE", bytes([9, 8, 7, 200, 0, 0])), rows=b"\0\0\1\0\1\0")
+    assert read_image("p.png", 3, palette)[0].tolist() == [[9, 8, 7], [200, 0, 0]]
+    with pytest.raises(DataError, match="coloured picture"):
+        read_mask("p.png", None, palette)
+
+
+@QUICK
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"II*\0", b"GIF89a", b"BM", b"P6 "]),
+)
+def test_any_bytes_are_read_or_refused(content, start):
+    read_header(start + content)
+    for read in (lambda data: read_image("any", 1, data), lambda data: read_mask("any", None, data)):
+        try:
+            read(start + content)
+        except DataError as error:
+            assert "any" in str(error)
+
+
+@QUICK
+@given(st.data())
+def test_a_picture_with_changed_bytes_is_read_or_refused(data):
+    content = bytearray(encoded(data.draw(st.sampled_from([".png", ".jpg", ".tif", ".bmp", ".ppm"])), NOISE))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        pixels = read_image("changed", 3, bytes(content))
+    except DataError as error:
+        assert "changed" in str(error)
+    else:
+        assert pixels.dtype == np.uint8
+
+
+# ---- manifests -------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def card(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cards")
+    (folder / "small.toml").write_text(small_pack.CARD.replace("ACCESS", "open"))
+    return manifest.parse_card(folder / "small.toml")
+
+
+HEADER = "id,patient,split,grade,image,image_sha256,mask_vessels,mask_vessels_sha256,mask_fov,mask_fov_sha256\n"
+
+
+def test_a_manifest_of_a_million_rows_is_read(tmp_path, card):
+    rows = (f"e{k},p{k // 2},train,1,images/{k}.jpg,,masks/{k}.png,,fov/{k}.png,\n" for k in range(1_000_000))
+    (tmp_path / "large.csv").write_text(HEADER + "".join(rows))
+    assert len(manifest.parse_manifest(tmp_path / "large.csv", card)) == 1_000_000
+
+
+@pytest.mark.parametrize("path", ["../x.jpg", "/etc/passwd", "a/../../x", "..\\x", "C:\\x", "a/./../../x"])
+def test_a_path_that_leaves_the_pack_is_refused(tmp_path, card, path):
+    (tmp_path / "small.csv").write_text(HEADER + f"e,p,train,1,{path},,m.png,,f.png,\n")
+    with pytest.raises(DataError, match="leaves the data pack"):
+        manifest.parse_manifest(tmp_path / "small.csv", card)
+
+
+@QUICK
+@given(st.lists(st.lists(st.text(max_size=12), max_size=11), max_size=4), st.binary(max_size=40))
+def test_any_manifest_is_read_or_refused(tmp_path, card, rows, tail):
+    text = HEADER + "\n".join(",".join(row) for row in rows)
+    (tmp_path / "any.csv").write_bytes(text.encode("utf-8", "replace") + tail)
+    try:
+        found = manifest.parse_manifest(tmp_path / "any.csv", card)
+    except DataError as error:
+        assert "any.csv" in str(error)
+    else:
+        assert not any(".." in Path(path).parts or Path(path).is_absolute() for path in found["image"])
+
+
+# ---- experiment files and parameters ---------------------------------------------------------------------------------
+SMALL = """
+paper = "small"
+title = "small"
+notebook = "small"
+data = {synthetic = {packs = []}}
+parameters = {steps = {value = 100, smoke = 2, what = "updates"}}
+arm = [{name = "first", role = "control", recipe = {steps = "$steps"}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('role = "control"', 'role = "control", roles = 1', "no key is called 'roles'"),
+        ("what =", "why =", "no key is called 'why'"),
+        ('name = "first"', 'name = "first", each = 3', "arm.*each must be object"),
+        ('name = "first"', 'name = "first", like = "base"', "arm.*like must be array"),
+        ("recipe = {", "model = [1], recipe = {", "arm.*model"),
+        ("title =", "title = " + "[" * 5000, "not valid TOML"),
+    ],
+)
+def test_a_wrong_experiment_file_is_refused(tmp_path, old, new, message):
+    (tmp_path / "small.toml").write_text(SMALL.replace(old, new, 1))
+    with pytest.raises(UsageError, match=message):
+        content = parse_experiment(tmp_path / "small.toml")
+        resolve_arms(content, "smoke", resolve_parameters(content, "smoke", "synthetic"))
+
+
+@QUICK
+@given(st.text(max_size=60), st.sampled_from([1, 0.5, True, "text", [1], {"a": 1}]))
+def test_any_value_is_typed_or_refused(text, default):
+    try:
+        assert type(typed_like("value", text, default)) is type(default)
+    except UsageError as error:
+        assert "value" in str(error)
+
+
+CODE = ['__import__("os").system("touch harm")', '"; open("harm", "w"); "', "0\nopen('harm', 'w')", "$(touch harm)",
+        "'''\nopen('harm', 'w')\n'''", "{{ 7 * 7 }}", "\\\nopen('harm','w')"]  # fmt: skip
+
+
+@pytest.mark.parametrize("default", [1, 0.5, True, [1], {"a": 1}])
+@pytest.mark.parametrize("value", CODE)
+def test_code_in_a_value_is_no_number(value, default):
+    with pytest.raises(UsageError, match="must be"):
+        typed_like("steps", value, default)
+
+
+def test_code_in_a_text_stays_text_in_the_notebook(tmp_path):
+    source = tmp_path / "small.py"
+    source.write_text('# %% tags=["parameters"]\ntexts = []\n\n# %%\nimport json\nprint(json.dumps(texts))\n')
+    done = nb.execute_notebook(nb.build_notebook(source), tmp_path / "out.ipynb", {"texts": CODE}, cwd=tmp_path)
+    printed = nb.nbformat.read(done.path, as_version=4).cells[-1].outputs[0].text
+    assert nb.ast.literal_eval(printed) == CODE
+    assert not (tmp_path / "harm").exists()
+
+
+# ---- weights ---------------------------------------------------------------------------------------------------------
+class Harm:
+    """Something whose pickle runs a command when it is loaded."""
+
+    def __reduce__(self):
+        return (Path.touch, (Path("harm"),))
+
+
+def weights_run(folder, content):
+    """Return a run whose weights are these bytes, with the right checksum."""
+    (folder / "weights.safetensors").write_bytes(content)
+    return Run(folder, {"files": {"weights.safetensors": file_sha256(folder / "weights.safetensors")}})
+
+
+def test_a_pickle_in_disguise_is_never_loaded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": Harm()}, tmp_path / "harm.pt")
+    content = (tmp_path / "harm.pt").read_bytes()
+    with pytest.raises(DataError, match="holds no weights that can be read"):
+        weights_run(tmp_path, content).weights()
+    (tmp_path / "checkpoint.safetensors").write_bytes(content)
+    assert Checkpoint(tmp_path / "checkpoint.safetensors").restore(torch.nn.Linear(1, 1), None, [], []) == 0
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_file({"model/other": torch.zeros(3), "losses": torch.zeros(1)}, path, {"validations": "[]", "best_score": "1"})
+    network = torch.nn.Linear(1, 1)
+    with pytest.raises(DataError, match=r"checkpoint\.safetensors is not a checkpoint of this run"):
+        Checkpoint(path).restore(network, torch.optim.Adam(network.parameters()), [], [])
+
+
+@QUICK
+@given(st.binary(max_size=200))
+def test_any_weights_are_read_or_refused(tmp_path, content):
+    with pytest.raises(DataError):
+        weights_run(tmp_path, content).weights()
+    (tmp_path / "any.zip").write_bytes(content)
+    with pytest.raises(KitError):
+        RunStore(tmp_path / "runs").take_in(tmp_path / "any.zip")
