@@ -3,12 +3,20 @@
 import math
 
 from retina_kit.files import kit_root
-from retina_kit.reporting.tables import percent, results_markdown, with_results
+from retina_kit.reporting.tables import in_unit, interval, percent, results_markdown, with_results
 
 
 def test_percent():
     assert percent(0.6234) == "62.3"
     assert percent(math.nan) == "-"
+
+
+def test_a_score_has_the_unit_of_its_metric():
+    assert in_unit("dice", 0.5) == "50.0"
+    assert in_unit("distance", 12.345) == "12.3 px"
+    assert in_unit("time", 26) == "26 h"
+    assert interval("distance_diameters", 0.05, 0.1) == "0.05 diameters to 0.1 diameters"
+    assert interval("dice", math.nan, math.nan) == "-"
 
 
 def test_the_text_between_the_markers_is_replaced():

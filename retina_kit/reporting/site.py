@@ -9,17 +9,20 @@ import pandas as pd
 from retina_kit.errors import DataError
 from retina_kit.evaluation.published import TABLE_COLUMNS
 from retina_kit.files import atomic_path
-from retina_kit.reporting.tables import percent
+from retina_kit.reporting.tables import in_unit, interval
 
 
 def build_site(output_root, paper_meta):
     """Write <output_root>/index.html and return its path.
 
-    Every <paper>/<profile>-<data>/ folder with a results.json becomes a section. `paper_meta` maps each paper to
-    plain data: title, citation, artefacts, audit findings; papers without a run are listed as not run.
+    Every <paper>/<profile>-<data>/ folder with a results.json becomes a section. `paper_meta` maps each paper, in the
+    order of the page, to plain data: title, citation, artefacts, audit findings; papers without a run are listed.
     """
     output_root = Path(output_root)
-    runs = [read_run(path.parent, output_root, paper_meta) for path in sorted(output_root.glob("*/*/results.json"))]
+    folders = sorted(path.parent for path in output_root.glob("*/*/results.json"))
+    runs = [read_run(folder, output_root, paper_meta) for folder in folders]
+    order = list(paper_meta)
+    runs.sort(key=lambda run: order.index(run["results"]["paper"]) if run["results"]["paper"] in order else len(order))
     done = {run["results"]["paper"] for run in runs}
     waiting = {paper: meta for paper, meta in paper_meta.items() if paper not in done}
     environment = jinja2.Environment(
@@ -61,17 +64,16 @@ def rows_of(table):
     """Return a tidy table as readable rows: one an arm and metric, in per cent."""
     rows = []
     for line in table.to_dict("records"):
-        low, high = line["ours_ci_low"], line["ours_ci_high"]
         rows.append(
             {
                 "arm": line["arm"],
                 "metric": line["metric"],
-                "ours": percent(line["ours_mean"]),
-                "sd": percent(line["ours_sd"]),
-                "interval": f"{percent(low)} to {percent(high)}" if pd.notna(low) else "-",
+                "ours": in_unit(line["metric"], line["ours_mean"]),
+                "sd": in_unit(line["metric"], line["ours_sd"]),
+                "interval": interval(line["metric"], line["ours_ci_low"], line["ours_ci_high"]),
                 "seeds": line["n_seeds"],
                 "patients": line["n_patients"],
-                "paper": percent(line["paper_value"]),
+                "paper": in_unit(line["metric"], line["paper_value"]),
                 "note": line["note"] if isinstance(line["note"], str) else "",
             }
         )

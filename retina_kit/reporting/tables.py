@@ -1,9 +1,10 @@
-"""Tables for readers: ours beside the paper's, in per cent, with what the spreads are in the headings."""
+"""Tables for readers: ours beside the paper's, each in its unit, with what the spreads are in the headings."""
 
 import pandas as pd
 
 from retina_kit.evaluation.published import TABLE_COLUMNS
 
+UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters"}  # all other scores are shown in per cent
 SETTINGS = ("task", "data", "split", "model", "start", "recipe", "evaluation", "folds")  # what decides a result
 
 
@@ -17,8 +18,8 @@ def show_beside_paper(table, labels=None):
             "ours": _shown(table, "ours_mean"),
             "SD over seeds": _shown(table, "ours_sd"),
             "95 % CI over patients": [
-                f"{percent(low)} to {percent(high)}" if pd.notna(low) else "-"
-                for low, high in zip(table["ours_ci_low"], table["ours_ci_high"], strict=True)
+                interval(metric, low, high)
+                for metric, low, high in zip(table["metric"], table["ours_ci_low"], table["ours_ci_high"], strict=True)
             ],
             "seeds": table["n_seeds"],
             "the paper": _shown(table, "paper_value"),
@@ -29,9 +30,22 @@ def show_beside_paper(table, labels=None):
 
 
 def _shown(table, column):
-    """Return a column as text: times, which are stored in hours, as such, everything else in per cent."""
-    pairs = zip(table["metric"], table[column], strict=True)
-    return [duration(value) if metric == "time" else percent(value) for metric, value in pairs]
+    """Return a column as text, each value in the unit of its metric."""
+    return [in_unit(metric, value) for metric, value in zip(table["metric"], table[column], strict=True)]
+
+
+def in_unit(metric, value):
+    """Return a score as text: times (stored in hours) and pixels as such, everything else in per cent."""
+    if metric == "time":
+        return duration(value)
+    if metric in UNITS:
+        return "-" if pd.isna(value) else f"{value:.3g} {UNITS[metric]}"
+    return percent(value)
+
+
+def interval(metric, low, high):
+    """Return "low to high" in the unit of a metric, "-" where there is no interval."""
+    return "-" if pd.isna(low) else f"{in_unit(metric, low)} to {in_unit(metric, high)}"
 
 
 def duration(hours):
@@ -78,16 +92,21 @@ def collect_results(folder, labels):
 def results_markdown(paths):
     """Return the kept results (notebooks/results/<paper>_<profile>_<data>.csv) as a Markdown table for the README.
 
-    A row a table row of the paper that was run: fluid or structure Dice, ours beside the printed value.
+    One table a run, folded up: the Dice of every arm, ours beside the printed value.
     """
-    lines = ["| paper | run | table | arm | Dice, this kit | Dice, the paper |", "|---|---|---|---|---|---|"]
+    lines = []
     for path in sorted(paths):
         paper, profile, data = path.stem.split("_", 2)
         table = pd.read_csv(path)
-        for row in table[(table["metric"] == "dice") & table["ours_mean"].notna()].to_dict("records"):
-            ours, printed = percent(row["ours_mean"]), percent(row["paper_value"])
-            lines.append(f"| {paper} | {profile}, {data} | {row['table']} | {row['label']} | {ours} | {printed} |")
-    return "\n".join(lines)
+        rows = table[(table["metric"] == "dice") & table["ours_mean"].notna()]
+        lines += [f"<details><summary>{paper}, profile {profile}, {data} data: {len(rows)} scores</summary>", ""]
+        lines += ["| table | arm | Dice, this kit | 95 % CI over patients | Dice, the paper |", "|---|---|---|---|---|"]
+        for row in rows.to_dict("records"):
+            cells = [row["table"], row["label"], percent(row["ours_mean"])]
+            cells += [interval("dice", row["ours_ci_low"], row["ours_ci_high"]), percent(row["paper_value"])]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines += ["", "</details>", ""]
+    return "\n".join(lines).rstrip()
 
 
 def with_results(readme, markdown):
