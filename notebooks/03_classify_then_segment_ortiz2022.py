@@ -166,6 +166,8 @@ print(len(runs), "replicates,", seconds, "seconds of training in all")
 # ## 8 · Table 1: lesion or no lesion
 # "SD" is over seeds, "CI" over patients drawn anew. The paper's four rows cannot come from one validation set: they
 # imply four different shares of pictures with a lesion (see the findings in section 9).
+# The ResNet-like networks have dropout before BatchNorm: statistics that were gathered with dropout do not fit features
+# without it. After few updates such a network may say the same of every photograph although its training loss falls.
 #
 # And what does the leak do? The same network, the same photographs, copies before or after the split.
 
