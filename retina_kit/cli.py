@@ -200,7 +200,7 @@ def data_list(data_root: DataRoot = Path("data"), as_json: Json = False):
     """List the data packs: what they hold, their licence, and whether they are here."""
     from retina_kit.data.manifest import data_summary, list_cards
 
-    rows = [data_summary(name, data_root) for name in list_cards()]
+    rows = [data_summary(name, data_root) for name in list_cards(data_root)]
     here = {True: "here", False: "-"}
     lines = [
         f"{row['name']:22} {here[row['present']]:5} {row['num_pictures'] or '':>6} {row['access']:13} {row['title']}"
@@ -249,6 +249,27 @@ def data_import(
     finish({"text": [f"{name}: imported and verified in {data_root}"], "name": name, "exit_code": 0}, as_json)
 
 
+@data_app.command("new")
+def data_new(
+    name: str,
+    images: Annotated[Path, typer.Option(help="folder of your pictures")],
+    masks: Annotated[Path, typer.Option(help="folder of their masks: 0 and 255 (or 0 and 1) only")],
+    patient_regex: Annotated[str, typer.Option(help="finds the patient in a picture's name, such as '^(\\d+)_'")],
+    data_root: DataRoot = Path("data"),
+    as_json: Json = False,
+    debug: Debug = False,
+):
+    """Make a data pack of your own pictures: pairs by name, sizes verified; then run with --set target=NAME."""
+    from retina_kit.data.own_pack import new_pack
+
+    rows = new_pack(name, images, masks, patient_regex, data_root)
+    num_patients = rows["patient"].nunique()
+    lines = [f"{name}: {len(rows)} pictures of {num_patients} patients, each with its mask, in {data_root / name}"]
+    lines += ["every picture has a patient of its own; is the pattern right?"] if num_patients == len(rows) else []
+    lines += [f"retina-kit run PAPER --set target={name} --data-root {data_root}"]
+    finish({"text": lines, "name": name, "pictures": len(rows), "patients": num_patients, "exit_code": 0}, as_json)
+
+
 @data_app.command("verify")
 def data_verify(
     name: Annotated[str | None, typer.Argument()] = None,
@@ -258,7 +279,7 @@ def data_verify(
     """Prove every picture of one pack, or of all that are here, against the manifest."""
     from retina_kit.data.manifest import has_pack, list_cards, require_pack, verify_pack
 
-    names = [name] if name else [card for card in list_cards() if has_pack(card, data_root)]
+    names = [name] if name else [card for card in list_cards(data_root) if has_pack(card, data_root)]
     if name:
         require_pack(name, data_root)
     problems = {pack: verify_pack(pack, data_root) for pack in names}

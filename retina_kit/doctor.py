@@ -77,7 +77,7 @@ def _disk():
 def _packs(data_root):
     from retina_kit.data.manifest import data_summary, list_cards
 
-    for name in list_cards():
+    for name in list_cards(data_root):
         summary = data_summary(name, data_root)
         if summary["num_pictures"]:
             here = f"in {data_root}" if summary["present"] else f"not in {data_root}; run: retina-kit data show {name}"

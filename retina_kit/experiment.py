@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from retina_kit.data.dataset import fingerprint, load_pictures
-from retina_kit.data.manifest import has_pack, require_pack
+from retina_kit.data.manifest import has_pack, own_cards, require_pack
 from retina_kit.errors import EnvironmentProblem, KitError, UsageError
 from retina_kit.evaluation.agreement import agreement
 from retina_kit.evaluation.audit import audit
@@ -52,8 +52,10 @@ class Experiment:
             raise UsageError(f"{paper} has no data choice {data!r}; it has {', '.join(content['data'])}")
         self.paper, self.profile, self.data, self.content = paper, profile, data, content
         self.data_root, self.output_root, self.device = rooted(data_root), rooted(output_root), device
-        self.parameters = resolve_parameters(content, profile, data, overrides)
         self.overrides = dict(overrides or {})
+        own = [name for name in own_cards(self.data_root) if name == self.overrides.get("target")]
+        self.own_target = own[0] if own else ""
+        self.parameters = resolve_parameters(content, profile, "own" if own else data, overrides, instead_of=data)
         self.seeds = list(self.parameters["seeds"] if seeds is None else seeds)
         if not self.seeds:
             raise UsageError("at least one seed is needed, such as --seeds 0")
@@ -82,7 +84,8 @@ class Experiment:
     @property
     def folder(self):
         """Where this run's notebook, tables and figures go."""
-        return self.output_root / self.paper / f"{self.profile}-{self.data}"
+        own = f"-{self.own_target}" if self.own_target else ""
+        return self.output_root / self.paper / f"{self.profile}-{self.data}{own}"
 
     def promised(self):
         """Return the files that a finished run leaves in its folder, as relative paths."""
@@ -129,7 +132,8 @@ class Experiment:
         data = arm["data"]
         columns = [*data.get("centre", []), *data.get("test_centre", []), *data.get("diameter", [])]
         columns += [data["label"]] if "label" in data else []
-        return fingerprint(data["dataset"], masks=masks_of(data), columns=columns, **data.get("options", {}))
+        return fingerprint(data["dataset"], masks=masks_of(data), columns=columns, data_root=self.data_root,
+                           **data.get("options", {}))  # fmt: skip
 
     def explain(self):
         """Return one row a replicate: its hash, and whether the store has it, a checkpoint of it, or neither."""
@@ -343,13 +347,14 @@ class Experiment:
 
     def description(self):
         """Return the settings of this run as JSON-able data, for results.json."""
+        own = f" But the target is your own data set, {self.own_target}." if self.own_target else ""
         return {
             "paper": self.paper,
             "title": self.title,
             "question": self.content["question"],
             "profile": self.profile,
             "data": self.data,
-            "data_says": self.content["data"][self.data]["says"],
+            "data_says": self.content["data"][self.data]["says"] + own,
             "seeds": self.seeds,
             "parameters": self.parameters,
             "overrides": self.overrides,

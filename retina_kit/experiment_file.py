@@ -22,7 +22,7 @@ DATA_CHOICES = ("synthetic", "public", "paper")
 TOP_KEYS = {
     "paper", "title", "notebook", "question", "data", "parameters", "preset", "arm", "table", "claim", "artefacts",
 }  # fmt: skip
-PARAMETER_KEYS = {"value", "lesson", "smoke", "on_synthetic", "on_public", "what", "where", "ours"}
+PARAMETER_KEYS = {"value", "lesson", "smoke", "on_synthetic", "on_public", "on_own", "what", "where", "ours"}
 ARM_KEYS = {
     "name", "label", "role", "like", "each", "without", "profiles", "on", "needs", "seeds", "folds", "task", "data",
     "split", "model", "start", "recipe", "evaluation",
@@ -85,12 +85,16 @@ def check_keys(where, table, known):
             raise UsageError(f"{where}: {unknown_name('key', key, sorted(known))}")
 
 
-def resolve_parameters(content, profile, data, overrides=None):
-    """Return every parameter's value for this profile and data choice; `overrides` replace them, typed and checked."""
+def resolve_parameters(content, profile, data, overrides=None, *, instead_of=None):
+    """Return every parameter's value for this profile and data choice; `overrides` replace them, typed and checked.
+
+    Where a parameter says nothing about the data choice, that of `instead_of` counts: a target of your own ("own")
+    takes everything else from the choice that it was laid over.
+    """
     values = {}
     for name, entry in content["parameters"].items():
         value = entry.get(profile, entry["value"])
-        on_data = entry.get(f"on_{data}")
+        on_data = entry.get(f"on_{data}", entry.get(f"on_{instead_of}"))
         if isinstance(on_data, dict) and set(on_data) <= set(PROFILES):
             value = on_data.get(profile, value)
         elif on_data is not None:

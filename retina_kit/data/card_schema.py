@@ -37,9 +37,9 @@ CARD = {
     "type": "object",
     "properties": {
         "title": TEXT,
-        "home": {"type": "string", "pattern": "^https?://"},
+        "home": {"type": "string", "pattern": "^(https?://|own pictures$)"},
         "licence": TEXT,
-        "access": {"enum": ["open", "terms", "registration", "request"]},
+        "access": {"enum": ["open", "terms", "registration", "request", "own"]},
         "redistribute": {"type": "boolean"},
         "citation": TEXT,
         "doi": {"type": "string", "pattern": r"^10\.\d{4,}/\S+$"},

@@ -30,8 +30,8 @@ def load_pictures(
     cuts to the field of view, and `copies` adds so many augmented copies of each picture. Raises DataError where a
     file is missing or its pixels are not those of the manifest.
     """
-    if name not in (*DRAWN, *list_cards()):
-        raise unknown_data_set(name, [*DRAWN, *list_cards()])
+    if name not in (*DRAWN, *list_cards(data_root)):
+        raise unknown_data_set(name, [*DRAWN, *list_cards(data_root)])
     if name in DRAWN:
         pictures = _draw(name, size=size, **options)
     elif options:
@@ -47,18 +47,19 @@ def load_pictures(
     return add_copies(kept, copies) if copies else kept
 
 
-def fingerprint(name, *, masks, columns=(), **options):
+def fingerprint(name, *, masks, columns=(), data_root=None, **options):
     """Return a hash of what `load_pictures` would give, without reading or drawing a picture.
 
     For a pack it is taken from the manifest's checksums and from the rows' `columns` (labels); for drawn pictures
-    from the options and from the code that draws them, comments and docstrings apart.
+    from the options and from the code that draws them, comments and docstrings apart. `data_root` is where packs of
+    your own lie.
     """
     if name in DRAWN:
         folder = Path(__file__).parent
         what = [ast.dump(ast.parse(path.read_text())) for path in sorted(folder.glob("synthetic_*.py"))]
         what = [hashlib.sha256("".join(what).encode()).hexdigest(), options]
     else:
-        rows = read_manifest(name)
+        rows = read_manifest(name, data_root)
         missing = [column for column in columns if column not in rows]
         if missing:
             raise UsageError(f"{name} has no column {missing[0]!r}; it has {', '.join(rows)}")
@@ -87,11 +88,11 @@ def _draw(name, size=None, **options):
 def _read(name, data_root, masks, size, split=None, without=None, marked=False):
     """Return the pictures of a pack, decoded in a pool of threads; of one split only where it is named."""
     require_pack(name, data_root)
-    card, rows = read_card(name), read_manifest(name)
+    card, rows = read_card(name, data_root), read_manifest(name, data_root)
     if split is not None:
         rows = rows[rows["split"] == split].reset_index(drop=True)
         if rows.empty:
-            raise UsageError(f"{name} has no split {split!r}; it has {_splits_of(name)}")
+            raise UsageError(f"{name} has no split {split!r}; it has {_splits_of(name, data_root)}")
     if without:
         rows = kept_rows(rows, **without)
     needed = [part for mask in masks for part in card.derived.get(mask, [mask])]
@@ -134,9 +135,9 @@ def kept_rows(rows, *, ids=(), also_in="", also_split="test"):
     return rows[~out].reset_index(drop=True)
 
 
-def _splits_of(name):
+def _splits_of(name, data_root):
     """Return the names of a pack's splits, for a message."""
-    return ", ".join(sorted(set(read_manifest(name)["split"]) - {""})) or "none; split it by patients"
+    return ", ".join(sorted(set(read_manifest(name, data_root)["split"]) - {""})) or "none; split it by patients"
 
 
 def _read_row(row, card, folder, masks, size):

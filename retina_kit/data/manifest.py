@@ -20,6 +20,7 @@ from retina_kit.errors import DataError, UsageError
 from retina_kit.files import kit_root
 
 LEAVES = r"^/|\\|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)|\x00"  # a path that is absolute, climbs, or is one of Windows
+CARD_FILE, MANIFEST_FILE = "card.toml", "manifest.csv"  # in the folder of a data set of your own
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Card:
     title: str
     home: str
     licence: str
-    access: str  # open | terms (research use, confirm once) | registration | request
+    access: str  # open | terms (research use, confirm once) | registration | request | own
     redistribute: bool
     citation: str
     modality: str  # oct | fundus
@@ -51,18 +52,29 @@ def folder_of_cards():
     return kit_root() / "data_manifests"
 
 
-def list_cards():
-    """Return the names of all data sets that have a card."""
+def kit_cards():
+    """Return the names of the data sets whose card is part of the kit."""
     return sorted(path.stem for path in folder_of_cards().glob("*.toml"))
 
 
+def own_cards(data_root):
+    """Return the names of your own data sets below a data root, made with `data new`."""
+    return sorted({path.parent.name for path in Path(data_root).glob(f"*/{CARD_FILE}")} - set(kit_cards()))
+
+
+def list_cards(data_root=None):
+    """Return the names of all data sets that have a card; with a data root, your own below it, too."""
+    return [*kit_cards(), *(own_cards(data_root) if data_root else [])]
+
+
 @functools.cache
-def read_card(name):
+def read_card(name, data_root=None):
     """Return the card of a data set; an unknown name, an unknown key or a missing key is an error."""
-    path = folder_of_cards() / f"{name}.toml"
-    if name not in list_cards():
-        raise unknown_data_set(name, list_cards())
-    return parse_card(path)
+    if name in kit_cards():
+        return parse_card(folder_of_cards() / f"{name}.toml")
+    if name not in list_cards(data_root):
+        raise unknown_data_set(name, list_cards(data_root))
+    return parse_card(Path(data_root) / name / CARD_FILE, name)
 
 
 def unknown_data_set(name, known):
@@ -72,8 +84,8 @@ def unknown_data_set(name, known):
     return UsageError(f"no data set is called {name!r}{hint} There are: {', '.join(known)}")
 
 
-def parse_card(path):
-    """Return the card in a TOML file."""
+def parse_card(path, name=None):
+    """Return the card in a TOML file; its data set is called like the file where no name is given."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
@@ -81,20 +93,21 @@ def parse_card(path):
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataError(f"card {path.name} is not valid TOML: {error}") from error
     check_card(content, path.name)
-    return Card(name=path.stem, **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+    return Card(name=name or path.stem, **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
 
 
 @functools.cache
-def _read_manifest(name):
-    card, path = read_card(name), folder_of_cards() / f"{name}.csv"
+def _read_manifest(name, data_root=None):
+    card = read_card(name, data_root)
+    path = folder_of_cards() / f"{name}.csv" if name in kit_cards() else Path(data_root) / name / MANIFEST_FILE
     return parse_manifest(path, card) if path.is_file() else None
 
 
-def read_manifest(name):
+def read_manifest(name, data_root=None):
     """Return the manifest of a data set, a row a picture: id, patient, split, files, checksums, labels."""
-    rows = _read_manifest(name)
+    rows = _read_manifest(name, data_root)
     if rows is None:
-        raise DataError(f"data set {name!r} has a card but no manifest yet; {read_card(name).how_to_get}")
+        raise DataError(f"data set {name!r} has a card but no manifest yet; {read_card(name, data_root).how_to_get}")
     return rows.copy()
 
 
@@ -140,7 +153,7 @@ def can_fetch(card):
 
 def has_pack(name, data_root):
     """Say whether a pack's folder holds its first and its last picture."""
-    rows = _read_manifest(name)
+    rows = _read_manifest(name, data_root)
     folder = Path(data_root) / name
     if rows is None or rows.empty:
         return False
@@ -149,7 +162,7 @@ def has_pack(name, data_root):
 
 def require_pack(name, data_root):
     """Raise a DataError that says how to get a pack which is not there."""
-    card = read_card(name)
+    card = read_card(name, data_root)
     if not has_pack(name, data_root):
         fetch = f"retina-kit data fetch {name} --data-root {data_root}"
         remedy = f"run: {fetch}" if can_fetch(card) else card.how_to_get
@@ -158,7 +171,7 @@ def require_pack(name, data_root):
 
 def verify_pack(name, data_root):
     """Return what is wrong with a pack's files, their pixels compared with the manifest; [] means proven."""
-    card, rows = read_card(name), read_manifest(name)
+    card, rows = read_card(name, data_root), read_manifest(name, data_root)
     if not (rows["image_sha256"] != "").all():
         return [f"{name}: the manifest has no checksums, so nothing can be proven"]
     folder = Path(data_root) / name
@@ -185,7 +198,7 @@ def _problems_of(row, card, folder):
 
 def data_summary(name, data_root):
     """Return what `data list` and `data show` say of a data set."""
-    card, rows = read_card(name), _read_manifest(name)
+    card, rows = read_card(name, data_root), _read_manifest(name, data_root)
     return {
         "name": name,
         "title": card.title,
