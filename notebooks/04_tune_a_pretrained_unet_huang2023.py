@@ -129,20 +129,19 @@ show(figures.plot_history(history))
 # %%
 runs = experiment.train(workers=workers)
 labels = {arm["name"]: arm["label"] for arm in experiment.arms}
-print(
-    len(runs),
-    "replicates,",
-    round(sum(run.settings["seconds"] for run in runs.values())),
-    "seconds of training in all",
-)
+seconds = sum(run.settings["seconds"] for run in runs.values())
+print(f"{len(runs)} replicates, {seconds:.0f} seconds of training in all")
 
 # %% [markdown]
 # ## 8 · Tables, beside the printed numbers
 # Pooled over all test pixels, as the paper does. "SD" is over seeds, "CI" over patients drawn anew: with the paper's
 # two test subjects there is none to speak of. Two columns of the paper's tables are swapped; the notes say where.
+# Here it is the last update that counts. The paper's tables look like the best of its validations, on the test scans
+# themselves: that reading is `table1_best`.
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
+report.save_table("table1_best", experiment.table("table1", reading="best"))
 report.save_figure("table1", figures.plot_beside_paper(table1, labels=labels), alt="Table 1: with and without vessels")
 show_beside_paper(table1, labels)
 
