@@ -178,7 +178,7 @@ class Campaign:
         with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local, \
                 Cluster(local.scheduler_address, say=lambda text: None) as cluster:  # fmt: skip
             cluster.client.run(set_up_worker)
-            cluster.client.register_plugin(EveryWorker())
+            cluster.client.register_plugin(every_worker(distributed))
             workers = lambda: list(cluster.client.run(os.getpid).values())  # noqa: E731
             self._kill_workers_of("SIGKILL of a Dask worker", number, {"cluster": cluster}, workers)
 
@@ -232,14 +232,14 @@ def set_up_worker():
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
 
 
-class EveryWorker:
-    """A plugin that sets up workers which Dask starts later."""
+def every_worker(distributed):
+    """Return a plugin that sets up workers which Dask starts later."""
 
-    name = "saves often"
+    class EveryWorker(distributed.WorkerPlugin):
+        def setup(self, worker):
+            set_up_worker()
 
-    def setup(self, worker):
-        """Set a worker up."""
-        set_up_worker()
+    return EveryWorker()
 
 
 class KillingDiary(Diary):
@@ -270,6 +270,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="of batches; others come on top")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=("batches", "pairs", "workers", "dask"), action="append")
     options = parser.parse_args()
     torch.set_num_threads(1)
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
@@ -279,14 +280,19 @@ def main():
         run_jobs(jobs(), RunStore(folder / "unbroken"), data_root="none", device="cpu", progress=Diary(folder / "d"))
         print(f"the unbroken sweep: {len(jobs())} replicates in {time.monotonic() - began:.1f} s", flush=True)
         campaign = Campaign(folder, results_of(folder / "unbroken"), random.Random(options.seed))
-        campaign.kill_batches(options.kills)
-        campaign.kill_batches(options.kills // 10, side_by_side=NUM_BATCHES_SIDE_BY_SIDE)
-        print("\n".join(campaign.table()), flush=True)
-        campaign.kill_workers(options.kills // 10)
-        try:
-            campaign.kill_dask_workers(options.kills // 10)
-        except ModuleNotFoundError as error:
-            print(f"no Dask workers were killed: {error}")
+        only, few = options.only or ("batches", "pairs", "workers", "dask"), options.kills // 10
+        if "batches" in only:
+            campaign.kill_batches(options.kills)
+        if "pairs" in only:
+            campaign.kill_batches(few, side_by_side=NUM_BATCHES_SIDE_BY_SIDE)
+        if "workers" in only:
+            campaign.kill_workers(few)
+        if "dask" in only:
+            print("\n".join(campaign.table()), flush=True)
+            try:
+                campaign.kill_dask_workers(few)
+            except ModuleNotFoundError as error:
+                print(f"no Dask workers were killed: {error}")
         print("\n".join(campaign.table()))
         print(json.dumps({"sweeps_equal_to_the_unbroken_one": campaign.sweeps_compared,
                           "seconds": round(time.monotonic() - began)}))  # fmt: skip

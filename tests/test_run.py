@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ def retina_kit(*arguments, cwd):
 def outputs(tmp_path_factory):
     """The output root of a smoke run of every paper on drawn data."""
     folder = tmp_path_factory.mktemp("run")
+    os.environ["SOME_SECRET_TOKEN"] = "not-to-be-printed-anywhere"
     done = retina_kit("run", "--profile", "smoke", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "outputs"
@@ -68,6 +70,18 @@ def test_results_say_what_was_run_and_leak_nothing(run_folder):
         text = (run_folder / name).read_text()
         assert str(Path.home()) not in text, name
         assert str(run_folder.parents[2]) not in text, name
+
+
+def test_nothing_says_where_on_this_machine_it_was_made(outputs, run_folder):
+    texts = [path for kind in ("html", "ipynb", "json", "csv", "svg") for path in outputs.rglob(f"*.{kind}")]
+    assert len(texts) > 20
+    for path in texts:
+        text = path.read_text()
+        for place in (kit_root(), sys.prefix, Path.home(), outputs.parent):
+            assert f"{place}/" not in text, f"{path} says {place}"
+        for name, value in os.environ.items():
+            secret = re.search("SECRET|TOKEN|PASSWORD", name) and len(value) > 7
+            assert not (secret and value in text), f"{path} holds ${name}"
 
 
 def outcomes_of(notebook):

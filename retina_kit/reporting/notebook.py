@@ -8,7 +8,9 @@ that was promised lies there, newer than the start.
 import ast
 import difflib
 import hashlib
+import json
 import re
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillException
 
 from retina_kit.errors import KitError, UsageError
-from retina_kit.files import atomic_path
+from retina_kit.files import atomic_path, kit_root
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -118,11 +120,22 @@ def execute_notebook(notebook, output_path, parameters, *, promised=(), cwd=None
             problem = problem_of(nbformat.read(path, as_version=4), before)
         except (PapermillException, DeadKernelError) as error:
             problem = problem_of(nbformat.read(path, as_version=4), before) or str(error)
+        leave_out_machine_paths(path)
         if problem:
             keep_failed(path, failed, problem)
             raise KitError(f"{Path(notebook).name}: {problem} (see {failed})")
     failed.unlink(missing_ok=True)
     return ExecutedNotebook(output_path, time.perf_counter() - began)
+
+
+def leave_out_machine_paths(path):
+    """Rewrite an executed notebook so that warnings and metadata do not say where on this machine things lie."""
+    places = {str(kit_root()): "<kit>", sys.prefix: "<python>", str(Path.cwd()): ".", f"{Path.home()}/": "~/"}
+    text = original = Path(path).read_text(encoding="utf-8")
+    for place in sorted((place for place in places if len(place) > 2), key=len, reverse=True):
+        text = text.replace(json.dumps(place)[1:-1], places[place])
+    if text != original:
+        Path(path).write_text(text, encoding="utf-8")
 
 
 def mark_of(path):

@@ -31,6 +31,7 @@ from retina_kit.training.store import RunStore, canonical_hash, code_version
 
 RETRIES = 2  # of a replicate that fails for a reason of its machine
 PATIENCE = 30.0  # seconds: for the first worker, for a lost scheduler, for a shared folder to show what was written
+LOST_AFTER = 5.0  # seconds without a scheduler
 
 _one_at_a_time = threading.Lock()
 
@@ -42,6 +43,7 @@ class Cluster:
         """Connect and wait for the first worker; EnvironmentProblem where there is no scheduler or no worker."""
         self.say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self.name = scheduler if isinstance(scheduler, str) else scheduler.scheduler_address
+        self.last_alive = time.monotonic()
         self.events, self.topic = queue.Queue(), f"retina-kit-{uuid.uuid4().hex[:12]}"
         try:
             self.client = distributed.Client(scheduler, timeout=min(10, patience), set_as_default=False)
@@ -115,6 +117,7 @@ class Cluster:
             return
         resources = self.resources_of(self.check(store), settings["device"])
         sign, jobs, started = StopSign.of(store), {job.key: job for job in frontier.jobs}, set()
+        self.last_alive = time.monotonic()
         futures, finished = self._submit(frontier.jobs, store, settings, sign, resources), False
         try:
             while frontier.num_left:
@@ -154,7 +157,9 @@ class Cluster:
         try:
             return self.events.get(timeout=0.2)
         except queue.Empty:
-            if self.client.status in ("closed", "closing"):
+            if self.client.status == "running":
+                self.last_alive = time.monotonic()
+            elif time.monotonic() - self.last_alive > LOST_AFTER:
                 raise self._scheduler_is_gone() from None
             return None, None
 

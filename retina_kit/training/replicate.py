@@ -182,7 +182,7 @@ def predict_with(run, arm, seed, fold, data_root, *, index=None, reading="last",
     """Return (probability (n, H, W), prepared pictures, index) of a finished run, test pictures by default."""
     device = choose_device(device)
     task, prepared = prepare_arm(arm, seed, fold, data_root)
-    index = prepared.test if index is None else np.asarray(index)
+    index = prepared.test if index is None else np.array(index)
     model = build_model(arm["model"])
     model.load_state_dict(run.weights("best" if reading.startswith("best") else "last"))
     model.to(device=device, memory_format=torch.channels_last)

@@ -156,6 +156,9 @@ class RunStore:
             problems = run.problems()
         except UNREADABLE as error:
             problems = [f"{path} cannot be read ({error})"]
+        except PermissionError as error:
+            print(f"run store: {error.filename} may not be read by this user; it is not used", file=sys.stderr)
+            return None
         if problems:
             self.set_aside(key, problems)
             return None
@@ -358,5 +361,8 @@ def save_tensors(tensors, path, metadata=None):
         save_file(plain, path, metadata=metadata)
     except SafetensorError as error:  # a full disk, too, comes as this error
         raise OSError(str(error)) from error
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)  # safetensors closes its files to everybody else, whatever the umask says
     with path.open("rb") as file:
         os.fsync(file.fileno())

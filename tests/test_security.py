@@ -1,0 +1,147 @@
+"""What keeps a stranger out: JupyterLab's door, the page's escaping, no pickles, pinned downloads."""
+
+import contextlib
+import dis
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import types
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import small_pack
+from test_architecture import MODULES, PACKAGE, ROOT
+
+from retina_kit.data import manifest
+from retina_kit.errors import DataError
+from retina_kit.evaluation.published import TABLE_COLUMNS
+from retina_kit.reporting.site import build_site
+
+RUNS_STRANGERS_CODE = {
+    "pickle", "cPickle", "_pickle", "dill", "joblib", "shelve", "marshal", "allow_pickle", "eval", "exec", "__import__",
+    "weights_only", "read_pickle", "yaml", "run_path",
+}  # fmt: skip
+ALLOWED = {
+    ("cli.py", "run_path"),  # `bench` runs a script of the kit itself
+    ("models/standard_encoders.py", "weights_only"),  # ImageNet's published files, by torch's reader of tensors only
+}
+
+
+def names_of(code):
+    """Return every name of a module's bytecode, functions and classes inside it too; `model.eval` is no `eval`."""
+    names = {item.argval for item in dis.get_instructions(code) if item.opname in ("LOAD_ATTR", "LOAD_METHOD")} - {
+        "eval"
+    }
+    names |= {item.argval for item in dis.get_instructions(code) if "GLOBAL" in item.opname or "NAME" in item.opname}
+    names |= {name for const in code.co_consts if isinstance(const, tuple) for name in const if isinstance(name, str)}
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            names |= names_of(const)
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_bytecode_knows_nothing_that_runs_a_strangers_code(path):
+    source = path.read_text()
+    found = names_of(compile(source, str(path), "exec")) & RUNS_STRANGERS_CODE
+    name = path.relative_to(PACKAGE).as_posix()
+    assert found - {allowed for file, allowed in ALLOWED if file == name} == set()
+    loads = re.findall(r"\b(?:torch|np|numpy)\.load\((.*)\)", source)
+    assert all(name == "models/standard_encoders.py" and "weights_only=True" in load for load in loads)
+    assert "shell=True" not in source
+
+
+def test_every_pin_has_its_hashes():
+    lines = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
+    pins = [line for line in lines if line and not line.startswith(("#", "--"))]
+    assert len(pins) > 100
+    for pin in pins:
+        assert re.match(r"[A-Za-z0-9._-]+==\S+", pin), pin
+        assert "--hash=sha256:" in pin, pin
+
+
+@pytest.mark.parametrize("base", ["http://example.org/eyes/", "ftp://example.org/", "file:///etc/"])
+def test_a_download_without_https_or_without_a_pin_is_refused(tmp_path, base):
+    text = small_pack.CARD.replace("ACCESS", "open")
+    for wrong in (f"{base}{'a1' * 20}", "https://example.org/eyes/main"):
+        (tmp_path / "card.toml").write_text(text.replace(small_pack.BASE, wrong))
+        with pytest.raises(DataError, match="base"):
+            manifest.parse_card(tmp_path / "card.toml")
+
+
+def test_the_page_escapes_what_comes_from_data(tmp_path):
+    evil = "<script>alert('here')</script><img src=x onerror=alert(1)>"
+    folder = tmp_path / "some_paper" / "smoke-synthetic"
+    (folder / "tables").mkdir(parents=True)
+    (folder / "figures").mkdir()
+    row = dict.fromkeys(TABLE_COLUMNS, 0.5) | {"arm": evil, "metric": evil, "note": evil}
+    pd.DataFrame([row]).to_csv(folder / "tables" / "table1.csv", index=False)
+    texts = dict.fromkeys(("claim", "statement", "kind", "verdict", "rule", "scope"), evil)
+    pd.DataFrame([texts | {"estimate": 0.1, "ci_low": 0.0, "ci_high": 0.2}]).to_csv(folder / "claims.csv", index=False)
+    results = {
+        "paper": "some_paper", "title": evil, "question": evil, "profile": evil, "data": evil, "data_says": evil,
+        "seeds": [0], "parameters": {evil: evil}, "overrides": {evil: evil}, "arms_left_out": {evil: evil},
+        "data_fingerprints": {evil: evil}, "tables": ["table1"], "figures": [{"id": evil, "alt": evil}],
+        "arms": [{"arm": evil, "role": evil, "seed": 0, "fold": None, "hash": evil, "seconds": 1.0, "device": evil,
+                  "precision": evil, "torch": evil, "peak_memory_mb": 1}],
+        "versions": {"torch": evil, "python": evil, "retina-kit": evil}, "git_commit": evil, "machine": evil,
+        "notebook_seconds": 1.0, "peak_memory_mb": 1,
+    }  # fmt: skip
+    (folder / "results.json").write_text(json.dumps(results))
+    page = build_site(tmp_path, {"other": {"title": evil, "citation": evil, "artefacts": [], "audit": []}}).read_text()
+    assert "alert" in page
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+
+
+def test_jupyterlab_opens_on_this_machine_only_and_asks_for_a_token(tmp_path):
+    port = free_port()
+    (tmp_path / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true, "open_browser": false}}')
+    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path), "BROWSER": "true"}
+    command = [sys.executable, "-m", "retina_kit", "lab", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as lab:
+        try:
+            wait_until_it_listens(port, lab)
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/contents", timeout=10)
+            assert addresses_listening(port) == {"127.0.0.1"}
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(lab.pid, 15)
+
+
+def free_port():
+    """Return a port that nobody listens on."""
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
+
+
+def wait_until_it_listens(port, process, seconds=60):
+    """Wait until something listens on a port of this machine."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise AssertionError("JupyterLab did not start")
+
+
+def addresses_listening(port):
+    """Return the addresses of this machine on which a port is open, of both internet protocols."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            address, number = line.split()[1].split(":")
+            if int(number, 16) == port and line.split()[3] == "0A":  # listening
+                plain = ".".join(str(byte) for byte in bytes.fromhex(address)[::-1]) if name == "tcp" else address
+                found.add(plain)
+    return found
