@@ -147,6 +147,7 @@ class Campaign:
                 codes |= {pid: code for pid in pids if pid not in codes and (code := ended(pid)) is not None}
                 if victim is None and time.monotonic() > kill_at and pids[0] not in codes:
                     os.kill(victim := pids[0], signal.SIGKILL)
+                    killed_at, finished_then = time.monotonic(), finished_keys(store)
                 time.sleep(0.003)
             rows, last = read_diary(diaries[0])
             if before is not None:
@@ -156,6 +157,10 @@ class Campaign:
                 self.note(fault, lost=len(before_finished - finished), again=again,
                           recovery=rows[0][0] - began if rows else None)  # fmt: skip
                 before = None
+            if victim is not None and side_by_side > 1:
+                self._note_takeover(
+                    fault, last, read_diary(diaries[1])[0], killed_at, finished_then - finished_keys(store)
+                )
             if victim is not None:
                 killed += 1
                 before, before_finished = last, finished_keys(store)
@@ -164,6 +169,17 @@ class Campaign:
             if (victim is None or side_by_side > 1) and all(job.key in finished_keys(store) for job in jobs()):
                 self.compare(store)
                 before = None
+
+    def _note_takeover(self, fault, last, rows, killed_at, lost):
+        """Note how the other batch went on with what the killed one was training."""
+        half_done = {key: step for key, step in last.items() if step < STEPS}
+        taken = {}
+        for at, key, step in rows:
+            if at > killed_at and key in half_done:
+                taken.setdefault(key, (at - killed_at, half_done[key] - step + 1))
+        again = sum(max(0, steps) for _, steps in taken.values())
+        recovery = min((seconds for seconds, _ in taken.values()), default=None)
+        self.note(fault, lost=len(lost), again=again, recovery=recovery)
 
     def kill_workers(self, number):
         """Kill a random worker of a pool of two, `number` times; the batch goes on by itself."""
