@@ -108,7 +108,7 @@ def test_workers_whose_front_end_is_killed_save_and_stop(start, store, tmp_path)
     wait_for(lambda: len(steps_in(tmp_path / "diary")) > 2)
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(batch.pid)], capture_output=True, text=True,
                               check=True).stdout.split()  # fmt: skip
-    assert len(children) >= 3  # two workers and the queue's process
+    assert len(children) >= 2
     os.kill(batch.pid, signal.SIGKILL)
     wait_for(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and alive(pid) for pid in children), 30)
     keys = [job.key for job in small_jobs(arms(3000))]

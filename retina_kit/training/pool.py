@@ -2,11 +2,16 @@
 
 import collections
 import concurrent.futures
+import contextlib
+import json
 import multiprocessing
 import os
-import queue
 import signal
+import tempfile
+import threading
+import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import torch
 
@@ -16,7 +21,8 @@ from retina_kit.training.store import RunStore
 
 MOST_DEATHS = 3  # a replicate whose worker died so often is given up
 
-_messages, _front_end = None, None  # in a worker: the queue to report on, and the process that started it
+_pipe, _front_end = None, None  # in a worker: the pipe to report on, and the process that started it
+_busy = threading.Lock()  # in a worker: held while it trains
 
 
 MOST_WORKERS, GIGABYTES_A_WORKER = 16, 3
@@ -41,8 +47,8 @@ def run_on_pool(frontier, store, settings, workers, progress):
     When `progress.stop_requested` turns true, every worker finishes its step and saves, and Interrupted is raised.
     """
     sign, deaths = StopSign.of(store), collections.Counter()
-    with multiprocessing.get_context("spawn").Manager() as manager:
-        pool = Pool(manager.Queue(), workers)
+    with Mailbox() as mailbox:
+        pool = Pool(mailbox, workers)
         try:
             while frontier.num_left or pool.running:
                 if asks_to_stop(progress):
@@ -77,11 +83,37 @@ def _fill(pool, frontier, store, settings, sign, progress):
         pool.submit(job, store.folder, settings, sign.path)
 
 
+class Mailbox:
+    """A named pipe on which workers write lines: no lock that a killed worker could keep, no process of its own."""
+
+    def __enter__(self):
+        """Make the pipe."""
+        self.folder = tempfile.TemporaryDirectory(prefix="retina-kit-")
+        self.path = Path(self.folder.name) / "steps"
+        os.mkfifo(self.path)
+        self.pipe, self.rest = os.open(self.path, os.O_RDWR | os.O_NONBLOCK), b""
+        return self
+
+    def __exit__(self, *error):
+        """Remove it."""
+        os.close(self.pipe)
+        self.folder.cleanup()
+
+    def take(self):
+        """Return the messages that have come."""
+        while True:
+            try:
+                self.rest += os.read(self.pipe, 2**16)
+            except BlockingIOError:
+                *lines, self.rest = self.rest.split(b"\n")
+                return [json.loads(line) for line in lines]
+
+
 class Pool:
     """A pool of processes that is built anew when one of them dies."""
 
-    def __init__(self, messages, workers):
-        self.messages, self.workers = messages, workers
+    def __init__(self, mailbox, workers):
+        self.mailbox, self.workers = mailbox, workers
         self.running, self.known, self.pool = {}, set(), None
 
     def submit(self, job, folder, settings, sign):
@@ -91,7 +123,7 @@ class Pool:
             threads = max(1, torch.get_num_threads() // self.workers)
             self.pool = concurrent.futures.ProcessPoolExecutor(
                 self.workers, mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker, initargs=(self.messages, threads, os.getpid()),
+                initializer=_start_worker, initargs=(str(self.mailbox.path), threads, os.getpid()),
             )  # fmt: skip
         try:
             self.running[self.pool.submit(_run_in_worker, job, folder, settings, sign)] = job
@@ -103,7 +135,9 @@ class Pool:
     def collect(self, progress):
         """Wait a moment, pass the workers' steps on, and return [(job, outcome)]; None where the worker died."""
         done, _ = concurrent.futures.wait(self.running, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
-        _pass_on(self.messages, progress)
+        for message in self.mailbox.take():
+            if progress:
+                progress.step(*message)
         outcomes = []
         if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
             self.pool.shutdown()  # one dead worker breaks the whole pool: the others were ended with it
@@ -125,17 +159,28 @@ class Pool:
         self.pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(messages, num_threads, front_end):
-    """Set up a worker process: the queue to report on, and its share of the cores. Ctrl-C is the front end's."""
-    global _messages, _front_end
-    _messages, _front_end = messages, front_end
+def _start_worker(mailbox, num_threads, front_end):
+    """Set up a worker process: the pipe to report on, and its share of the cores. Ctrl-C is the front end's."""
+    global _pipe, _front_end
+    _pipe, _front_end = os.open(mailbox, os.O_WRONLY | os.O_NONBLOCK), front_end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(num_threads)
+    threading.Thread(target=_leave_with_front_end, daemon=True).start()
+
+
+def _leave_with_front_end():
+    """End this worker when its front end was killed, once what it trains is saved: nobody else would end it."""
+    while os.getppid() == _front_end:
+        time.sleep(0.5)
+    with _busy:
+        os._exit(1)
 
 
 def _report_to_front(key, step, num_steps, loss, scores):
-    """Send a worker's step to the front end."""
-    _messages.put((key, step, num_steps, loss, scores))
+    """Send a worker's step to the front end; a line this short is written whole or, into a full pipe, not at all."""
+    scores = {name: float(value) for name, value in scores.items()}
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):
+        os.write(_pipe, json.dumps([key, step, num_steps, loss, scores]).encode() + b"\n")
     return False
 
 
@@ -146,20 +191,11 @@ def _run_in_worker(job, folder, settings, sign):
     def should_stop():
         return sign() or os.getppid() != _front_end
 
-    return attempt(job, RunStore(folder), settings, StepReporter(job.key, _report_to_front, should_stop=should_stop))
+    with _busy:
+        watch = StepReporter(job.key, _report_to_front, should_stop=should_stop)
+        return attempt(job, RunStore(folder), settings, watch)
 
 
 def worker_died(job):
     """Return the error of a job whose worker was killed again and again, by the system where memory ran out."""
     return KitError(f"{job.title}: a worker process died; run again, with fewer --workers, to go on from checkpoints")
-
-
-def _pass_on(messages, progress):
-    """Hand the workers' steps to the progress display."""
-    while True:
-        try:
-            message = messages.get_nowait()
-        except queue.Empty:
-            return
-        if progress:
-            progress.step(*message)
