@@ -13,9 +13,12 @@ from pathlib import Path
 import cv2
 import nbformat
 import pytest
+import torch
 
+from retina_kit.evaluation.metrics import dice_per_image
 from retina_kit.evaluation.published import TABLE_COLUMNS
 from retina_kit.exercises import read_exercises
+from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers, read_experiment
 from retina_kit.files import kit_root
 from retina_kit.reporting.notebook import build_notebook, execute_notebook
@@ -156,3 +159,14 @@ def test_plain_papermill_runs_the_notebook_too(outputs, tmp_path):
     options = ["-p", "profile", "smoke", "-p", "output_root", str(outputs)]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_pictures_are_predicted_by_the_fold_that_tested_them(outputs):
+    """What the figure of the worst pictures shows has the Dice that the scores say."""
+    experiment = Experiment("hu2018", "smoke", output_root=outputs)
+    arm = "pretrained_frozen_100"
+    _, truth, predicted, names = experiment.predictions([arm], num_pictures=6, worst=True)
+    scored = experiment.scores[experiment.scores["arm"] == arm].set_index("id")
+    assert scored.loc[names, "fold"].nunique() == 2
+    dice = dice_per_image(torch.from_numpy(predicted[arm]), torch.from_numpy(truth))
+    assert dice.tolist() == pytest.approx(scored.loc[names, "dice"].tolist(), abs=0.02)
