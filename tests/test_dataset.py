@@ -196,3 +196,11 @@ def test_lesion_masks_move_with_the_crop(name):
     assert cropped.images.shape[-1] < whole.images.shape[-1]
     for mask in ("ex", "ma"):  # a lesion lies in the field of view, so none is cut off
         assert np.array_equal(cropped.masks[mask].sum(axis=(1, 2)), whole.masks[mask][kept].sum(axis=(1, 2)))
+
+
+def test_what_is_left_out_is_checked(small):
+    with pytest.raises(UsageError, match="'id'; it has ids, also_in, also_split"):
+        load_pictures("small", small, masks=[], without={"id": ["eye_1"]})
+    with pytest.raises(UsageError, match="is drawn"):
+        load_pictures("synthetic_fundus", small, masks=[], without={"ids": ["p000_0"]}, num_patients=1)
+    assert len(load_pictures("small", small, masks=[], without={"ids": ["eye_1"]})) == 2

@@ -32,6 +32,8 @@ def load_pictures(
     """
     if name not in (*DRAWN, *list_cards(data_root)):
         raise unknown_data_set(name, [*DRAWN, *list_cards(data_root)])
+    if name in DRAWN and (without or marked):
+        raise UsageError(f"{name} is drawn: no rows of it are left out; draw fewer patients instead")
     if name in DRAWN:
         pictures = _draw(name, size=size, **options)
     elif options:
@@ -94,6 +96,9 @@ def _read(name, data_root, masks, size, split=None, without=None, marked=False):
         if rows.empty:
             raise UsageError(f"{name} has no split {split!r}; it has {_splits_of(name, data_root)}")
     if without:
+        unknown = set(without) - {"ids", "also_in", "also_split"}
+        if unknown:
+            raise UsageError(f"without has no setting {sorted(unknown)[0]!r}; it has ids, also_in, also_split")
         rows = kept_rows(rows, **without)
     needed = [part for mask in masks for part in card.derived.get(mask, [mask])]
     unknown = set(needed) - set(card.masks)
