@@ -185,6 +185,8 @@ def test_a_notebook_reacts_in_a_browser(lab, browser, source, tmp_path):
     before = picture_of(page, "explorer")
     choose_another(page, "worst")
     changed(page, "explorer", before)
+    chosen = page.locator(".kit-worst select").first.evaluate("list => list.selectedOptions[0].label")
+    wait_for(lambda: chosen.split(":")[0] in page.locator(".kit-dice").first.inner_text(), f"the scores of {chosen}", 5)
     page.screenshot(path=tmp_path / "explorer.png")
 
     table = page.locator(".kit-arms").first.inner_text()
