@@ -48,9 +48,11 @@ def assert_refused(done, exit_code, *parts):
         ([PAPER, "--set", "optimizer=magic"], ["arm ", "optimizer 'magic' is not one of sgd, adam, rmsprop"]),
         ([PAPER, "--profile", "lessons"], ["no profile is called 'lessons'; did you mean 'lesson'?"]),
         ([PAPER, "--seeds", "0,one"], ["--seeds '0,one' must be whole numbers with commas between"]),
+        ([PAPER, "--slurm", "missing.toml"], ["--slurm missing.toml cannot be read"]),
+        ([PAPER, "--slurm", "a_file", "--scheduler", "tcp://x:1"], ["give --scheduler or --slurm, not both"]),
         ([PAPER, "--output-root", "a_file"], ["a_file is a file; name a folder"]),
     ],
-    ids=["paper", "parameter", "value", "name", "profile", "seeds", "output root"],
+    ids=["paper", "parameter", "value", "name", "profile", "seeds", "slurm", "both", "output root"],
 )
 def test_a_wrong_setting_is_refused(tmp_path, arguments, parts):
     (tmp_path / "a_file").write_text("mine")

@@ -190,23 +190,23 @@ def test_papermill_that_is_killed_leaves_the_old_notebook_and_no_kernel(tmp_path
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("workers", [1, 2])
 def test_one_interrupt_saves_and_the_next_run_goes_on(start, store, tmp_path, workers):
-    batch = start(store, "diary", workers=workers, steps=200, slow=0.02)
+    batch = start(store, "diary", workers=workers, steps=60, slow=0.02)
     wait_for(lambda: len(steps_in(tmp_path / "diary")) > 5)
     os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     _, said = batch.communicate(timeout=60)
     assert batch.returncode == 130, said
     assert "press Ctrl-C again to stop at once" in said
     assert "run again" in said
-    begun = {key: step for key, step in steps_in(tmp_path / "diary") if step < 200}
+    begun = {key: step for key, step in steps_in(tmp_path / "diary") if step < 60}
     assert begun
     for key, last in begun.items():
         with safe_open(store.unfinished(key) / "checkpoint.safetensors", framework="np") as file:
             assert len(file.get_tensor("losses")) >= last
-    again = start(store, "again", steps=200)
+    again = start(store, "again", steps=60)
     assert again.wait(timeout=120) == 0
     first = dict(reversed(steps_in(tmp_path / "again")))
     assert all(first[key] > begun[key] for key in begun), "no step was done twice"
-    assert_as_unbroken(store, tmp_path, steps=200)
+    assert_as_unbroken(store, tmp_path, steps=60)
 
 
 def test_two_interrupts_stop_at_once(start, store, tmp_path):

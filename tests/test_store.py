@@ -1,6 +1,8 @@
 """The run store gives back what was put in, notices what was damaged, and lets nothing strange in."""
 
+import hashlib
 import json
+import os
 import shutil
 import zipfile
 
@@ -237,3 +239,55 @@ def test_every_task_decides_results():
 
     for name in TASKS:
         assert f"training/{name}.py" in CODE_THAT_DECIDES
+
+
+# ---- several batches on one store ------------------------------------------------------------------------------------
+def test_who_trains_a_replicate_is_known_and_is_not_disturbed(store):
+    key = put(store, seed=0)
+    assert not store.is_locked(key)
+    other = RunStore(store.folder)
+    with store.lock(key):
+        assert other.is_locked(key)
+        other.forget([key])  # --fresh of another batch: what is being trained now is fresh by itself
+        assert store.find(key)
+    other.forget([key])
+    assert store.find(key) is None
+    assert [path.name for path in store.folder.iterdir()] == [".locks"]
+
+
+def test_weights_may_be_read_by_whom_the_umask_lets(store):
+    run = store.find(put(store, seed=0))
+    assert {oct(path.stat().st_mode & 0o777) for path in run.folder.iterdir()} == {oct(0o666 & ~current_umask())}
+
+
+def current_umask():
+    """Return the umask of this process."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def test_an_export_whose_weights_are_no_tensors_is_refused(store, tmp_path):
+    put(store, seed=0)
+    store.export(tmp_path / "good.zip")
+
+    def disguise(members):
+        name = next(name for name in members if name.endswith("weights.safetensors"))
+        members[name] = b"\x80\x04cos\nsystem\n(S'touch harm'\ntR."
+        settings = next(name for name in members if name.endswith("settings.json"))
+        content = json.loads(members[settings])
+        content["files"]["weights.safetensors"] = hashlib.sha256(members[name]).hexdigest()
+        members[settings] = json.dumps(content).encode()
+
+    repack(tmp_path / "good.zip", tmp_path / "bad.zip", disguise)
+    with pytest.raises(DataError, match="its weights are no safetensors"):
+        RunStore(tmp_path / "other").take_in(tmp_path / "bad.zip")
+
+
+def test_an_export_that_would_fill_the_disk_is_refused(small_disk, store, tmp_path):
+    put(store, seed=0)
+    store.export(tmp_path / "good.zip")
+    large = {f"{'a' * 16}/scores.csv": bytes(10**6)}
+    repack(tmp_path / "good.zip", tmp_path / "bomb.zip", lambda members: members.update(large))
+    with pytest.raises(DataError, match=r"bytes, but .* are free; it was not imported"):
+        RunStore(small_disk / "runs").take_in(tmp_path / "bomb.zip")
