@@ -179,20 +179,24 @@ def doctor(as_json: Json = False, data_root: DataRoot = Path("data")):
 
 @app.command()
 def bench(
+    peers: Annotated[bool, typer.Option("--peers", help="with the rivals of the [bench] extra")] = False,
+    workload: Annotated[list[str] | None, typer.Option(help="what to measure; repeatable; `all`")] = None,
+    repeats: Annotated[int, typer.Option(help="how often each rival's turn comes", min=1)] = 3,
+    save: Annotated[str | None, typer.Option(help="keep the figures under this name in benchmarks/results")] = None,
     device: Device = "auto",
-    repeats: Annotated[int, typer.Option(help="how often each rival runs", min=1)] = 3,
     as_json: Json = False,
 ):
-    """Measure the training loop beside a plain PyTorch loop, in one run, as ratios."""
-    import runpy
+    """Measure this kit beside its peers, and its workloads, in one run, as ratios."""
+    import subprocess
 
     from retina_kit.files import kit_root
 
-    script = kit_root() / "benchmarks" / "speed.py"
-    if not script.is_file():
-        raise EnvironmentProblem(f"{script} is not there; run bench from a checkout of the kit")
-    figures = runpy.run_path(str(script))["measure"](repeats=repeats, device=device)
-    finish({"text": [f"{name}: {value}" for name, value in figures.items()], **figures}, as_json)
+    if not (kit_root() / "benchmarks" / "__main__.py").is_file():
+        raise EnvironmentProblem(f"{kit_root() / 'benchmarks'} is not there; run bench from a checkout of the kit")
+    command = [sys.executable, "-m", "benchmarks", "--repeats", str(repeats), "--device", device]
+    command += ["--peers"] * peers + ["--json"] * as_json + (["--save", save] if save else [])
+    command += [part for name in workload or [] for part in ("--workload", name)]
+    raise typer.Exit(subprocess.call(command, cwd=kit_root()))
 
 
 @data_app.command("list")

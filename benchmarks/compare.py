@@ -1,0 +1,98 @@
+"""The main comparison: this kit and its rivals on one U-Net, in turns, with medians, spreads and ratios."""
+
+import statistics
+import tempfile
+
+from benchmarks.machine import ceilings, higher
+from benchmarks.pacer import Rival, save_pictures
+from retina_kit.data.synthetic_oct import draw_oct
+from retina_kit.files import kit_root
+
+NUM_PICTURES = 32
+THE_KIT = "this kit"
+ROWS = {  # row: module, settings, what it is
+    THE_KIT: ("kit", "best", "training/loop.py as it is"),
+    "this kit, float32": ("kit", "tutorial", "the same loop without bfloat16"),
+    "plain PyTorch": ("plain", "tutorial", "DataLoader, NCHW, float32"),
+    "plain PyTorch, best": ("plain", "best", "channels_last, bfloat16 autocast, fused Adam"),
+    "MONAI": ("monai_trainer", "tutorial", "SupervisedTrainer, CacheDataset"),
+    "MONAI, best": ("monai_trainer", "best", "ThreadDataLoader, no decollation, channels_last, bfloat16 inferer"),
+    "smp + Lightning": ("lightning_trainer", "tutorial", "Trainer, 32-true, statistics every step"),
+    "smp + Lightning, best": ("lightning_trainer", "best", "bf16-mixed, channels_last, no statistics"),
+    "Keras": ("keras_fit", "tutorial", "model.fit on arrays, float32, as melinscak2020's authors"),
+    "Keras, best": ("keras_fit", "best", "mixed_bfloat16, tf.data cache and prefetch"),
+}
+WITHOUT_PEERS = (THE_KIT, "plain PyTorch", "plain PyTorch, best")
+
+
+def compare(size, *, batch, device, rows, repeats, num_steps):
+    """Return seconds an update of every row at one picture size, with ratios to the kit and to the ceilings.
+
+    Each row is a process of its own; they all stay alive and take turns of `num_steps` updates, `repeats` times.
+    """
+    pictures = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
+    before = ceilings(device)
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_pictures(pictures.images[:, 0], pictures.masks["fluid"].astype("uint8"), folder)
+        rivals = {}
+        try:
+            for name in rows:
+                module, settings, _ = ROWS[name]
+                rivals[name] = Rival(module, settings, path, batch, str(device), kit_root())
+            for _ in range(repeats):
+                for rival in rivals.values():
+                    rival.turn(num_steps)
+        finally:
+            for rival in rivals.values():
+                rival.stop()
+    return summarise(rivals, size, batch, device, higher(before, ceilings(device)))
+
+
+def summarise(rivals, size, batch, device, best):
+    """Return the comparison as JSON-able data."""
+    from benchmarks.steps import work_of_a_step
+
+    work = work_of_a_step({"name": "unet"}, (batch, 1, *size))
+    own = rivals[THE_KIT].seconds
+    rows = []
+    for name, rival in rivals.items():
+        row = {"row": name, "what": ROWS[name][2], "versions": rival.versions}
+        if not rival.seconds:
+            rows.append(row | {"error": rival.error})
+            continue
+        median = statistics.median(rival.seconds)
+        rows.append(
+            row
+            | {
+                "seconds": [round(value, 4) for value in rival.seconds],
+                "median": round(median, 4),
+                "spread": round(max(rival.seconds) - min(rival.seconds), 4),
+                "times the kit": round(median / statistics.median(own), 2) if own else None,
+                "share of the bfloat16 ceiling": round(work["flops"] / median / best["bfloat16_gflops"] / 1e9, 3),
+                "start and first update": round(rival.first, 1),
+                "peak_mb": rival.peak_mb,
+            }
+        )
+    return {
+        "workload": f"U-Net of {work['weights']:,} weights, {batch} pictures of {size[0]}x{size[1]}",
+        "device": str(device),
+        "ceilings": best,
+        "gflop a step": round(work["flops"] / 1e9, 1),
+        "gigabytes a step at least": round(work["bytes"] / 1e9, 2),
+        "rows": rows,
+    }
+
+
+def lines_of(comparison):
+    """Return a comparison as lines for people."""
+    lines = [comparison["workload"], f"ceilings: {comparison['ceilings']}"]
+    for row in comparison["rows"]:
+        if "error" in row:
+            lines.append(f"  {row['row']:24} could not take part: {row['error']}")
+        else:
+            lines.append(
+                f"  {row['row']:24} {row['median']:8.3f} s an update (spread {row['spread']:.3f}), "
+                f"{row['times the kit']:5.2f} times the kit's, "
+                f"{row['share of the bfloat16 ceiling']:5.1%} of the ceiling, {row['peak_mb']} MiB"
+            )
+    return lines

@@ -1,0 +1,100 @@
+"""The machine that measures: what it is, and the two ceilings that no training step can pass."""
+
+import json
+import os
+import platform
+import resource
+import time
+from pathlib import Path
+
+
+def describe_machine(device):
+    """Return what computes, as JSON-able data: processor or GPU, cores, threads, memory, versions of what matters."""
+    import torch
+
+    from retina_kit.training.device import has_fast_bfloat16
+
+    return {
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "bfloat16 in hardware": bool(has_fast_bfloat16(device)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def processor_name():
+    """Return the processor's name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def peak_memory_mb():
+    """Return the peak resident memory of this process in MiB.
+
+    On Linux it is read from /proc: `ru_maxrss` would start with what the parent process held.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(line.split()[1]) // 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def ceilings(device, repeats=5):
+    """Return the best of some tries of a large matrix product (GFLOP/s) and of a copy (GB/s, read and written)."""
+    import torch
+
+    found = {
+        f"{name}_gflops": round(matrix_speed(device, dtype, repeats) / 1e9, 1)
+        for name, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32))
+    }
+    return found | {"copy_gb_per_s": round(copy_speed(device, repeats) / 1e9, 1)}
+
+
+def best_time(work, device, repeats):
+    """Return the shortest of some durations of a piece of work in seconds; the first, which warms up, is left out."""
+    import torch
+
+    times = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
+
+
+def matrix_speed(device, dtype, repeats):
+    """Return the floating-point operations a second of a large matrix product."""
+    import torch
+
+    side = 2048 if device.type == "cpu" else 8192
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / best_time(lambda: torch.matmul(a, b), device, repeats)
+
+
+def copy_speed(device, repeats):
+    """Return the bytes a second that a copy of a large tensor reads and writes."""
+    import torch
+
+    source = torch.ones(2**26 if device.type == "cpu" else 2**30, dtype=torch.float32, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() * 4 / best_time(lambda: target.copy_(source), device, repeats)
+
+
+def higher(first, second):
+    """Return the higher of two measured ceilings, name by name: a ceiling is what was reached once."""
+    return {name: max(first[name], second[name]) for name in first}
+
+
+def write_json(path, data):
+    """Write JSON-able data as a file with a line a value."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1, default=str) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,131 @@
+"""Rivals take turns: each runs in its own process and pauses inside its own training loop until it is called again.
+
+The child calls its `Pacer` after every update, from whatever callback its framework has. So nothing is imported,
+warmed up or compiled twice, a slow minute of the machine hits all of them, and one rival's threads and memory do
+not disturb another's.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.machine import peak_memory_mb
+
+MARK = "@@bench "
+
+
+class Pacer:
+    """Counts updates in a rival's process and reports the seconds that a block of them took."""
+
+    def __init__(self, warm_up=1, read=None):
+        self.began, self.left, self.num_steps = time.perf_counter(), warm_up, warm_up
+        self.read = read or sys.stdin.readline
+
+    def __call__(self, *_):
+        """Count one finished update; at the end of a block report it and wait for the next turn."""
+        self.left -= 1
+        if self.left == 0:
+            self.report(seconds=time.perf_counter() - self.began, steps=self.num_steps, peak_mb=peak_memory_mb())
+            self.num_steps = self.left = int(self.read() or 0)
+            if self.left == 0:
+                sys.stdout.flush()
+                os._exit(0)  # in the middle of a framework's loop there is no other polite way out
+            self.began = time.perf_counter()
+
+    @staticmethod
+    def report(**facts):
+        """Send facts to the process that watches."""
+        print(MARK + json.dumps(facts), flush=True)
+
+
+def main(train, versions):
+    """Read a rival's task from the command line and hand it to `train(images, targets, task, pacer)`.
+
+    Images are (N, H, W) uint8, targets (N, H, W) uint8 of 0 and 1. `versions` names the packages to report.
+    """
+    from importlib.metadata import version
+
+    import numpy as np
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--settings", choices=["tutorial", "best"], default="tutorial")
+    parser.add_argument("--pictures", required=True)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--device", default="cpu")
+    task = parser.parse_args()
+    Pacer.report(versions={name: version(name) for name in versions})
+    with np.load(task.pictures) as arrays:
+        images, targets = arrays["images"], arrays["targets"]
+    train(images, targets, task, Pacer())
+
+
+class Rival:
+    """A rival's process, seen from the one that measures; `error` says why it could not take part."""
+
+    def __init__(self, module, settings, pictures, batch, device, root):
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  lives as long as the process
+        command = [sys.executable, "-m", f"benchmarks.peers.{module}", "--settings", settings, "--pictures",
+                   str(pictures), "--batch", str(batch), "--device", device]  # fmt: skip
+        self.seconds, self.peak_mb, self.versions, self.first, self.error = [], 0, {}, None, ""
+        began = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            env=os.environ | {"PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )  # fmt: skip
+        facts = self._hear() if self._take(self._hear()) else None
+        if self._take(facts):
+            self.first = time.perf_counter() - began
+
+    def turn(self, num_steps):
+        """Let the rival do some updates; their seconds an update are kept."""
+        if self.error:
+            return
+        try:
+            self.process.stdin.write(f"{num_steps}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self._take(None)
+            return
+        facts = self._hear()
+        if self._take(facts):
+            self.seconds.append(facts["seconds"] / facts["steps"])
+
+    def stop(self):
+        """End the rival's process."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.log.close()
+
+    def _take(self, facts):
+        if facts is None:
+            self.process.wait()
+            self.log.seek(0)
+            lines = [line.strip() for line in self.log.read().splitlines() if line.strip()]
+            self.error = self.error or (lines[-1] if lines else f"ended with {self.process.returncode}")
+            return False
+        self.versions |= facts.get("versions", {})
+        self.peak_mb = max(self.peak_mb, facts.get("peak_mb", 0))
+        return True
+
+    def _hear(self):
+        for line in self.process.stdout:
+            if line.startswith(MARK):
+                return json.loads(line[len(MARK) :])
+        return None
+
+
+def save_pictures(images, targets, folder):
+    """Write pictures and targets as the file that every rival reads, and return its path."""
+    import numpy as np
+
+    path = Path(folder) / "pictures.npz"
+    np.savez(path, images=images, targets=targets)
+    return path

@@ -1,0 +1,38 @@
+"""Figures of the benchmarks: bars of one comparison, curves of growth."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from retina_kit.reporting.figures import COLOURS
+
+
+def plot_comparisons(measured, path):
+    """Draw the seconds an update of every row, one panel a workload, as multiples of the kit's own."""
+    shown = {name: value for name, value in measured.items() if isinstance(value, dict) and "rows" in value}
+    figure, axes = plt.subplots(1, len(shown), figsize=(6.5 * len(shown), 3.6), squeeze=False)
+    for ax, comparison in zip(axes[0], shown.values(), strict=True):
+        rows = [row for row in comparison["rows"] if row.get("times the kit")][::-1]
+        colours = [COLOURS[1] if row["row"].startswith("this kit") else COLOURS[0] for row in rows]
+        bars = ax.barh([row["row"] for row in rows], [row["times the kit"] for row in rows], color=colours)
+        ax.bar_label(bars, fmt="%.2f", padding=3)
+        ax.axvline(1, color="#444444", linewidth=0.8)
+        ax.set(xlabel="time an update, as a multiple of this kit's", title=comparison["workload"])
+        ax.title.set_fontsize(9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def plot_growth(curves, path):
+    """Draw time and memory against what grows, one panel a curve, both axes logarithmic, slopes in the titles."""
+    figure, axes = plt.subplots(1, len(curves), figsize=(4.0 * len(curves), 3.4), squeeze=False)
+    for ax, curve in zip(axes[0], curves, strict=True):
+        for number, (name, values) in enumerate(curve["values"].items()):
+            label = f"{name}, slope {curve['slopes'][name]:.2f}"
+            ax.plot(curve["at"], values, "o-", color=COLOURS[number], label=label)
+        ax.set(xscale="log", yscale="log", xlabel=curve["what grows"])
+        ax.set_title(curve["name"], fontsize=9)
+        ax.legend(fontsize=7)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
