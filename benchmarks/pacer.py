@@ -14,9 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import peak_memory_mb
+from benchmarks.machine import available_memory_mb, peak_memory_mb
 
 MARK = "@@bench "
+LEAST_MEMORY_MB = 2000  # what a rival may need; without it the system would kill somebody
 
 
 class Pacer:
@@ -72,6 +73,8 @@ class Rival:
         command = [sys.executable, "-m", f"benchmarks.peers.{module}", "--settings", settings, "--pictures",
                    str(pictures), "--batch", str(batch), "--device", device]  # fmt: skip
         self.seconds, self.peak_mb, self.versions, self.first, self.error = [], 0, {}, None, ""
+        if available_memory_mb() < LEAST_MEMORY_MB:
+            command = [sys.executable, "-c", f"raise SystemExit('less than {LEAST_MEMORY_MB} MiB of memory are left')"]
         began = time.perf_counter()
         self.process = subprocess.Popen(
             command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,

@@ -2,6 +2,7 @@
 
 import ast
 import concurrent.futures
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -57,9 +58,7 @@ def fingerprint(name, *, masks, columns=(), data_root=None, **options):
     your own lie.
     """
     if name in DRAWN:
-        folder = Path(__file__).parent
-        what = [ast.dump(ast.parse(path.read_text())) for path in sorted(folder.glob("synthetic_*.py"))]
-        what = [hashlib.sha256("".join(what).encode()).hexdigest(), options]
+        what = [_code_that_draws(), options]
     else:
         rows = read_manifest(name, data_root)
         missing = [column for column in columns if column not in rows]
@@ -69,6 +68,14 @@ def fingerprint(name, *, masks, columns=(), data_root=None, **options):
         what = rows[["id", "patient", "split", *checksums, *columns]].to_csv(index=False)
     text = json.dumps([name, sorted(masks), what], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _code_that_draws():
+    """Return a hash of the code that draws pictures; it is parsed once a process, not once an arm."""
+    folder = Path(__file__).parent
+    code = [ast.dump(ast.parse(path.read_text())) for path in sorted(folder.glob("synthetic_*.py"))]
+    return hashlib.sha256("".join(code).encode()).hexdigest()
 
 
 def _draw(name, size=None, **options):

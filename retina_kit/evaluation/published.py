@@ -5,13 +5,14 @@ reading off a plot leaves open, so that an audit can tell a slip from a rounding
 """
 
 import difflib
+import functools
 import json
 import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jsonschema
+import fastjsonschema
 import pandas as pd
 
 from retina_kit.errors import DataError, UsageError
@@ -89,14 +90,29 @@ def parse_published(path):
 
 def published_of(content, name="these numbers"):
     """Return the Published of a parsed file; `name` is what errors call it."""
-    schema = json.loads((folder_of_published() / "schema.json").read_text(encoding="utf-8"))
-    wrong = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(content))
-    if wrong is not None:
-        place = ".".join(str(part) for part in wrong.absolute_path) or "top level"
-        raise DataError(f"{name}, {place}: {wrong.message}")
+    schema, follows_the_schema = _schema()
+    try:
+        follows_the_schema(content)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise DataError(f"{name}, {_best_message(schema, content) or error.message}") from error
     published = unchecked_published(content, name)
     _check_references(published, name)
     return published
+
+
+@functools.cache
+def _schema():
+    """Return the schema of published numbers and a function that raises where content does not follow it."""
+    schema = json.loads((folder_of_published() / "schema.json").read_text(encoding="utf-8"))
+    return schema, fastjsonschema.compile(schema)
+
+
+def _best_message(schema, content):
+    """Return the place and the plainest of the errors; imported only now, since jsonschema takes a second to load."""
+    import jsonschema
+
+    wrong = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(content))
+    return wrong and f"{'.'.join(str(part) for part in wrong.absolute_path) or 'top level'}: {wrong.message}"
 
 
 def unchecked_published(content, name="these numbers"):

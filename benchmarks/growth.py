@@ -1,0 +1,141 @@
+"""How time and memory grow: with pictures, picture size, width and arms. `python -m benchmarks.growth CURVE`.
+
+Every point is a process of its own, so that its peak memory is its own. A slope is that of log(cost) against
+log(what grows) over the upper half of the curve: 1 is proportional, 2 quadratic.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.machine import peak_memory_mb
+from benchmarks.steps import seconds_of_steps
+from benchmarks.workloads import make_batches
+from retina_kit.data.manifest import Card, parse_manifest
+from retina_kit.data.splits import choose_split
+from retina_kit.data.synthetic_oct import draw_oct
+from retina_kit.files import kit_root
+from retina_kit.models.build import build_model
+from retina_kit.training.recipe import Recipe
+from retina_kit.training.replicate import describe
+from retina_kit.training.store import canonical_hash
+from retina_kit.training.sweep import plan_jobs
+
+
+def manifest_rows(count):
+    """Seconds to read, check and split a manifest of `count` rows."""
+    card = Card("grown", "", "", "", "open", True, "", "oct", 1, "", masks={"fluid": ""})
+    rows = pd.DataFrame({"id": [f"p{k}" for k in range(count)], "patient": [f"s{k // 10}" for k in range(count)]})
+    rows = rows.assign(split="", image="images/" + rows["id"] + ".png", image_sha256="0" * 64)
+    rows = rows.assign(mask_fluid="masks/" + rows["id"] + ".png", mask_fluid_sha256="0" * 64)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "grown.csv"
+        rows.to_csv(path, index=False)
+        began = time.perf_counter()
+        read = parse_manifest(path, card)
+        choose_split(read, {"kind": "patients", "test_fraction": 0.2, "seed": 0}, fold=None, seed=0)
+        return time.perf_counter() - began
+
+
+def pictures_held(count):
+    """Seconds to draw `count` scans of 128x128 and to draw ten batches of them: all of them lie in memory as uint8."""
+    began = time.perf_counter()
+    batches = make_batches(draw_oct(max(1, count // 10), 10, (128, 128), seed=0), Recipe(steps=10), torch.device("cpu"))
+    for step in range(10):
+        batches.draw(step)
+    return time.perf_counter() - began
+
+
+def picture_size(side):
+    """Seconds an update of the 7,759,521-weight U-Net, batch 4, at side x side."""
+    return seconds_an_update({"name": "unet"}, side)
+
+
+def width(channels):
+    """Seconds an update at 128x128 of a U-Net whose first level has that many channels."""
+    return seconds_an_update({"name": "unet", "widths": [channels * 2**level for level in range(5)]}, 128)
+
+
+def seconds_an_update(settings, side, num_steps=3):
+    """Return the median seconds of an update in the kit's loop, batch 4."""
+    recipe, device = Recipe(loss="soft_dice", batch_size=4, steps=10**6), torch.device("cpu")
+    batches = make_batches(draw_oct(1, 4, (side, side), seed=0), recipe, device)
+    return statistics.median(
+        seconds_of_steps(build_model(settings), batches, recipe, device=device, num_steps=num_steps)
+    )
+
+
+def arms(count):
+    """Seconds to plan `count` arms: check each recipe and network, describe it, hash it."""
+    arm = {
+        "task": "segment", "data": {"dataset": "synthetic_oct", "mask": "fluid"}, "split": {"kind": "patients"},
+        "model": {"name": "unet", "widths": [4, 8]}, "start": {}, "evaluation": {}, "folds": 0,
+        "recipe": {"steps": 1, "batch_size": 4},
+    }  # fmt: skip
+    many = [
+        arm | {"name": f"arm{k}", "recipe": {**arm["recipe"], "learning_rate": 1e-3 / (k + 1)}} for k in range(count)
+    ]
+    canonical_hash(describe(many[0], 0, None, ""))  # reads the code that decides once
+    began = time.perf_counter()
+    plan_jobs(many, [0], lambda _: "")
+    return time.perf_counter() - began
+
+
+CURVES = {
+    "manifest_rows": (manifest_rows, (10, 100, 1_000, 10_000, 100_000), "rows of a manifest"),
+    "pictures_held": (pictures_held, (10, 100, 1_000, 4_000), "pictures of 128x128, drawn and held"),
+    "picture_size": (picture_size, (32, 64, 128, 256, 512), "side of the pictures, batch 4"),
+    "width": (width, (4, 8, 16, 32, 64), "channels of the first level, 4x128x128"),
+    "arms": (arms, (10, 100, 1_000), "arms that are planned"),
+}
+
+
+def measure_curve(name, at=None):
+    """Return one curve as JSON-able data: where, seconds, peak memory, slopes."""
+    _, points, what = CURVES[name]
+    points = list(at or points)
+    found = [measure_point(name, point) for point in points]
+    values = {"seconds": [f["seconds"] for f in found], "peak MiB": [f["peak_mb"] for f in found]}
+    slopes = {kind: slope(points, costs) for kind, costs in values.items()}
+    return {"name": name, "what grows": what, "at": points, "values": values, "slopes": slopes}
+
+
+def measure_point(name, point):
+    """Measure one point of a curve in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.growth", name, "--at", str(point)]
+    done = subprocess.run(command, cwd=kit_root(), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def slope(at, costs):
+    """Return the slope of log(cost) against log(what grows) over the upper half of a curve."""
+    half = len(at) // 2
+    pairs = [(math.log(x), math.log(y)) for x, y in zip(at[half:], costs[half:], strict=True) if y > 0]
+    with contextlib.suppress(np.linalg.LinAlgError, TypeError):
+        return round(float(np.polyfit(*zip(*pairs, strict=True), 1)[0]), 2)
+    return math.nan
+
+
+def main():
+    """Print one point of one curve as a line of JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("curve", choices=list(CURVES))
+    parser.add_argument("--at", type=int, required=True)
+    options = parser.parse_args()
+    seconds = CURVES[options.curve][0](options.at)
+    print(json.dumps({"seconds": round(seconds, 5), "peak_mb": peak_memory_mb()}))
+
+
+if __name__ == "__main__":
+    main()
