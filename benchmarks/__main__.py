@@ -7,19 +7,24 @@ import time
 from pathlib import Path
 
 from benchmarks.compare import ROWS, WITHOUT_PEERS, compare, lines_of
-from benchmarks.machine import describe_machine, write_json
-from retina_kit.errors import KitError
+from benchmarks.growth import CURVES, measure_curve
+from benchmarks.machine import ceilings, describe_machine, write_json
+from benchmarks.workloads import WORKLOADS, measure_workload
+from retina_kit.errors import KitError, UsageError
 from retina_kit.training.device import choose_device
 
 RESULTS = Path(__file__).parent / "results"
 COMPARED = {"unet_256": (256, 256), "unet_1024x512": (1024, 512)}
+NAMES = (*COMPARED, *WORKLOADS, *CURVES)
+GROUPS = {"all": NAMES, "others": tuple(WORKLOADS), "growth": tuple(CURVES)}
+OTHERS = "all, others (no rivals), growth (the curves)"
 
 
 def parse(arguments=None):
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="retina-kit bench", description="Measure this kit beside its peers.")
     parser.add_argument("--peers", action="store_true", help="with MONAI, smp + Lightning and Keras ([bench] extra)")
-    parser.add_argument("--workload", action="append", help=f"{', '.join(COMPARED)}; repeatable")
+    parser.add_argument("--workload", action="append", help=f"{', '.join(NAMES)}; repeatable; others: {OTHERS}")
     parser.add_argument("--repeats", type=int, default=3, help="turns that each rival takes")
     parser.add_argument("--steps", type=int, default=3, help="updates in a turn")
     parser.add_argument("--batch", type=int, default=4)
@@ -32,15 +37,47 @@ def parse(arguments=None):
 def measure(options):
     """Return all that was asked for, as JSON-able data."""
     device = choose_device(options.device)
-    rows = list(ROWS) if options.peers else list(WITHOUT_PEERS)
+    asked = [part for name in options.workload or ["unet_256"] for part in GROUPS.get(name, [name])]
+    for name in asked:
+        if name not in NAMES:
+            raise UsageError(f"no workload is called {name!r}; there are {', '.join((*NAMES, *GROUPS))}")
     measured = {"machine": describe_machine(device), "command": " ".join(sys.argv[1:])}
-    began = time.perf_counter()
-    for name in options.workload or ["unet_256"]:
-        if name not in COMPARED:
-            raise KitError(f"no workload is called {name!r}; there are {', '.join(COMPARED)}")
-        measured[name] = compare(COMPARED[name], batch=options.batch, device=device, rows=rows,
-                                 repeats=options.repeats, num_steps=options.steps)  # fmt: skip
-    return measured | {"seconds in all": round(time.perf_counter() - began)}
+    if set(asked) & set(WORKLOADS):
+        measured["ceilings"] = ceilings(device)
+    for name in asked:
+        began = time.perf_counter()
+        measured[name] = measure_one(name, options, device)
+        print(f"{name}: measured in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    return with_shares(measured)
+
+
+def measure_one(name, options, device):
+    """Return one workload, one comparison or one curve."""
+    if name in WORKLOADS:
+        return measure_workload(name, device, options.repeats)
+    if name in CURVES:
+        return measure_curve(name)
+    rows = list(ROWS) if options.peers else list(WITHOUT_PEERS)
+    return compare(COMPARED[name], batch=options.batch, device=device, rows=rows, repeats=options.repeats,
+                   num_steps=options.steps)  # fmt: skip
+
+
+def with_shares(measured):
+    """Add to every workload that counts its operations which share of the matrix ceiling it reached."""
+    best = measured.get("ceilings", {}).get("bfloat16_gflops")
+    for figures in measured.values():
+        if isinstance(figures, dict) and "gflop_per_s" in figures:
+            figures["share of the bfloat16 ceiling"] = round(figures["gflop_per_s"] / best, 3)
+    return measured
+
+
+def lines_for_people(name, figures):
+    """Return one entry as lines."""
+    if not isinstance(figures, dict):
+        return [f"{name}: {figures}"]
+    if "rows" in figures:
+        return lines_of(figures)
+    return [f"{name}:", *(f"  {key}: {value}" for key, value in figures.items() if key != "measured")]
 
 
 def main():
@@ -48,16 +85,14 @@ def main():
     options = parse()
     measured = measure(options)
     if options.save:
-        from benchmarks.plots import plot_comparisons
+        from benchmarks.plots import plot
 
         write_json(RESULTS / f"{options.save}.json", measured)
-        plot_comparisons(measured, RESULTS / f"{options.save}.png")
+        plot(measured, RESULTS / f"{options.save}.png")
     if options.json:
         print(json.dumps(measured, indent=1, default=str))
         return
-    for name, value in measured.items():
-        lines = lines_of(value) if isinstance(value, dict) and "rows" in value else [f"{name}: {value}"]
-        print("\n".join(lines))
+    print("\n".join(line for name, figures in measured.items() for line in lines_for_people(name, figures)))
 
 
 if __name__ == "__main__":

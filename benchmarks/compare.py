@@ -48,6 +48,23 @@ def compare(size, *, batch, device, rows, repeats, num_steps):
     return summarise(rivals, size, batch, device, higher(before, ceilings(device)))
 
 
+def side_by_side(count, size, *, batch, device, num_steps):
+    """Return updates a second of `count` replicates that the kit trains at the same time on one device."""
+    pictures = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_pictures(pictures.images[:, 0], pictures.masks["fluid"].astype("uint8"), folder)
+        rivals = [Rival("kit", "best", path, batch, str(device), kit_root()) for _ in range(count)]
+        for rival in rivals:
+            rival.ask(num_steps)
+        for rival in rivals:
+            rival.answer()
+            rival.stop()
+    errors = [rival.error for rival in rivals if rival.error]
+    if errors:
+        return {"replicates": count, "error": errors[0]}
+    return {"replicates": count, "updates a second": round(sum(1 / rival.seconds[0] for rival in rivals), 2)}
+
+
 def summarise(rivals, size, batch, device, best):
     """Return the comparison as JSON-able data."""
     from benchmarks.steps import work_of_a_step
@@ -71,6 +88,7 @@ def summarise(rivals, size, batch, device, best):
                 "share of the bfloat16 ceiling": round(work["flops"] / median / best["bfloat16_gflops"] / 1e9, 3),
                 "start and first update": round(rival.first, 1),
                 "peak_mb": rival.peak_mb,
+                "peak_gpu_mb": rival.peak_gpu_mb,
             }
         )
     return {

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import resource
+import sys
 import time
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def peak_memory_mb():
     if status.is_file():
         return next(int(line.split()[1]) // 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def peak_gpu_memory_mb():
+    """Return the peak of this process's tensors on the GPU in MiB, None where torch is not used or sees no GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return round(torch.cuda.max_memory_allocated() / 2**20)
 
 
 def available_memory_mb():

@@ -6,6 +6,7 @@ not disturb another's.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import available_memory_mb, peak_memory_mb
+from benchmarks.machine import available_memory_mb, peak_gpu_memory_mb, peak_memory_mb
 
 MARK = "@@bench "
 LEAST_MEMORY_MB = 2000  # what a rival may need; without it the system would kill somebody
@@ -31,7 +32,8 @@ class Pacer:
         """Count one finished update; at the end of a block report it and wait for the next turn."""
         self.left -= 1
         if self.left == 0:
-            self.report(seconds=time.perf_counter() - self.began, steps=self.num_steps, peak_mb=peak_memory_mb())
+            self.report(seconds=time.perf_counter() - self.began, steps=self.num_steps, peak_mb=peak_memory_mb(),
+                        peak_gpu_mb=peak_gpu_memory_mb())  # fmt: skip
             self.num_steps = self.left = int(self.read() or 0)
             if self.left == 0:
                 sys.stdout.flush()
@@ -72,6 +74,7 @@ class Rival:
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  lives as long as the process
         command = [sys.executable, "-m", f"benchmarks.peers.{module}", "--settings", settings, "--pictures",
                    str(pictures), "--batch", str(batch), "--device", device]  # fmt: skip
+        self.peak_gpu_mb = None
         self.seconds, self.peak_mb, self.versions, self.first, self.error = [], 0, {}, None, ""
         if available_memory_mb() < LEAST_MEMORY_MB:
             command = [sys.executable, "-c", f"raise SystemExit('less than {LEAST_MEMORY_MB} MiB of memory are left')"]
@@ -86,22 +89,30 @@ class Rival:
 
     def turn(self, num_steps):
         """Let the rival do some updates; their seconds an update are kept."""
-        if self.error:
-            return
-        try:
-            self.process.stdin.write(f"{num_steps}\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            self._take(None)
-            return
-        facts = self._hear()
-        if self._take(facts):
-            self.seconds.append(facts["seconds"] / facts["steps"])
+        self.ask(num_steps)
+        self.answer()
+
+    def ask(self, num_steps):
+        """Let the rival begin some updates."""
+        if not self.error:
+            try:
+                self.process.stdin.write(f"{num_steps}\n")
+                self.process.stdin.flush()
+            except BrokenPipeError:
+                self._take(None)
+
+    def answer(self):
+        """Wait until the updates are done; their seconds an update are kept."""
+        if not self.error:
+            facts = self._hear()
+            if self._take(facts):
+                self.seconds.append(facts["seconds"] / facts["steps"])
 
     def stop(self):
         """End the rival's process."""
-        self.process.stdin.close()
         try:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self.process.kill()
@@ -116,6 +127,7 @@ class Rival:
             return False
         self.versions |= facts.get("versions", {})
         self.peak_mb = max(self.peak_mb, facts.get("peak_mb", 0))
+        self.peak_gpu_mb = facts.get("peak_gpu_mb", self.peak_gpu_mb)
         return True
 
     def _hear(self):

@@ -8,11 +8,21 @@ import matplotlib.pyplot as plt
 from retina_kit.reporting.figures import COLOURS
 
 
-def plot_comparisons(measured, path):
-    """Draw the seconds an update of every row, one panel a workload, as multiples of the kit's own."""
-    shown = {name: value for name, value in measured.items() if isinstance(value, dict) and "rows" in value}
+def plot(measured, path):
+    """Draw what there is to draw: comparisons as bars, curves of growth as lines; nothing where there is neither."""
+    figures = [value for value in measured.values() if isinstance(value, dict)]
+    comparisons = [value for value in figures if "rows" in value]
+    curves = [value for value in figures if "slopes" in value]
+    if comparisons:
+        plot_comparisons(comparisons, path)
+    elif curves:
+        plot_growth(curves, path)
+
+
+def plot_comparisons(shown, path):
+    """Draw the time an update of every row as a multiple of the kit's own, one panel a comparison."""
     figure, axes = plt.subplots(1, len(shown), figsize=(6.5 * len(shown), 3.6), squeeze=False)
-    for ax, comparison in zip(axes[0], shown.values(), strict=True):
+    for ax, comparison in zip(axes[0], shown, strict=True):
         rows = [row for row in comparison["rows"] if row.get("times the kit")][::-1]
         colours = [COLOURS[1] if row["row"].startswith("this kit") else COLOURS[0] for row in rows]
         bars = ax.barh([row["row"] for row in rows], [row["times the kit"] for row in rows], color=colours)

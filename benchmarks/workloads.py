@@ -1,6 +1,7 @@
 """The kit's other workloads, each in a process of its own: `python -m benchmarks.workloads NAME`."""
 
 import argparse
+import functools
 import json
 import statistics
 import subprocess
@@ -26,6 +27,8 @@ from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device
 from retina_kit.training.inference import predict_probability, window_starts
 from retina_kit.training.recipe import Recipe
+
+PAPERS = ("hu2018", "melinscak2020", "ortiz2022", "huang2023")
 
 
 def vessel_net_crops(device, repeats):
@@ -171,17 +174,18 @@ WORKLOADS = {
     "imports": imports,
     "a_run": a_run,
     "metrics": metrics_of_1000_pictures,
-    "huang2023_lesson": lambda device, repeats: plan_paper("huang2023", "lesson", device, repeats),
-    "melinscak2020_lesson": lambda device, repeats: plan_paper("melinscak2020", "lesson", device, repeats),
-    "hu2018_lesson": lambda device, repeats: plan_paper("hu2018", "lesson", device, repeats),
-    "ortiz2022_lesson": lambda device, repeats: plan_paper("ortiz2022", "lesson", device, repeats),
+    **{f"{paper}_lesson": functools.partial(plan_paper, paper, "lesson") for paper in PAPERS},
 }
+PLANS = {f"{paper}_paper": functools.partial(plan_paper, paper, "paper") for paper in PAPERS}  # for a GPU
 
 
-def measure_workload(name, device, repeats):
-    """Run one workload in a process of its own and return its figures, or its error."""
+def measure_workload(name, device, repeats, limit=None):
+    """Run one workload in a process of its own and return its figures, or its error; `limit` is in seconds."""
     command = [sys.executable, "-m", "benchmarks.workloads", name, "--device", str(device), "--repeats", str(repeats)]
-    done = subprocess.run(command, cwd=kit_root(), capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=kit_root(), capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done after {limit:.0f} seconds"}
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]}
     return json.loads(done.stdout.splitlines()[-1])
@@ -190,11 +194,11 @@ def measure_workload(name, device, repeats):
 def main():
     """Print the figures of one workload as one line of JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=list(WORKLOADS))
+    parser.add_argument("name", choices=[*WORKLOADS, *PLANS])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    figures = WORKLOADS[options.name](choose_device(options.device), options.repeats)
+    figures = (WORKLOADS | PLANS)[options.name](choose_device(options.device), options.repeats)
     print(json.dumps(figures | {"peak_mb": peak_memory_mb()}))
 
 

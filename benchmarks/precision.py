@@ -1,0 +1,97 @@
+"""Does bfloat16 reach the Dice of float32? Trains a small U-Net in both, three seeds each, on real scans.
+
+    python -m benchmarks.precision --data-root data          (needs the pack oct_dme_chiu2015)
+
+The answer is yes where the difference of the means lies within the spread over seeds. Without the pack, `--drawn`
+takes drawn scans instead and says so.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+
+import numpy as np
+import torch
+
+from benchmarks.machine import describe_machine, write_json
+from retina_kit.data.dataset import load_pictures
+from retina_kit.data.splits import choose_split
+from retina_kit.files import kit_root
+from retina_kit.models.build import build_model
+from retina_kit.training.batches import Batches
+from retina_kit.training.device import choose_device
+from retina_kit.training.inference import predict_probability
+from retina_kit.training.loop import fit
+from retina_kit.training.recipe import Recipe
+from retina_kit.training.segment import pooled_scores
+
+SIZE, WIDTHS = (160, 256), (8, 16, 32, 64, 128)
+
+
+def load(data_root, drawn):
+    """Return scans with the fluid of either grader, split by patients: two of ten, or of eight, are tested."""
+    if drawn:
+        pictures = load_pictures("synthetic_oct", "", masks=["fluid"], size=SIZE, num_patients=8, scans_per_patient=8)
+        return pictures, pictures.masks["fluid"], {"kind": "patients", "test_fraction": 0.25, "seed": 0}
+    pictures = load_pictures("oct_dme_chiu2015", data_root, masks=["union"], size=SIZE)
+    return pictures, pictures.masks["union"], {"kind": "published"}
+
+
+def dice_of(precision, seed, images, targets, train, test, recipe, device):
+    """Return the pooled test Dice of one network, trained and tested in one precision."""
+    torch.manual_seed(seed)
+    model = build_model({"name": "unet", "widths": list(WIDTHS)})
+    batches = Batches(images[train], targets[train], recipe, seed=seed, device=device, mean=46.6, std=54.7)
+    fit(model, batches, recipe, device=device, seed=seed, precision=precision)
+    predicted = predict_probability(model, batches, images[test], precision=precision) > 0.5
+    return pooled_scores(predicted, targets[test] == 1)["dice"]
+
+
+def compare(data_root, seeds, steps, device, drawn):
+    """Return the Dice of every seed in both precisions, the difference of the means and the spread over seeds."""
+    pictures, masks, split = load(data_root, drawn)
+    train, test = choose_split(pictures.rows, split, fold=None, seed=0)
+    images, targets = torch.from_numpy(pictures.images), torch.from_numpy(masks.astype(np.uint8))
+    recipe = Recipe(loss="soft_dice", optimizer="adam", learning_rate=2e-3, batch_size=4, steps=steps)
+    dice = {"float32": [], "bfloat16": []}
+    for seed, precision in itertools.product(range(seeds), dice):
+        began = time.perf_counter()
+        dice[precision].append(dice_of(precision, seed, images, targets, train, test, recipe, device))
+        print(
+            f"seed {seed}, {precision}: Dice {dice[precision][-1]:.4f} ({time.perf_counter() - began:.0f} s)",
+            flush=True,
+        )
+    means = {name: statistics.mean(values) for name, values in dice.items()}
+    spreads = {name: statistics.stdev(values) for name, values in dice.items()}
+    difference = means["bfloat16"] - means["float32"]
+    return {
+        "data": "drawn scans" if drawn else "oct_dme_chiu2015, union of both graders",
+        "test pictures": len(test),
+        "updates": steps,
+        "dice": {name: [round(value, 4) for value in values] for name, values in dice.items()},
+        "mean": {name: round(value, 4) for name, value in means.items()},
+        "SD over seeds": {name: round(value, 4) for name, value in spreads.items()},
+        "bfloat16 minus float32": round(difference, 4),
+        "within the seed spread": abs(difference) <= max(spreads.values()),
+    }
+
+
+def main():
+    """Train, print and keep the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-root", default="data")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--drawn", action="store_true", help="drawn scans instead of real ones")
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    found = compare(options.data_root, options.seeds, options.steps, device, options.drawn)
+    print(found)
+    name = f"precision_{'drawn' if options.drawn else 'real'}.json"
+    write_json(kit_root() / "benchmarks" / "results" / name, {"machine": describe_machine(device)} | found)
+
+
+if __name__ == "__main__":
+    main()
