@@ -18,6 +18,7 @@ def test_the_first_validation_from_which_the_curve_stays_up_counts():
     curve = history("a", [0.1, 0.8, 0.2, 0.78, 0.8, 0.8, 0.8])  # one lucky validation at 20
     found = convergence_of(curve, "dice", {"a": 0.5}).iloc[0]
     assert found["final"] == pytest.approx(0.8)
+    assert found["first updates"] == 20
     assert found["updates"] == 40
     assert found["epochs"] == 20
     assert found["of updates"] == 70
