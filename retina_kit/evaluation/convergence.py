@@ -12,8 +12,9 @@ def convergence_of(histories, metric, epochs_of_update, share=0.95):
 
     `histories` has a row an update: arm, seed, step, and `metric` where there was a validation. `epochs_of_update`
     maps an arm to the passes over its pictures that one update is. The final score is the mean of the last three
-    validations. "first" is the first validation at or above the share, which may be a lucky one; "for good"
-    (updates, epochs) the first from which the curve stays there. An arm that ends at 0 has learned nothing and reaches nothing (NaN).
+    validations. "first" is the first validation at or above the share, which may be a lucky one; updates and
+    epochs are those of the first from which the curve stays there. An arm that ends at 0 has learned nothing and
+    reaches nothing (NaN).
     """
     records = []
     for (arm, seed), rows in histories.dropna(subset=[metric]).groupby(["arm", "seed"], sort=False):
