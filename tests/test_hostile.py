@@ -1,6 +1,7 @@
 """Input that was made to do harm: it is refused with one message, and nothing is run, unpacked or written by it."""
 
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from retina_kit.data import manifest
+from retina_kit.data.archives import unpack
 from retina_kit.data.headers import read_header
 from retina_kit.data.pixels import MOST_PIXELS, read_image, read_mask
 from retina_kit.errors import DataError, KitError, UsageError
@@ -205,6 +207,30 @@ def test_any_value_is_typed_or_refused(text, default):
         assert type(typed_like("value", text, default)) is type(default)
     except UsageError as error:
         assert "value" in str(error)
+
+
+def test_a_number_too_large_for_a_computer_is_refused():
+    with pytest.raises(UsageError, match=r"rate=.* must be a number"):
+        typed_like("rate", "9" * 400, 0.5)
+
+
+@pytest.mark.parametrize("damage", ["a name that is no text", "a name cut by zeros", "a place before the file"])
+def test_an_archive_damaged_in_its_table_is_refused(tmp_path, damage):
+    with zipfile.ZipFile(tmp_path / "good.zip", "w") as archive:
+        archive.writestr("first.txt", "one")
+    content = bytearray((tmp_path / "good.zip").read_bytes())
+    table = content.index(b"PK\x01\x02")
+    if damage == "a name that is no text":
+        content[table + 9] |= 8  # says that the name is UTF-8
+        content[table + 46 : table + 48] = b"\xa9\xa9"
+    elif damage == "a name cut by zeros":
+        content[table + 46 : table + 55] = bytes(9)
+    else:
+        content[table + 42 : table + 46] = b"\xff\xff\xff\xff"
+    (tmp_path / "bad.zip").write_bytes(content)
+    for read in (lambda path: unpack(path, tmp_path / "out"), RunStore(tmp_path / "runs").take_in):
+        with pytest.raises(DataError, match=r"bad\.zip"):
+            read(tmp_path / "bad.zip")
 
 
 CODE = ['__import__("os").system("touch harm")', '"; open("harm", "w"); "', "0\nopen('harm', 'w')", "$(touch harm)",
