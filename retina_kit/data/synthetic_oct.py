@@ -284,7 +284,8 @@ def annotate(fluid, number, annotator, disagreement, seed):
             seen |= labels == label
     distance = cv2.distanceTransform(seen.view(np.uint8), cv2.DIST_L2, 3)
     distance -= cv2.distanceTransform((~seen).view(np.uint8), cv2.DIST_L2, 3)
-    wobble = _smooth_noise(rng, (height, width), 12)
+    points = rng.standard_normal((9, 12)).astype(np.float32)
+    wobble = cv2.resize(points, (width, height), interpolation=cv2.INTER_CUBIC)
     bias = person.normal(0, 1.2)
     strength = disagreement * height / 256
     return (distance > (1.5 * wobble + bias) * strength) & (
