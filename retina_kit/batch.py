@@ -30,6 +30,7 @@ class Batch:
         if self.output_root.exists() and not self.output_root.is_dir():
             raise UsageError(f"--output-root {output_root} is a file; name a folder, or one that does not exist yet")
         self.workers = workers or (1 if profile == "smoke" else sensible_workers(choose_device(device)))
+        check_where(scheduler, slurm)
         self.parameters = {
             "profile": profile,
             "data": data,
@@ -117,18 +118,27 @@ class Batch:
         return build_site(self.output_root, paper_meta={name: meta_of(name) for name in list_papers()})
 
 
-def open_cluster(scheduler, slurm, store_folder):
-    """Return a context manager: a connection to a Dask cluster, a cluster started in Slurm, or None for neither."""
+def check_where(scheduler, slurm):
+    """Raise where a cluster is asked for that cannot be: both kinds, no dask, a wrong cluster file."""
     if scheduler and slurm:
         raise UsageError("give --scheduler or --slurm, not both")
+    if scheduler or slurm:
+        try:
+            from retina_kit.training.slurm import read_settings
+        except ModuleNotFoundError as error:
+            remedy = "pip install 'retina-kit[cluster]'"
+            raise EnvironmentProblem(f"a cluster needs {error.name}, which is not installed: {remedy}") from error
+        if slurm:
+            read_settings(slurm)
+
+
+def open_cluster(scheduler, slurm, store_folder):
+    """Return a context manager: a connection to a Dask cluster, a cluster started in Slurm, or None for neither."""
     if not scheduler and not slurm:
         return contextlib.nullcontext()
-    try:
-        from retina_kit.training.cluster import Cluster
-        from retina_kit.training.slurm import slurm_cluster
-    except ModuleNotFoundError as error:
-        remedy = "pip install 'retina-kit[cluster]'"
-        raise EnvironmentProblem(f"a cluster needs {error.name}, which is not installed: {remedy}") from error
+    from retina_kit.training.cluster import Cluster
+    from retina_kit.training.slurm import slurm_cluster
+
     return Cluster(scheduler) if scheduler else slurm_cluster(slurm, store_folder / ".slurm")
 
 
