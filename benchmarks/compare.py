@@ -12,7 +12,6 @@ NUM_PICTURES = 32
 THE_KIT = "this kit"
 ROWS = {  # row: module, settings, what it is
     THE_KIT: ("kit", "best", "training/loop.py as it is"),
-    "this kit, float32": ("kit", "tutorial", "the same loop without bfloat16"),
     "plain PyTorch": ("plain", "tutorial", "DataLoader, NCHW, float32"),
     "plain PyTorch, best": ("plain", "best", "channels_last, bfloat16 autocast, fused Adam"),
     "MONAI": ("monai_trainer", "tutorial", "SupervisedTrainer, CacheDataset"),
@@ -83,8 +82,10 @@ def summarise(rivals, size, batch, device, best):
             | {
                 "seconds": [round(value, 4) for value in rival.seconds],
                 "median": round(median, 4),
+                "fastest": round(min(rival.seconds), 4),
                 "spread": round(max(rival.seconds) - min(rival.seconds), 4),
                 "times the kit": round(median / statistics.median(own), 2) if own else None,
+                "times the kit, fastest turns": round(min(rival.seconds) / min(own), 2) if own else None,
                 "share of the bfloat16 ceiling": round(work["flops"] / median / best["bfloat16_gflops"] / 1e9, 3),
                 "start and first update": round(rival.first, 1),
                 "peak_mb": rival.peak_mb,

@@ -17,6 +17,7 @@ import torch
 from benchmarks.machine import peak_memory_mb
 from benchmarks.planning import plan_paper
 from benchmarks.steps import seconds_of_steps, work_of_a_step
+from benchmarks.workers import one_or_many
 from retina_kit.data.augment import Augmentation
 from retina_kit.data.synthetic_fundus import draw_fundus
 from retina_kit.data.synthetic_oct import draw_oct
@@ -174,6 +175,7 @@ WORKLOADS = {
     "imports": imports,
     "a_run": a_run,
     "metrics": metrics_of_1000_pictures,
+    "workers": one_or_many,
     **{f"{paper}_lesson": functools.partial(plan_paper, paper, "lesson") for paper in PAPERS},
 }
 PLANS = {f"{paper}_paper": functools.partial(plan_paper, paper, "paper") for paper in PAPERS}  # for a GPU

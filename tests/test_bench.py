@@ -15,9 +15,12 @@ from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
 sys.path.insert(0, str(kit_root()))
+from benchmarks.__main__ import with_shares
 from benchmarks.compare import THE_KIT, compare, lines_of
+from benchmarks.growth import slope
 from benchmarks.pacer import Pacer, Rival, save_pictures
-from benchmarks.steps import work_of_a_step
+from benchmarks.planning import plan_paper
+from benchmarks.steps import seconds_of_steps, work_of_a_step
 
 CPU = torch.device("cpu")
 
@@ -98,3 +101,27 @@ def test_an_unknown_workload_is_named():
     assert done.returncode != 0
     assert "unet_9" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_slope_is_that_of_the_upper_half():
+    assert slope([1, 2, 4, 8], [9, 9, 16, 64]) == 2.0
+    assert slope([10, 100, 1_000, 10_000], [5, 5, 5, 50]) == 1.0
+
+
+def test_the_share_of_the_ceiling_is_a_quotient():
+    measured = with_shares({"ceilings": {"bfloat16_gflops": 400.0}, "step": {"gflop_per_s": 300.0}, "command": ""})
+    assert measured["step"]["share of the bfloat16 ceiling"] == 0.75
+
+
+def test_a_paper_that_is_not_here_yet_is_named_not_skipped():
+    assert "nobody1999" in plan_paper("nobody1999", "smoke", CPU, 1)["left out"]
+
+
+def test_seconds_are_taken_of_every_update_but_the_first():
+    recipe = Recipe(batch_size=2, steps=10)
+    images = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
+    batches = Batches(images, images[:, 0], recipe, seed=0, device=CPU)
+    model = build_model({"name": "unet", "widths": [2, 2]})
+    seconds = seconds_of_steps(model, batches, recipe, device=CPU, num_steps=3)
+    assert len(seconds) == 3
+    assert all(value > 0 for value in seconds)
