@@ -263,7 +263,7 @@ class KillingDiary(Diary):
 
     def __init__(self, path, random_generator, workers, most):
         super().__init__(path)
-        self.random, self.workers, self.most = random_generator, workers, min(most, 4)
+        self.random, self.workers, self.most = random_generator, workers, min(most, 2)  # three deaths give up
         self.kills, self.last, self.waiting = [], {}, {}
 
     def step(self, key, step, num_steps, loss, scores):
