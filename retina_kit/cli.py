@@ -179,7 +179,7 @@ def doctor(as_json: Json = False, data_root: DataRoot = Path("data")):
 
 @app.command()
 def bench(
-    peers: Annotated[bool, typer.Option("--peers", help="with the rivals of the [bench] extra")] = False,
+    peers: Annotated[bool, typer.Option("--peers", help="with the rivals of the bench extra")] = False,
     workload: Annotated[list[str] | None, typer.Option(help="what to measure; repeatable; `all`")] = None,
     repeats: Annotated[int, typer.Option(help="how often each rival's turn comes", min=1)] = 3,
     save: Annotated[str | None, typer.Option(help="keep the figures under this name in benchmarks/results")] = None,
