@@ -48,6 +48,8 @@ def measure(options):
         began = time.perf_counter()
         measured[name] = measure_one(name, options, device)
         print(f"{name}: measured in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+        if options.save:  # after every part, so that a run that is cut short keeps what it has
+            write_json(RESULTS / f"{options.save}.json", with_shares(measured))
     return with_shares(measured)
 
 
@@ -87,7 +89,6 @@ def main():
     if options.save:
         from benchmarks.plots import plot
 
-        write_json(RESULTS / f"{options.save}.json", measured)
         plot(measured, RESULTS / f"{options.save}.png")
     if options.json:
         print(json.dumps(measured, indent=1, default=str))
