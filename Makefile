@@ -16,7 +16,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	touch $@
 
 reproduce: setup
-	$(BIN)/retina-kit run --workers 2
+	$(BIN)/retina-kit run
 
 test: setup
 	$(BIN)/ruff check .
