@@ -140,8 +140,8 @@ def test_the_encoder_of_a_localiser_goes_into_a_frozen_unet(tmp_path):
         return fingerprint("synthetic_fundus", masks=[], **OPTIONS)
 
     store = RunStore(tmp_path)
-    jobs = plan_jobs([centre_arm(), disc], [0], fingerprint_of)
-    outcomes = run_jobs(jobs, store, data_root="nowhere", device="cpu", precision="float32")
+    jobs = plan_jobs([centre_arm(), disc], [0], fingerprint_of, "float32")
+    outcomes = run_jobs(jobs, store, data_root="nowhere", device="cpu")
     parent, child = (outcomes[job.key] for job in jobs)
     assert {"distance", "mse", "distance_diameters", "predicted_x", "target_x"} <= set(parent.scores)
     assert len(parent.scores) == 3

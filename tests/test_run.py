@@ -165,7 +165,7 @@ def test_pictures_are_predicted_by_the_fold_that_tested_them(outputs):
     """What the figure of the worst pictures shows has the Dice that the scores say."""
     experiment = Experiment("hu2018", "smoke", output_root=outputs)
     arm = "pretrained_frozen_100"
-    _, truth, predicted, names = experiment.predictions([arm], num_pictures=6, worst=True)
+    _, truth, predicted, names = experiment.predictions([arm], num_pictures=6, pick="worst")
     scored = experiment.scores[experiment.scores["arm"] == arm].set_index("id")
     assert scored.loc[names, "fold"].nunique() == 2
     dice = dice_per_image(torch.from_numpy(predicted[arm]), torch.from_numpy(truth))
