@@ -1,6 +1,6 @@
 """A batch of small arms as a process of its own, to be killed, stopped and put beside another.
 
-python small_batch.py STORE DIARY [--workers N] [--steps N] [--slow SECONDS]
+python small_batch.py STORE DIARY [--workers N] [--steps N] [--arms N] [--slow SECONDS]
 """
 
 import argparse
@@ -47,11 +47,12 @@ def main():
     parser.add_argument("diary")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--arms", type=int, default=4)
     parser.add_argument("--slow", type=float, default=0.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = 0.05
-    jobs = small_jobs(arms(options.steps))
+    jobs = small_jobs(arms(options.steps)[: options.arms])
     with Noting(options.diary, options.slow) as progress:
         try:
             outcomes = run_jobs(jobs, RunStore(options.store), data_root="nowhere", device="cpu",

@@ -77,11 +77,11 @@ def wait_for(condition, seconds=60):
         time.sleep(0.02)
 
 
-def assert_as_unbroken(store, tmp_path, steps=20):
+def assert_as_unbroken(store, tmp_path, steps=20, num_arms=4):
     """Check that the store has what an unbroken batch gives, byte by byte."""
-    train(arms(steps), RunStore(tmp_path / "unbroken" / "runs"))
+    train(arms(steps)[:num_arms], RunStore(tmp_path / "unbroken" / "runs"))
     expected = results_of(tmp_path / "unbroken")
-    assert len(expected) == 12
+    assert len(expected) == 3 * num_arms
     assert results_of(store.folder.parent) == expected
 
 
@@ -188,25 +188,25 @@ def test_papermill_that_is_killed_leaves_the_old_notebook_and_no_kernel(tmp_path
 
 
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("workers", [1, 2])
-def test_one_interrupt_saves_and_the_next_run_goes_on(start, store, tmp_path, workers):
-    batch = start(store, "diary", workers=workers, steps=60, slow=0.02)
+@pytest.mark.parametrize(("workers", "steps", "arms", "slow"), [(1, 60, 4, 0.02), (2, 600, 1, 0)])
+def test_one_interrupt_saves_and_the_next_run_goes_on(start, store, tmp_path, workers, steps, arms, slow):
+    batch = start(store, "diary", workers=workers, steps=steps, arms=arms, slow=slow)
     wait_for(lambda: len(steps_in(tmp_path / "diary")) > 5)
     os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     _, said = batch.communicate(timeout=60)
     assert batch.returncode == 130, said
     assert "press Ctrl-C again to stop at once" in said
     assert "run again" in said
-    begun = {key: step for key, step in steps_in(tmp_path / "diary") if step < 60}
-    assert begun
+    begun = {key: step for key, step in dict(steps_in(tmp_path / "diary")).items() if step < steps}
+    assert begun, "something was under way"
     for key, last in begun.items():
         with safe_open(store.unfinished(key) / "checkpoint.safetensors", framework="np") as file:
             assert len(file.get_tensor("losses")) >= last
-    again = start(store, "again", steps=60)
+    again = start(store, "again", steps=steps, arms=arms)
     assert again.wait(timeout=120) == 0
     first = dict(reversed(steps_in(tmp_path / "again")))
     assert all(first[key] > begun[key] for key in begun), "no step was done twice"
-    assert_as_unbroken(store, tmp_path, steps=60)
+    assert_as_unbroken(store, tmp_path, steps, arms)
 
 
 def test_two_interrupts_stop_at_once(start, store, tmp_path):
