@@ -146,7 +146,7 @@ print(len(runs), "replicates,", round(sum(run.settings["seconds"] for run in run
 # %%
 localisation = report.save_table("localisation", experiment.table("localisation"))
 show(localisation[["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]])
-localizers = {name: labels[name] for name in ("localizer", "localizer_leaky")}
+localizers = {name: labels[name] for name in ("localizer", "localizer_leaky", "localizer_colour")}
 errors = figures.plot_point_errors(experiment.scores, localizers, experiment.parameters["pixels"])
 report.save_figure("localisation", errors, alt="Error maps of the localisers, and the distribution of distances")
 show(errors)
@@ -154,7 +154,8 @@ show(errors)
 # %% [markdown]
 # ## 9 · Phase 2: Dice against the share of training pictures (Figure 2a)
 # The mean over the pictures of all folds, as in the paper. Its two arms differ in *two* things: the start of the
-# encoder, and whether it may learn. The other two arms of the 2 x 2 tell them apart.
+# encoder, and whether it may learn. The other two arms of the 2 x 2 tell them apart. A fifth one takes the localiser's
+# answer instead of its features: it cuts a window out around the found centre and segments that.
 
 # %%
 shares = training_shares(experiment.arms)
@@ -165,9 +166,10 @@ families = {
     "random_trainable": "random, trainable (the paper's)",
     "pretrained_trainable": "pretrained, trainable (control)",
     "random_frozen": "random, frozen (control)",
+    "window": "window around the found centre (control)",
 }
 shown = figures.plot_dice_by_share(figure2a.merge(shares, on="arm"), families)
-report.save_figure("figure2a", shown, alt="Figure 2a: Dice against the share of training pictures, four arms")
+report.save_figure("figure2a", shown, alt="Figure 2a: Dice against the share of training pictures, five arms")
 show(shown)
 
 # %% [markdown]
@@ -182,7 +184,9 @@ report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: 
 report.save_table("figure2b", figure2b, tidy=False)
 
 # %% [markdown]
-# Is it pretraining or freezing? Each row of the next figure changes one thing only, but for the first.
+# Is it pretraining or freezing? Each row of the next figure changes one thing only, but for the first and the last.
+# The last one asks what a localiser is good for besides its features: its *answer* says where to look, so that the
+# U-Net sees a window around the found centre, four times as finely on photographs.
 
 # %%
 contrasts = {
@@ -192,6 +196,8 @@ contrasts = {
     ("pretrained_frozen", "pretrained_trainable"): "freezing, both pretrained",
     ("random_frozen", "random_trainable"): "freezing, both random",
     ("leaky_frozen", "pretrained_frozen"): "the leak: test pictures seen in phase 1",
+    ("colour", "random_trainable"): "colour, both random and trainable",
+    ("window", "colour"): "a window around the found centre, both in colour",
 }
 two_by_two = report.save_table("two_by_two", compare_families(last, shares, list(contrasts)), tidy=False)
 shown = figures.plot_contrasts(two_by_two, contrasts)

@@ -9,6 +9,7 @@ import torch
 from retina_kit.errors import UsageError
 from retina_kit.models.classifier import EncoderClassifier
 from retina_kit.models.encoder_decoder import EncoderDecoder
+from retina_kit.models.localize_then_segment import LocalizeThenSegment
 from retina_kit.models.localizer import Localizer
 from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
@@ -17,6 +18,7 @@ MODELS = {
     "unet": UNet,
     "unet_s5_d16": UNetS5D16,
     "localizer": Localizer,
+    "localize_then_segment": LocalizeThenSegment,
     "encoder_classifier": EncoderClassifier,
     "encoder_decoder": EncoderDecoder,
 }

@@ -100,7 +100,7 @@ def start_model(arm, seed, parent_weights=None):
     model = build_model(arm["model"])
     start = arm.get("start", {})
     if parent_weights is not None:
-        copy_weights(model, parent_weights, start.get("parts", "everything"))
+        copy_weights(model, parent_weights, start.get("parts", "everything"), start.get("into", ""))
     freeze(model, start.get("freeze", []))
     return model
 
