@@ -30,7 +30,7 @@ def import_pack(name, source, data_root, *, progress=True):
     card = read_card(name)
     if has_layout(name):
         with opened(Path(source), Path(data_root)) as folder:
-            count = import_release(card, folder, data_root)
+            count = import_release(card, folder, data_root, progress=progress)
         write_terms(card, data_root)
         return count
     missing = missing_files(card, data_root)

@@ -1,7 +1,8 @@
 """Packs from releases that the kit has no manifest of: they must be asked for, so each user indexes their own copy.
 
 The pictures are copied below the data root as they are (TIFF becomes PNG), masks become PNG, and a manifest with the
-checksums of what was found is written beside the card; from then on the pack is one like any other.
+checksums of what was found is written beside the card; from then on the pack is one like any other. Releases of
+B-scans with numbered classes are taken by `oct_releases`.
 """
 
 import concurrent.futures
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from retina_kit.data import manifest
+from retina_kit.data.oct_releases import RELEASES, import_scans
 from retina_kit.data.originals import convert
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.errors import DataError
@@ -21,16 +23,15 @@ PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 EMPTY = "empty"  # a mask that was looked for and found empty, instead of a file
 
 
-def import_release(card, folder, data_root):
+def import_release(card, folder, data_root, *, progress=False):
     """Copy a release's pictures and masks into a pack, write its manifest, and return how many files were written.
 
     Raises DataError where the folder does not look like the release.
     """
-    rows = LAYOUTS[card.name](Path(folder))
-    if not rows:
-        raise DataError(f"{folder} holds no picture of {card.name} with its label; {card.how_to_get}")
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        written = list(pool.map(lambda row: _take(row, card, Path(data_root)), rows))
+    if card.name in RELEASES:
+        written = import_scans(card, Path(folder), data_root, progress=progress)
+    else:
+        written = _take_all(card, Path(folder), Path(data_root))
     with atomic_path(manifest.folder_of_cards() / f"{card.name}.csv") as path:
         pd.DataFrame(written).to_csv(path, index=False)
     manifest._read_manifest.cache_clear()
@@ -40,7 +41,16 @@ def import_release(card, folder, data_root):
 
 def has_layout(name):
     """Say whether the kit knows how this release is laid out."""
-    return name in LAYOUTS
+    return name in LAYOUTS or name in RELEASES
+
+
+def _take_all(card, folder, data_root):
+    """Write all pictures of a release and their masks; return the manifest's rows."""
+    rows = LAYOUTS[card.name](folder)
+    if not rows:
+        raise DataError(f"{folder} holds no picture of {card.name} with its label; {card.how_to_get}")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda row: _take(row, card, data_root), rows))
 
 
 def _take(row, card, data_root):
