@@ -1,8 +1,9 @@
 """Reads notebooks/experiments/<paper>.toml: parameters, presets and arms, resolved for a profile and a data choice.
 
-A parameter is a table `{value, lesson, smoke, on_synthetic, on_public, what, where}`: `value` is the paper's own
-setting (profile `paper`), the others replace it. Arms name parameters as "$name" or "$name.key" and take shared
-settings from presets. Whatever the file says that this module does not know is an error.
+A parameter is a table `{value, lesson, smoke, on_synthetic, on_public, on_paper, what, where}`: `value` is the paper's
+own setting (profile `paper`), the others replace it; on_paper where the sets that can be had differ from the paper's.
+Arms name parameters as "$name" or "$name.key" and take shared settings from presets. Whatever the file says that this
+module does not know is an error.
 """
 
 import copy
@@ -22,7 +23,9 @@ DATA_CHOICES = ("synthetic", "public", "paper")
 TOP_KEYS = {
     "paper", "title", "notebook", "question", "data", "parameters", "preset", "arm", "table", "claim", "artefacts",
 }  # fmt: skip
-PARAMETER_KEYS = {"value", "lesson", "smoke", "on_synthetic", "on_public", "on_own", "what", "where", "ours"}
+PARAMETER_KEYS = {
+    "value", "lesson", "smoke", "on_synthetic", "on_public", "on_paper", "on_own", "what", "where", "ours",
+}  # fmt: skip
 ARM_KEYS = {
     "name", "label", "role", "like", "each", "without", "profiles", "on", "needs", "seeds", "folds", "task", "data",
     "split", "model", "start", "recipe", "evaluation",
@@ -221,6 +224,9 @@ def value_of(reference, parameters, where):
         if key not in found:
             raise UsageError(f"arm {where}: {unknown_name(f'entry of {name}', key, sorted(found))}")
         found = found[key]
+    if isinstance(found, dict):  # an entry may be "$other", another parameter, as it stands
+        named = {f"${other}": entry for other, entry in parameters.items()}
+        found = {k: named.get(entry, entry) if isinstance(entry, str) else entry for k, entry in found.items()}
     if factor and (isinstance(found, bool) or not isinstance(found, int | float)):
         raise UsageError(f"arm {where}: parameter {name} is no number and cannot be multiplied by {factor}")
     return found * int(factor) if factor else copy.deepcopy(found)

@@ -97,6 +97,22 @@ def test_synthetic_data_replace_a_value_in_all_profiles_or_in_one(parse):
     assert resolve_parameters(content, "smoke", "public")["options"] == {}
 
 
+def test_sets_that_can_be_had_replace_the_papers_value(parse):
+    content = parse()
+    content["parameters"]["rate"]["on_paper"] = 0.5
+    rates = {data: resolve_parameters(content, "paper", data)["rate"] for data in DATA_CHOICES}
+    assert rates == {"synthetic": 0.01, "public": 0.01, "paper": 0.5}
+
+
+def test_an_entry_of_a_parameter_may_name_another_parameter(parse):
+    content = parse("{ num = 2 }", '{ num = 2, rate = "$rate", name = "$nobody" }')
+    options = {}
+    for data in ("synthetic", "public"):
+        values = resolve_parameters(content, "smoke", data, {"rate": 0.5})
+        options[data] = resolve_arms(content, "smoke", values)[0]["data"]["options"]
+    assert options == {"synthetic": {"num": 2, "rate": 0.5, "name": "$nobody"}, "public": {}}
+
+
 @pytest.mark.parametrize(
     ("name", "given", "value"),
     [
