@@ -235,7 +235,7 @@ def test_the_notebook_runs_on_both(tmp_path):
 
     def kit(*arguments):
         command = [sys.executable, "-m", "retina_kit", *arguments]
-        path = {"PYTHONPATH": str(tmp_path / "kit")}
+        path = {"PYTHONPATH": str(tmp_path / "kit"), "OMP_NUM_THREADS": "1"}
         return subprocess.run(
             command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False, timeout=300
         )
