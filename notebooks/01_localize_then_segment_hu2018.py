@@ -217,15 +217,16 @@ show(report.save_figure("distribution", shown, alt="Dice of every picture, arm b
 distribution.round(3)
 
 # %% [markdown]
-# The worst pictures of the paper's two arms, each by the network that did not train on it. Then the test pictures of
-# one fold: move the threshold and see which mistakes go, and which come.
+# The worst pictures of the paper's two arms and of the window, each by the network that did not train on it: bright
+# lesions pass for a disc where the whole picture is searched. Then the test pictures of one fold: move the threshold
+# and see which mistakes go, and which come.
 
 # %%
-two = ["random_trainable_100", "pretrained_frozen_100"]
-images, truth, predicted, names = experiment.predictions(two, num_pictures=4, pick="worst")
-worst = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in two}, titles=names)
+three = ["random_trainable_100", "pretrained_frozen_100", "window_100"]
+images, truth, predicted, names = experiment.predictions(three, num_pictures=4, pick="worst")
+worst = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in three}, titles=names)
 show(report.save_figure("worst", worst, alt="The four pictures with the lowest Dice"))
-explore_predictions(*experiment.probabilities(two[1]))
+explore_predictions(*experiment.probabilities(three[1]))
 
 # %% [markdown]
 # ## 12 · Claims and verdicts
@@ -244,6 +245,7 @@ show_claims(claims)
 #   retinopathy, not premature infants.
 # - Everything that the paper does not print is ours: five levels, widths, size, dropout, learning rates, batch sizes,
 #   updates, a learning rate that falls to 0, and augmentation by mirror, resize and shift.
+# - The localiser's answer as a place to cut at is ours; the paper hands on its features only.
 # - All shares get the same number of updates. With epochs, fewer pictures would also mean fewer updates.
 # - "Frozen" means weights and BatchNorm statistics. A random frozen encoder keeps those it was built with.
 # - The localiser's head counts in pixels, as the paper's errors do, and is one linear layer ("without activation").

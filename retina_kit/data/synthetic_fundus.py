@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from retina_kit.data.collection import Pictures
-from retina_kit.data.vessel_tree import grow_tree
+from retina_kit.data.synthetic_vessels import grow_tree
 from retina_kit.errors import UsageError
 
 LESIONS = ("ma", "he", "ex", "se")
