@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.machine import peak_memory_mb
 from benchmarks.steps import seconds_of_steps
 from benchmarks.workloads import make_batches
 from retina_kit.data.manifest import Card, parse_manifest
 from retina_kit.data.splits import choose_split
 from retina_kit.data.synthetic_oct import draw_oct
 from retina_kit.files import kit_root
+from retina_kit.machine import peak_memory_mb
 from retina_kit.models.build import build_model
 from retina_kit.training.recipe import Recipe
 from retina_kit.training.replicate import describe

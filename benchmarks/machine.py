@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from pathlib import Path
@@ -32,17 +31,6 @@ def processor_name():
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def peak_memory_mb():
-    """Return the peak resident memory of this process in MiB.
-
-    On Linux it is read from /proc: `ru_maxrss` would start with what the parent process held.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return next(int(line.split()[1]) // 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 def peak_gpu_memory_mb():

@@ -8,13 +8,13 @@ Half of the arms start from another; the store is empty, so each replicate is lo
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from pathlib import Path
 
 from faults import arms
 
+from retina_kit.machine import peak_memory_mb
 from retina_kit.training import sweep
 from retina_kit.training.store import RunStore
 
@@ -30,16 +30,11 @@ def many_arms(number):
     return made
 
 
-def memory_mb():
-    """Return the peak memory of this process in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def simulate(num_replicates, num_arms=100):
     """Return milliseconds a replicate for the plan and for the run, and the memory before and after each."""
-    seeds, before, began = range(num_replicates // num_arms), memory_mb(), time.perf_counter()
+    seeds, before, began = range(num_replicates // num_arms), peak_memory_mb(), time.perf_counter()
     jobs = sweep.plan_jobs(many_arms(num_arms), seeds, lambda arm: "0" * 16)
-    planned, after_plan = time.perf_counter(), memory_mb()
+    planned, after_plan = time.perf_counter(), peak_memory_mb()
     booked = []
     real, sweep.attempt = sweep.attempt, lambda job, *rest: booked.append(None) or "finished"
     try:
@@ -53,8 +48,8 @@ def simulate(num_replicates, num_arms=100):
         "replicates": len(jobs),
         "plan_and_hash_ms": round((planned - began) * each, 4),
         "find_lock_book_ms": round((time.perf_counter() - planned) * each, 4),
-        "memory_mb": [round(before), round(after_plan), round(memory_mb())],
-        "bytes_a_replicate": round((memory_mb() - before) * 2**20 / len(jobs)),
+        "memory_mb": [round(before), round(after_plan), round(peak_memory_mb())],
+        "bytes_a_replicate": round((peak_memory_mb() - before) * 2**20 / len(jobs)),
     }
 
 

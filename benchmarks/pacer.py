@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import available_memory_mb, peak_gpu_memory_mb, peak_memory_mb
+from benchmarks.machine import available_memory_mb, peak_gpu_memory_mb
+from retina_kit.machine import peak_memory_mb
 
 MARK = "@@bench "
 LEAST_MEMORY_MB = 2000  # what a rival may need; without it the system would kill somebody

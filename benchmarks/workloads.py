@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.machine import peak_memory_mb
 from benchmarks.planning import plan_paper
 from benchmarks.steps import seconds_of_steps, work_of_a_step
 from benchmarks.workers import one_or_many
@@ -23,6 +22,7 @@ from retina_kit.data.synthetic_fundus import draw_fundus
 from retina_kit.data.synthetic_oct import draw_oct
 from retina_kit.evaluation.scoring import score_masks, summarise
 from retina_kit.files import kit_root
+from retina_kit.machine import peak_memory_mb
 from retina_kit.models.build import build_model
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device

@@ -1,7 +1,9 @@
 """Where the kit's own files lie, and how it writes a file so that a kill leaves the old one or the new one."""
 
 import contextlib
+import glob
 import os
+import platform
 import shutil
 import sys
 import uuid
@@ -34,7 +36,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Out of disk or permission becomes an `EnvironmentProblem` that names the file.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -54,6 +56,31 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         else:
             with contextlib.suppress(OSError):  # a second error would hide the first, such as a parent that is a file
                 temporary.unlink(missing_ok=True)
+
+
+def remove_remains(path: str | Path) -> None:
+    """Remove the temporaries beside `path` that processes of this machine left there when they were killed."""
+    path = Path(path)
+    for remains in path.parent.glob(f".{glob.escape(f'{path.stem}.{_node()}')}.*.part{glob.escape(path.suffix)}"):
+        owner = remains.name.removeprefix(f".{path.stem}.{_node()}.").split(".")[0]
+        if owner.isdigit() and not _is_alive(int(owner)):
+            shutil.rmtree(remains) if remains.is_dir() else remains.unlink(missing_ok=True)
+
+
+def _node() -> str:
+    """Return the machine's name, without dots."""
+    return platform.node().replace(".", "-")
+
+
+def _is_alive(pid: int) -> bool:
+    """Say whether a process of this machine runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _swap_folder(temporary: Path, path: Path) -> None:

@@ -21,7 +21,7 @@ from test_kill import OFTEN, command, results_of, wait_for_checkpoint
 from test_sweep import assert_same_result
 
 from retina_kit.errors import EnvironmentProblem, KitError
-from retina_kit.files import atomic_path
+from retina_kit.files import atomic_path, remove_remains
 from retina_kit.reporting import notebook as nb
 from retina_kit.training.checkpoint import Checkpoint
 from retina_kit.training.loop import TrainingDiverged
@@ -185,6 +185,9 @@ def test_papermill_that_is_killed_leaves_the_old_notebook_and_no_kernel(tmp_path
     kernel = int((tmp_path / "pid").read_text())
     wait_for(lambda: not alive(kernel), 20)
     assert (tmp_path / "out.ipynb").read_text() == "the good one of last time"
+    assert list(tmp_path.glob(".out.*.part.ipynb")), "a kill leaves what was half written"
+    remove_remains(tmp_path / "out.ipynb")  # the next run begins so
+    assert not list(tmp_path.glob(".out.*"))
 
 
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from retina_kit.errors import EnvironmentProblem
-from retina_kit.files import atomic_path, kit_root
+from retina_kit.files import atomic_path, kit_root, remove_remains
 
 
 def names_in(folder):
@@ -83,3 +83,19 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
 
 def test_the_kit_finds_its_own_files():
     assert (kit_root() / "data_manifests" / "stare.toml").is_file()
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    target = tmp_path / "table.csv"
+    code = "import os, sys; from retina_kit.files import atomic_path\nwith atomic_path(sys.argv[1]) as path:\n"
+    code += "    path.write_text('half'); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, str(target)], check=False).returncode == -9
+    others = [".other.csv", ".table.elsewhere.1.abcd.part.csv"]  # another file, and what another machine writes
+    for name in others:
+        (tmp_path / name).touch()
+    with atomic_path(target) as mine:
+        mine.write_text("new")
+        assert len(names_in(tmp_path)) == 4
+        remove_remains(target)
+        assert names_in(tmp_path) == sorted([*others, mine.name])
+    assert names_in(tmp_path) == sorted([*others, "table.csv"])

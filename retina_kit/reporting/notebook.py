@@ -23,7 +23,7 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillException
 
 from retina_kit.errors import KitError, UsageError
-from retina_kit.files import atomic_path, kit_root
+from retina_kit.files import atomic_path, kit_root, remove_remains
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -111,6 +111,7 @@ def execute_notebook(notebook, output_path, parameters, *, promised=(), cwd=None
     output_path = Path(output_path)
     failed = output_path.with_name(f"{output_path.stem}.failed.ipynb")
     before, began = {path: mark_of(path) for path in promised}, time.perf_counter()
+    remove_remains(output_path)
     with atomic_path(output_path) as path:
         try:
             papermill.execute_notebook(

@@ -3,7 +3,6 @@
 import json
 import math
 import platform
-import resource
 import subprocess
 import time
 from importlib.metadata import version
@@ -12,6 +11,7 @@ from pathlib import Path
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.published import TABLE_COLUMNS
 from retina_kit.files import atomic_path, kit_root
+from retina_kit.machine import peak_memory_mb
 
 PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python", "papermill", "matplotlib")
 
@@ -59,7 +59,7 @@ class Report:
             "git_commit": git_commit(),
             "machine": f"{platform.system()} {platform.machine()}",
             "notebook_seconds": round(time.perf_counter() - self.began, 1),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            "peak_memory_mb": peak_memory_mb(),
         }
         target = self.folder / "results.json"
         with atomic_path(target) as path:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from retina_kit import machine
 from retina_kit.data.dataset import load_pictures
 from retina_kit.data.splits import choose_split
 from retina_kit.errors import KitError, UsageError
@@ -200,6 +201,4 @@ def peak_memory_mb(device):
     """Return the peak memory in MiB: of the GPU's tensors, or of this process."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20)
-    import resource
-
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return machine.peak_memory_mb()
