@@ -17,9 +17,11 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
-TARGETS = ("manifest", "card", "experiment", "picture", "mask", "weights", "checkpoint", "export", "archive", "setting")
+TARGETS = ("manifest", "card", "experiment", "picture", "mask", "weights", "checkpoint", "export", "archive", "setting",
+           "volume")  # fmt: skip
 MEMORY_MB, SLOWEST_SECONDS, LONGEST_INPUT = 3000, 20, 8192
 
 
@@ -29,6 +31,7 @@ def make_target(name, folder):
 
     from retina_kit.data.archives import unpack
     from retina_kit.data.manifest import parse_card, parse_manifest, read_card
+    from retina_kit.data.metaimage import read_header, read_voxels
     from retina_kit.data.pixels import read_image, read_mask
     from retina_kit.experiment_file import parse_experiment, resolve_arms, resolve_parameters, typed_like
     from retina_kit.training.checkpoint import Checkpoint
@@ -61,6 +64,11 @@ def make_target(name, folder):
         for default in (1, 0.5, True, "text", [1, 2], {"a": 1}):
             typed_like("fuzzed", text, default)
 
+    def read_volume(content):
+        header, _, voxels = content.partition(b"\n\n")  # what stands after an empty line is the file of voxels
+        (folder / "oct.raw").write_bytes(voxels)
+        read_voxels(read_header(file_of(header, ".mhd")))
+
     targets = {
         "manifest": lambda content: parse_manifest(file_of(content, ".csv"), card),
         "card": lambda content: parse_card(file_of(content, ".toml")),
@@ -72,6 +80,7 @@ def make_target(name, folder):
         "export": lambda content: RunStore(folder / "runs").take_in(file_of(content, ".zip")),
         "archive": lambda content: unpack(file_of(content, ".zip"), folder / "unpacked", most_bytes=10**6),
         "setting": read_setting,
+        "volume": read_volume,
     }
     return targets[name]
 
@@ -103,6 +112,12 @@ def seeds_of(name):
         return [save(tensors, {"validations": "[]", "best_score": "null"}), save({"weight": weight})]
     if name == "setting":
         return [b"3", b"0.25", b"true", b"[1, 2]", b"{a = 2}", b"1\nvalue = 2", b'__import__("os")']
+    if name == "volume":
+        voxels = bytes(range(24))
+        header = "NDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\n{}ElementDataFile = oct.raw\n\n"
+        packed = zlib.compress(voxels)
+        stated = f"CompressedData = True\nCompressedDataSize = {len(packed)}\n"
+        return [header.format("").encode() + voxels, header.format(stated).encode() + packed]
     with io.BytesIO() as buffer:
         with zipfile.ZipFile(buffer, "w") as archive:
             settings = {"files": {"scores.csv": "0" * 64}, "description": {"seed": 0}, "arm": "a"}
