@@ -11,6 +11,11 @@ NARROW = {
     "unet": {"widths": [4, 4, 8, 8, 8], "norm": "batch", "dropout": 0.1, "in_channels": 3},
     "unet_s5_d16": {"base_width": 4, "head": "aspp"},
     "localizer": {"widths": [4, 4, 8, 8, 8], "in_channels": 3, "input_size": [64, 64], "hidden": 8},
+    "localize_then_segment": {
+        "widths": [4, 4, 8, 8, 8],
+        "window": [32, 32],
+        "localizer": {"input_size": [32, 32], "hidden": 0},
+    },
     "encoder_classifier": {"attention": "channel_axis", "width": 1 / 32, "input_size": [64, 64]},
     "encoder_decoder": {"encoder": "resnet_like", "attention": "channel_axis", "width": 1 / 32},
 }
