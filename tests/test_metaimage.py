@@ -75,6 +75,7 @@ HOSTILE = {
     "voxels in the header": ({"ElementDataFile": "LOCAL"}, "the plain name of a file beside it"),
     "a list": ({"ElementDataFile": "LIST"}, "the plain name of a file beside it"),
     "the folder itself": ({"ElementDataFile": "."}, "the plain name of a file beside it"),
+    "a name too long for a file": ({"ElementDataFile": "\xff" * 130}, "the plain name of a file beside it"),
     "no such file": ({"ElementDataFile": "other.raw"}, "no such file lies beside it"),
 }
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from retina_kit.errors import UsageError
-from retina_kit.models.unet import Block, Decoder, Encoder, UNet, init_glorot
+from retina_kit.models.unet import Block, Decoder, Encoder, UNet, UpConvolution, init_glorot
 
 WIDTHS = (4, 6, 8)  # a small one for real tensors; three levels take sides that 4 divides
 CONV_WEIGHTS = [320, 9248, 18496, 36928, 73856, 147584, 295168, 590080, 1180160, 2359808]
@@ -37,7 +37,7 @@ def test_every_layer_has_the_count_of_the_published_table():
 def test_the_default_has_neither_normalisation_nor_dropout():
     with torch.device("meta"):
         kinds = {type(m) for m in UNet().modules() if not list(m.children())}
-    assert kinds == {nn.Conv2d, nn.ConvTranspose2d, nn.ReLU, nn.MaxPool2d}
+    assert kinds == {nn.Conv2d, UpConvolution, nn.ReLU, nn.MaxPool2d}
 
 
 @pytest.mark.parametrize(
@@ -161,3 +161,18 @@ def test_a_block_starts_from_any_number_of_channels():
     block = Block(3, 5)
     init_glorot(block)
     assert block(torch.zeros(1, 3, 2, 2)).shape == (1, 5, 2, 2)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_fast_up_convolution_is_pytorchs_transposed_convolution(memory_format):
+    fast, plain = UpConvolution(6, 3), nn.ConvTranspose2d(6, 3, 2, stride=2)
+    plain.load_state_dict(fast.state_dict())
+    images = torch.randn(2, 6, 5, 7).contiguous(memory_format=memory_format)
+    inputs = [images.clone().requires_grad_() for _ in range(2)]
+    outputs = [up(image) for up, image in zip((fast, plain), inputs, strict=True)]
+    torch.testing.assert_close(*outputs)
+    for output in outputs:
+        output.square().sum().backward()
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
+    torch.testing.assert_close(fast.weight.grad, plain.weight.grad)
+    torch.testing.assert_close(fast.bias.grad, plain.bias.grad)

@@ -14,6 +14,7 @@ import numpy as np
 from retina_kit.errors import DataError
 
 MOST_HEADER_BYTES = 16 * 2**10
+MOST_NAME_BYTES = 255  # what file systems take
 MOST_VOXELS = 2**28  # four times a Cirrus volume of 512 x 1024 x 128
 MOST_PER_AXIS = 2**14
 ELEMENT_TYPES = {"MET_UCHAR": "u1", "MET_USHORT": "u2"}
@@ -116,7 +117,8 @@ def shape_of(path, tags):
 
 def beside(path, name):
     """Return the file of voxels, which must lie beside its header under a plain name."""
-    if name in ("LOCAL", "LIST") or any(sign in name for sign in "/\\:%\0") or name.startswith("."):
+    is_path = any(sign in name for sign in "/\\:%\0") or name.startswith(".")
+    if is_path or name in ("LOCAL", "LIST") or len(name.encode()) > MOST_NAME_BYTES:
         raise DataError(f"{path}: ElementDataFile is {name[:60]!r}; the plain name of a file beside it is expected")
     voxels = path.with_name(name)
     if not voxels.is_file():

@@ -3,6 +3,7 @@
 import itertools
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from retina_kit.errors import UsageError
@@ -83,10 +84,31 @@ class Decoder(nn.Module):
 def _make_up(in_channels, out_channels, how):
     """Return what doubles the size: 2x2 transposed convolution, or nearest neighbours and 3x3 convolution."""
     if how == "transpose":
-        return nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
+        return UpConvolution(in_channels, out_channels)
     if how == "nearest":
         return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1))
     raise UsageError(f"up-sampling {how!r} is not one of transpose, nearest")
+
+
+class UpConvolution(nn.ConvTranspose2d):
+    """A 2x2 transposed convolution of stride 2, which doubles the size.
+
+    Its four outputs a pixel do not overlap, so it is one matrix product and a change of places; on a CPU that takes
+    half the time of PyTorch's general transposed convolution.
+    """
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__(in_channels, out_channels, 2, stride=2)
+
+    def forward(self, images):
+        """Return (N, out_channels, 2 H, 2 W) for (N, in_channels, H, W)."""
+        if images.is_cuda:
+            return super().forward(images)
+        num, _, height, width = images.shape
+        weight = self.weight.permute(2, 3, 1, 0).reshape(4 * self.out_channels, self.in_channels)
+        pixels = F.linear(images.permute(0, 2, 3, 1), weight, self.bias.repeat(4))
+        pixels = pixels.view(num, height, width, 2, 2, self.out_channels).permute(0, 1, 3, 2, 4, 5)
+        return pixels.reshape(num, 2 * height, 2 * width, self.out_channels).permute(0, 3, 1, 2)
 
 
 class UNet(FreezableEncoder):

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from retina_kit.errors import KitError
-from retina_kit.training.device import autocast
+from retina_kit.training.device import autocast, keep_freed_memory
 from retina_kit.training.losses import find_loss, with_auxiliary
 
 
@@ -24,6 +24,7 @@ def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=No
     called every `recipe.validate_every` steps. `watch(step, num_steps, losses, scores)` is called after each
     step and may return True to stop early. `checkpoint` saves now and then and lets a killed run go on where it was.
     """
+    keep_freed_memory()  # what one step frees, the next one needs
     model.to(device=device, memory_format=torch.channels_last).train()
     optimizer = recipe.make_optimizer(model)
     predict, loss_of = outputs_and_loss(model, recipe)
