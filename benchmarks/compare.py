@@ -19,6 +19,7 @@ ROWS = {  # row: module, settings, what it is
     "smp + Lightning": ("lightning_trainer", "tutorial", "Trainer, 32-true, statistics every step"),
     "smp + Lightning, best": ("lightning_trainer", "best", "bf16-mixed, channels_last, no statistics"),
     "Keras": ("keras_fit", "tutorial", "model.fit on arrays, float32, as melinscak2020's authors"),
+    "Keras, 2020": ("keras_fit", "2020", "the same with TensorFlow's own operations, its default when they trained"),
     "Keras, best": ("keras_fit", "best", "mixed_bfloat16, tf.data cache and prefetch"),
 }
 WITHOUT_PEERS = (THE_KIT, "plain PyTorch", "plain PyTorch, best")

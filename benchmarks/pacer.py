@@ -57,7 +57,7 @@ def main(train, versions):
     import numpy as np
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("--settings", choices=["tutorial", "best"], default="tutorial")
+    parser.add_argument("--settings", choices=["tutorial", "best", "2020"], default="tutorial")
     parser.add_argument("--pictures", required=True)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--device", default="cpu")

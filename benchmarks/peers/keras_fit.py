@@ -1,4 +1,14 @@
-"""Keras on TensorFlow as the authors of melinscak2020 trained: functional U-Net, pooled soft Dice, `model.fit`."""
+"""Keras on TensorFlow as the authors of melinscak2020 trained: functional U-Net, pooled soft Dice, `model.fit`.
+
+With the settings "2020" TensorFlow computes with its own operations, as its packages did by default until version 2.9
+(May 2022) made oneDNN's the default on processors.
+"""
+
+import os
+import sys
+
+if "2020" in sys.argv:
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # read when TensorFlow is imported
 
 import keras
 import tensorflow as tf
