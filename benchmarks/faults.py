@@ -1,6 +1,6 @@
 """Kills a small sweep again and again, at random, and compares what comes out with an unbroken one, byte by byte.
 
-    python benchmarks/faults.py --kills 200
+    python -m benchmarks.faults --kills 200
 
 Batches are forked from this process, which has torch loaded, and killed with SIGKILL after a random time; so are
 workers of a pool, one of two batches on one store, and workers of a Dask cluster where dask is installed. Printed are:
@@ -244,8 +244,11 @@ def pool_workers():
 
 
 def set_up_worker():
-    """Let a Dask worker save often."""
+    """Let a Dask worker save often and report every step."""
+    from retina_kit.training import cluster
+
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
+    cluster.PAUSE = 0.0
 
 
 def every_worker(distributed):

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of all that reads what a stranger wrote: manifests, TOML, pictures, masks, weights, exports.
 
-    python benchmarks/fuzz.py --minutes 30            (needs atheris: pip install atheris)
+    python -m benchmarks.fuzz --minutes 30            (needs atheris: pip install atheris)
 
 Each target gets an equal share of the time in a process of its own, seeded with real files. A finding is an exception
 that is no KitError, a file written outside the folder that the target was given, a crash, or an input that takes more

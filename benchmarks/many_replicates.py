@@ -1,6 +1,6 @@
 """Plans, hashes and books very many replicates without training one: milliseconds and bytes a replicate.
 
-    python benchmarks/many_replicates.py --replicates 100000 [--dask 5000]
+    python -m benchmarks.many_replicates --replicates 100000 [--dask 5000]
 
 Half of the arms start from another; the store is empty, so each replicate is looked for, locked and noted. With
 --dask that many go through a Dask scheduler and two workers on this machine as well.
@@ -12,8 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults import arms
-
+from benchmarks.faults import arms
 from retina_kit.machine import peak_memory_mb
 from retina_kit.training import sweep
 from retina_kit.training.store import RunStore

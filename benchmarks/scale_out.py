@@ -1,18 +1,19 @@
 """Two Dask workers and two pool workers beside this process: many tiny single-threaded arms, same scores, ratios.
 
-python benchmarks/scale_out.py [--seeds 12]
+python -m benchmarks.scale_out [--seeds 12]
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
 import torch
-from faults import arms, results_of
 
+from benchmarks.faults import arms, results_of
+from benchmarks.machine import describe_machine, write_json
 from retina_kit.data.dataset import fingerprint
+from retina_kit.files import kit_root
 from retina_kit.training.store import RunStore
 from retina_kit.training.sweep import plan_jobs, run_jobs
 
@@ -51,19 +52,19 @@ def main():
         alone, expected = timed(jobs, folder / "here")
         spread, found = timed(jobs, folder / "there", cluster=cluster)
         pooled, pool_found = timed(jobs, folder / "pool", workers=2)
-    print(
-        json.dumps(
-            {
-                "replicates": len(jobs),
-                "in_process_s": round(alone, 1),
-                "dask_two_workers_s": round(spread, 1),
-                "dask_ratio": round(alone / spread, 2),
-                "pool_of_two_s_with_start": round(pooled, 1),
-                "pool_ratio": round(alone / pooled, 2),
-                "dask_equal": found == expected,
-                "pool_equal": pool_found == expected,
-            }
-        )
+    found = {
+        "replicates": len(jobs),
+        "in_process_s": round(alone, 1),
+        "dask_two_workers_s": round(spread, 1),
+        "dask_ratio": round(alone / spread, 2),
+        "pool_of_two_s_with_start": round(pooled, 1),
+        "pool_ratio": round(alone / pooled, 2),
+        "dask_equal": found == expected,
+        "pool_equal": pool_found == expected,
+    }
+    print(found)
+    write_json(
+        kit_root() / "benchmarks/results/scale_out.json", {"machine": describe_machine(torch.device("cpu"))} | found
     )
 
 

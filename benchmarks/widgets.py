@@ -1,4 +1,4 @@
-"""How long each widget takes to react to a control, without a browser: python benchmarks/widgets.py
+"""How long each widget takes to react to a control, without a browser: python -m benchmarks.widgets
 
 The slowest of several reactions counts. Pictures have the size of the real scans (496 x 768); the gap bench draws
 its own. What training on the gap bench's button takes stands apart.

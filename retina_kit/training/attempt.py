@@ -97,17 +97,21 @@ class Frontier:
 class StepReporter:
     """A `watch` that passes a step's loss on, at most so many times, since reading a loss waits for the device.
 
+    With `pause` there are at least so many seconds between two reports, scores and the last step apart.
     `report(key, step, num_steps, loss, scores)` and `should_stop()` may both ask to stop by returning True; the
     latter is asked at every step. A loss that is not finite stops the arm where it is read.
     """
 
-    def __init__(self, key, report, times=100, should_stop=None):
+    def __init__(self, key, report, times=100, pause=0.0, should_stop=None):
         self.key, self.report, self.times, self.should_stop = key, report, times, should_stop
+        self.pause, self.reported = pause, -math.inf
 
     def __call__(self, step, num_steps, losses, scores):
         """Report now and then; True stops the training."""
         stop = self.should_stop() if self.should_stop else False
-        if scores or step % max(1, num_steps // self.times) == 0 or step + 1 == num_steps:
+        due = step % max(1, num_steps // self.times) == 0 and time.monotonic() - self.reported >= self.pause
+        if due or scores or step + 1 == num_steps:
+            self.reported = time.monotonic()
             loss = losses[-1].item()
             if not math.isfinite(loss):
                 stop_if_diverged(losses)

@@ -32,6 +32,7 @@ from retina_kit.training.store import RunStore, canonical_hash, code_version
 RETRIES = 2  # of a replicate that fails for a reason of its machine
 PATIENCE = 30.0  # seconds: for the first worker, for a lost scheduler, for a shared folder to show what was written
 LOST_AFTER = 5.0  # seconds without a scheduler
+PAUSE = 0.5  # seconds between two reports of a replicate: each goes through the scheduler
 
 _one_at_a_time = threading.Lock()
 
@@ -255,7 +256,7 @@ def run_on_worker(job, folder, settings, sign, topic, parent):
             return EnvironmentProblem(f"{socket.gethostname()} has another version of the kit; install the same one")
         tell("start")
         with contextlib.redirect_stderr(LinesTo(lambda line: tell("line", f"{job.title} on {worker.name}", line))):
-            outcome = attempt(job, store, settings, StepReporter(job.key, report, should_stop=sign))
+            outcome = attempt(job, store, settings, StepReporter(job.key, report, pause=PAUSE, should_stop=sign))
     if not isinstance(outcome, Exception):
         return None
     plain = type(outcome)(str(outcome))  # without its traceback and its cause, which may not travel
