@@ -30,6 +30,7 @@ from retina_kit.training.sweep import plan_jobs, run_jobs
 
 OPTIONS = {"num_patients": 4, "scans_per_patient": 2, "size": [32, 48], "seed": 1}
 STEPS, SECONDS_BETWEEN_CHECKPOINTS = 60, 0.1
+STILL_IN_THE_PIPE = 0.3  # seconds for which steps from before a kill may still arrive; a new worker takes longer
 NUM_BATCHES_SIDE_BY_SIDE = 2
 
 
@@ -271,9 +272,11 @@ class KillingDiary(Diary):
 
     def step(self, key, step, num_steps, loss, scores):
         """Note a step; now and then kill a worker."""
-        for kill in self.waiting.pop(key, []):
+        now = time.monotonic()
+        in_the_pipe = [kill for kill in self.waiting.get(key, []) if now - kill["at"] < STILL_IN_THE_PIPE]
+        for kill in self.waiting.pop(key, []) if not in_the_pipe else []:
             kill |= {"again": kill["again"] + max(0, self.last[key] - step + 1)}
-            kill["recovery"] = kill["recovery"] or time.monotonic() - kill["at"]
+            kill["recovery"] = kill["recovery"] or now - kill["at"]
         self.last[key] = step
         alone = not any(self.waiting.values())
         if alone and len(self.kills) < self.most and step < num_steps and self.random.random() < 0.03:

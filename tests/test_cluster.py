@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -144,3 +146,43 @@ def test_lines_are_passed_on_whole():
     for text in ("one\ntw", "o", "\n\nthree"):
         stream.write(text)
     assert seen == ["one", "two"]
+
+
+def test_a_cluster_that_loses_all_its_workers_is_said_and_waited_for(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("retina_kit.training.cluster.LOST_AFTER", 0.5)
+    work = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--no-nanny"]
+    quiet = {"env": os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}, "cwd": tmp_path,
+             "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}  # fmt: skip
+    lines, workers = [], []
+
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty:
+        address = empty.scheduler_address
+
+        def start_worker():
+            workers.append(subprocess.Popen([*work, address], **quiet))
+
+        def say(text):
+            lines.append(text)
+            if "has had no worker" in text:
+                start_worker()
+
+        class Killer(Diary):
+            def step(self, key, step, *rest):
+                if len(workers) == 1:
+                    workers[0].kill()
+                return super().step(key, step, *rest)
+
+        start_worker()
+        try:
+            with Cluster(address, say=say) as cluster:
+                cluster.patience = 1.0
+                found = train([small_arm("alone", recipe={"steps": 300})], store, cluster=cluster, progress=Killer())
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+    assert len(workers) == 2
+    assert sum("has had no worker for 1 s; waiting for one: start some" in line for line in lines) == 1
+    expected = train([small_arm("alone", recipe={"steps": 300})], RunStore(tmp_path / "other"))
+    for key, run in expected.items():
+        assert_same_result(found[key], run)

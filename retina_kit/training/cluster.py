@@ -6,6 +6,7 @@ pickles: a scheduler's address is to be trusted like a shell on its machines (se
 """
 
 import contextlib
+import math
 import queue
 import socket
 import sys
@@ -44,7 +45,8 @@ class Cluster:
         """Connect and wait for the first worker; EnvironmentProblem where there is no scheduler or no worker."""
         self.say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self.name = scheduler if isinstance(scheduler, str) else scheduler.scheduler_address
-        self.last_alive = time.monotonic()
+        self.patience, self.looked = patience, -math.inf
+        self.last_alive = self.workers_seen = time.monotonic()
         self.events, self.topic = queue.Queue(), f"retina-kit-{uuid.uuid4().hex[:12]}"
         try:
             self.client = distributed.Client(scheduler, timeout=min(10, patience), set_as_default=False)
@@ -160,9 +162,23 @@ class Cluster:
         except queue.Empty:
             if self.client.status == "running":
                 self.last_alive = time.monotonic()
+                self._look_for_workers()
             elif time.monotonic() - self.last_alive > LOST_AFTER:
                 raise self._scheduler_is_gone() from None
             return None, None
+
+    def _look_for_workers(self):
+        """Say, once, that no worker has been there for a while; the batch waits, for some may be in a queue."""
+        now = time.monotonic()
+        if now - self.looked < LOST_AFTER:
+            return
+        self.looked = now
+        if self.client.scheduler_info()["workers"]:
+            self.workers_seen = now
+        elif now - self.workers_seen > self.patience:
+            self.workers_seen = math.inf  # said; the next worker that is seen sets it back
+            remedy = f"start some (dask worker {self.name} --nthreads 1), or press Ctrl-C: what was begun is saved"
+            self.say(f"{self.name} has had no worker for {self.patience:.0f} s; waiting for one: {remedy}")
 
     def _scheduler_is_gone(self):
         return EnvironmentProblem(
