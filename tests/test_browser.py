@@ -1,24 +1,22 @@
 """Each notebook in a real JupyterLab, opened by a real browser: run all, press Stop, drag a slider, change a list."""
 
-import contextlib
 import json
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import nbformat
 import pytest
 
 from retina_kit.course import sources
+from retina_kit.files import kit_root
 from retina_kit.reporting.notebook import build_notebook
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+sys.path.insert(0, str(kit_root()))
+from benchmarks.lab import CHROMIUM, FLAGS, answers, picture_of, wait_for
+
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # else only cells that are on the screen are drawn
     "apputils-extension/notification": {"fetchNews": "false"},
@@ -33,17 +31,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: apt-get install chromium)"),
 ]
-
-
-def wait_for(true, what, seconds=60):
-    """Wait until a function returns something true, and return that."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        found = true()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds} s for {what}")
 
 
 def as_lesson(source, target, folder):
@@ -91,13 +78,6 @@ def lab(tmp_path_factory):
         server.wait(30)
 
 
-def answers(address):
-    """Say whether a server answers."""
-    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=1):
-        return True
-    return False
-
-
 def end_kernels(address, token):
     """End the kernels of the notebooks that were tried, so that they do not keep their memory."""
     with urllib.request.urlopen(f"{address}/api/sessions?token={token}", timeout=10) as answer:
@@ -117,11 +97,6 @@ def browser():
         opened = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened
         opened.close()
-
-
-def picture_of(page, name):
-    """Return the address of the picture that a widget shows: a new picture has a new one."""
-    return page.locator(f"img.kit-{name}, .kit-{name} img").first.get_attribute("src")
 
 
 def changed(page, name, before):

@@ -103,7 +103,7 @@ def test_the_page_escapes_what_comes_from_data(tmp_path):
 
 def test_jupyterlab_opens_on_this_machine_only_and_asks_for_a_token(tmp_path):
     port = free_port()
-    (tmp_path / "jupyter_server_config.json").write_text('{"ServerApp": {"allow_root": true, "open_browser": false}}')
+    (tmp_path / "jupyter_server_config.json").write_text('{"ServerApp": {"open_browser": false}}')
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path), "BROWSER": "true"}
     command = [sys.executable, "-m", "retina_kit", "lab", "--port", str(port)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as lab:
