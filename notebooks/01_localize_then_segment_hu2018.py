@@ -16,8 +16,8 @@
 # %% tags=["colab"]
 import sys
 
-if "google.colab" in sys.modules:  # on Colab only: install the kit from the checkout that you uploaded
-    # %pip install --quiet ./retina-kit
+if "google.colab" in sys.modules:  # on Colab only: the kit from ./retina-kit, with the libraries that Colab has
+    # %pip install --quiet --no-deps ./retina-kit
     pass
 
 # %%
@@ -255,7 +255,8 @@ show_claims(claims)
 #
 # ## 14 · Exercises
 # Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
-#
+
+# %% [markdown]
 # **1.** Which arm differs from `pretrained_frozen_100` in the start of the encoder, and in nothing else?
 
 # %% tags=["exercise"]

@@ -15,8 +15,8 @@
 # %% tags=["colab"]
 import sys
 
-if "google.colab" in sys.modules:  # on Colab only: install the kit from the checkout that you uploaded
-    # %pip install --quiet ./retina-kit
+if "google.colab" in sys.modules:  # on Colab only: the kit from ./retina-kit, with the libraries that Colab has
+    # %pip install --quiet --no-deps ./retina-kit
     pass
 
 # %%
@@ -267,7 +267,8 @@ show_claims(claims)
 #
 # ## 17 · Exercises
 # Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
-#
+
+# %% [markdown]
 # **1.** Which arm had as many updates as `transfer_large` in all (source plus tuning), on the same target scans, from a
 # random start?
 

@@ -14,8 +14,8 @@
 # %% tags=["colab"]
 import sys
 
-if "google.colab" in sys.modules:  # on Colab only: install the kit from the checkout that you uploaded
-    # %pip install --quiet ./retina-kit
+if "google.colab" in sys.modules:  # on Colab only: the kit from ./retina-kit, with the libraries that Colab has
+    # %pip install --quiet --no-deps ./retina-kit
     pass
 
 # %%
@@ -243,7 +243,8 @@ show_claims(claims)
 #
 # ## 13 · Exercises
 # Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
-#
+
+# %% [markdown]
 # **1.** Read the table of arms: which arm of Table 1 had exactly as many updates as `fcn_stare`, and differs from it
 # in nothing but the start?
 

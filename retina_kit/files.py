@@ -5,7 +5,7 @@ import glob
 import os
 import platform
 import shutil
-import sys
+import sysconfig
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +16,11 @@ from retina_kit.errors import EnvironmentProblem
 def kit_root() -> Path:
     """Return the folder that holds `notebooks/` and `data_manifests/`.
 
-    That is the checkout itself, or the environment's `share/retina-kit` where the kit was installed as a wheel.
+    That is the checkout itself, or the environment's `share/retina-kit` where the kit was installed as a wheel. A
+    system's own Python may keep that elsewhere than under `sys.prefix` (Debian, and so Colab: /usr/local).
     """
     checkout = Path(__file__).resolve().parents[1]
-    installed = Path(sys.prefix) / "share" / "retina-kit"
+    installed = Path(sysconfig.get_path("data")) / "share" / "retina-kit"
     for folder in (checkout, installed):
         if (folder / "data_manifests").is_dir():
             return folder

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from retina_kit import files
 from retina_kit.errors import EnvironmentProblem
 from retina_kit.files import atomic_path, kit_root, remove_remains
 
@@ -99,3 +100,11 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         remove_remains(target)
         assert names_in(tmp_path) == sorted([*others, mine.name])
     assert names_in(tmp_path) == sorted([*others, "table.csv"])
+
+
+def test_what_a_systems_own_python_installed_is_found(tmp_path, monkeypatch):
+    """Debian's Python, and so Colab's, has its prefix in /usr and installs to /usr/local."""
+    (tmp_path / "local" / "share" / "retina-kit" / "data_manifests").mkdir(parents=True)
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "dist-packages" / "retina_kit" / "files.py"))
+    monkeypatch.setattr(files.sysconfig, "get_path", lambda name: str(tmp_path / "local"))
+    assert kit_root() == tmp_path / "local" / "share" / "retina-kit"

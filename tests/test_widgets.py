@@ -1,6 +1,7 @@
 """Widgets without a browser: each reacts to its controls, and leaves a picture or a table where none can live."""
 
 import cv2
+import ipywidgets
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from retina_kit.reporting.widgets.browser import PictureBrowser
 from retina_kit.reporting.widgets.explorer import PredictionExplorer, worst_first
 from retina_kit.reporting.widgets.gap_bench import GapBench
 from retina_kit.reporting.widgets.live_curve import LiveCurve
+from retina_kit.reporting.widgets.static import VIEW, present
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +160,10 @@ def test_the_bench_trains_a_tiny_network(monkeypatch):
     scores = gap_bench.train_bench(gap_bench.draw_bench(annotator="second", num_patients=4))
     assert set(scores) == {"zero_shot", "fine_tuned", "scratch"}
     assert all(0 <= score <= 1 for score in scores.values())
+
+
+def test_a_widget_is_shown_as_ipywidgets_shows_it(capsys):
+    widget = ipywidgets.HTML("shown")
+    bundle = present(widget, text="words").bundle(None, "<b>words</b>")
+    assert bundle[VIEW] == widget._repr_mimebundle_()[VIEW]
+    assert (bundle["text/plain"], bundle["text/html"]) == ("words", "<b>words</b>")

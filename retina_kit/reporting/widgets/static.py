@@ -38,8 +38,8 @@ class Presented:
 
     def bundle(self, png, html):
         """Return the output as a MIME bundle; JupyterLab prefers the widget, a page has the picture only."""
-        view = self.widget._repr_mimebundle_()
-        parts = {"text/plain": self.text, VIEW: view[VIEW]}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}  # of ipywidgets 7 and 8
+        parts = {"text/plain": self.text, VIEW: view}
         if png is not None:
             parts["image/png"] = base64.b64encode(png).decode()
         if html is not None:
