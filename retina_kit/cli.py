@@ -132,17 +132,19 @@ def build(
     student: Annotated[bool, typer.Option("--student", help="notebooks without solutions, to hand out")] = False,
     instructor: Annotated[bool, typer.Option("--instructor", help="notebooks with solutions")] = False,
     slides: Annotated[bool, typer.Option("--slides", help="slides, one HTML file a notebook")] = False,
+    otter: Annotated[bool, typer.Option("--otter", help="assignments for Otter-Grader's `otter assign`")] = False,
     output: Annotated[Path | None, typer.Option(help="folder for these; default build/<kind>")] = None,
     output_root: OutputRoot = Path("outputs"),
 ):
     """Build the .ipynb notebooks from their .py sources, and the README's table from the kept results.
 
-    With --student, --instructor or --slides nothing in the kit is touched: what a course needs goes to a folder.
+    With --student, --instructor, --slides or --otter nothing in the kit is touched: what a course needs goes to a
+    folder.
     """
-    kinds = [kind for kind, asked in (("student", student), ("instructor", instructor), ("slides", slides)) if asked]
-    if kinds:
-        from retina_kit.course import build_course
+    from retina_kit.course import KINDS, build_course
 
+    kinds = [kind for kind, asked in zip(KINDS, (student, instructor, slides, otter), strict=True) if asked]
+    if kinds:
         folders = [output / kind if output and len(kinds) > 1 else output for kind in kinds]
         made = [build_course(kind, to, output_root=output_root) for kind, to in zip(kinds, folders, strict=True)]
         finish({"text": [f"{path}: built" for paths in made for path in paths], "exit_code": 0}, False)

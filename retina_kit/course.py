@@ -1,4 +1,4 @@
-"""What a teacher hands out: the students' notebooks, the instructor's with the solutions, and slides."""
+"""What a teacher hands out: the students' notebooks, the instructor's with the solutions, slides, and assignments."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from retina_kit.errors import UsageError
 from retina_kit.files import kit_root
 from retina_kit.reporting.notebook import build_notebook
 
-KINDS = ("student", "instructor", "slides")
+KINDS = ("student", "instructor", "slides", "otter")
 
 
 def sources():
@@ -18,7 +18,7 @@ def build_course(kind, output=None, *, output_root="outputs"):
     """Write every notebook of a kind below `output` (build/<kind> by default), and return the paths.
 
     "student" leaves the solutions out, "instructor" keeps them, "slides" writes one HTML file a notebook, with the
-    figures of its newest run below `output_root` where there is one.
+    figures of its newest run below `output_root` where there is one, "otter" writes what `otter assign` takes.
     """
     if kind not in KINDS:
         raise UsageError(f"a course has no {kind!r}; it has {', '.join(KINDS)}")
@@ -27,6 +27,10 @@ def build_course(kind, output=None, *, output_root="outputs"):
         raise UsageError(f"--output {folder} is a file; name a folder, or one that does not exist yet")
     if kind == "slides":
         return [write_slides(source, folder, output_root) for source in sources()]
+    if kind == "otter":
+        from retina_kit.reporting.otter import build_assignment
+
+        return [build_assignment(source, folder / f"{source.stem}.ipynb") for source in sources()]
     return [
         build_notebook(source, folder / f"{source.stem}.ipynb", solutions=kind == "instructor") for source in sources()
     ]
