@@ -37,6 +37,13 @@ def keep_freed_memory():
         library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def give_back_freed_memory():
+    """Give the system back what this process keeps but does not use, as far as the C library can."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
 def has_fast_bfloat16(device):
     """Say whether bfloat16 is computed in hardware: GPU with compute capability 8, CPU with avx512_bf16 or amx."""
     if device.type == "cuda":

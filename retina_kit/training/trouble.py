@@ -3,12 +3,12 @@
 import torch
 
 from retina_kit.errors import EnvironmentProblem
-from retina_kit.training.device import autocast
+from retina_kit.training.device import autocast, give_back_freed_memory
 from retina_kit.training.loop import TrainingDiverged, as_float32, outputs_and_loss
 
 SIGNS_OF_FULL_MEMORY = (
     "out of memory", "can't allocate memory", "bad_alloc", "could not allocate", "not enough memory",
-    "cannot allocate memory",
+    "cannot allocate memory", "could not create a primitive",  # the last is oneDNN's, which finds no room for its code
 )  # fmt: skip
 
 
@@ -66,6 +66,8 @@ def one_step(model, images, targets, recipe, device, precision):
     """Do what takes the memory of one training step: forwards, backwards and the optimiser's state."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    else:
+        give_back_freed_memory()
     model.to(device=device, memory_format=torch.channels_last).train()
     optimizer = recipe.make_optimizer(model)
     predict, loss_of = outputs_and_loss(model, recipe)
