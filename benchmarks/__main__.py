@@ -26,7 +26,8 @@ def parse(arguments=None):
     parser.add_argument("--peers", action="store_true", help="with MONAI, smp + Lightning and Keras ([bench] extra)")
     parser.add_argument("--workload", action="append", help=f"{', '.join(NAMES)}; repeatable; others: {OTHERS}")
     parser.add_argument("--repeats", type=int, default=3, help="turns that each rival takes")
-    parser.add_argument("--steps", type=int, default=2, help="updates in a turn")
+    parser.add_argument("--steps", type=int, help="updates in a turn; by default one pass over the pictures")
+    parser.add_argument("--together", type=int, default=len(ROWS), help="rivals alive at once; fewer need less memory")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--save", metavar="NAME", help="write benchmarks/results/NAME.json and .png")
@@ -61,7 +62,7 @@ def measure_one(name, options, device):
         return measure_curve(name)
     rows = list(ROWS) if options.peers else list(WITHOUT_PEERS)
     return compare(COMPARED[name], batch=options.batch, device=device, rows=rows, repeats=options.repeats,
-                   num_steps=options.steps)  # fmt: skip
+                   num_steps=options.steps, together=options.together)  # fmt: skip
 
 
 def with_shares(measured):

@@ -5,6 +5,7 @@ import tempfile
 
 from benchmarks.machine import ceilings, higher
 from benchmarks.pacer import Rival, save_pictures
+from benchmarks.steps import work_of_a_step
 from retina_kit.data.synthetic_oct import draw_oct
 from retina_kit.files import kit_root
 
@@ -25,27 +26,49 @@ ROWS = {  # row: module, settings, what it is
 WITHOUT_PEERS = (THE_KIT, "plain PyTorch", "plain PyTorch, best")
 
 
-def compare(size, *, batch, device, rows, repeats, num_steps):
+def compare(size, *, batch, device, rows, repeats, num_steps=None, together=len(ROWS)):
     """Return seconds an update of every row at one picture size, with ratios to the kit and to the ceilings.
 
-    Each row is a process of its own; they all stay alive and take turns of `num_steps` updates, `repeats` times.
+    Each row is a process of its own; so many rivals as `together` says and the kit stay alive and take turns of
+    `num_steps` updates, `repeats` times. By default a turn is one pass over the pictures, so that what a rival does
+    between two passes counts as well. Where not all fit into memory at once, each group has the kit beside it.
     """
     pictures = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
-    before = ceilings(device)
+    best, found = ceilings(device), []
+    work = work_of_a_step({"name": "unet"}, (batch, 1, *size))
+    others = [name for name in rows if name != THE_KIT]
     with tempfile.TemporaryDirectory() as folder:
         path = save_pictures(pictures.images[:, 0], pictures.masks["fluid"].astype("uint8"), folder)
-        rivals = {}
-        try:
-            for name in rows:
-                module, settings, _ = ROWS[name]
-                rivals[name] = Rival(module, settings, path, batch, str(device), kit_root())
-            for _ in range(repeats):
-                for rival in rivals.values():
-                    rival.turn(num_steps)
-        finally:
+        for first in range(0, max(1, len(others)), together):
+            names = [THE_KIT, *others[first : first + together]]
+            rivals = take_turns(names, path, batch, device, repeats, num_steps or NUM_PICTURES // batch)
+            best = higher(best, ceilings(device))
+            own = rivals[THE_KIT].seconds
+            found += [(name, rival, own) for name, rival in rivals.items() if name != THE_KIT or not first]
+    return {
+        "workload": f"U-Net of {work['weights']:,} weights, {batch} pictures of {size[0]}x{size[1]}",
+        "device": str(device),
+        "ceilings": best,
+        "gflop a step": round(work["flops"] / 1e9, 1),
+        "gigabytes a step at least": round(work["bytes"] / 1e9, 2),
+        "rows": [row_of(name, rival, own, work, best) for name, rival, own in found],
+    }
+
+
+def take_turns(names, pictures, batch, device, repeats, num_steps):
+    """Return the rivals of these names after `repeats` turns of `num_steps` updates each."""
+    rivals = {}
+    try:
+        for name in names:
+            module, settings, _ = ROWS[name]
+            rivals[name] = Rival(module, settings, pictures, batch, str(device), kit_root())
+        for _ in range(repeats):
             for rival in rivals.values():
-                rival.stop()
-    return summarise(rivals, size, batch, device, higher(before, ceilings(device)))
+                rival.turn(num_steps)
+    finally:
+        for rival in rivals.values():
+            rival.stop()
+    return rivals
 
 
 def side_by_side(count, size, *, batch, device, num_steps):
@@ -65,41 +88,23 @@ def side_by_side(count, size, *, batch, device, num_steps):
     return {"replicates": count, "updates a second": round(sum(1 / rival.seconds[0] for rival in rivals), 2)}
 
 
-def summarise(rivals, size, batch, device, best):
-    """Return the comparison as JSON-able data."""
-    from benchmarks.steps import work_of_a_step
-
-    work = work_of_a_step({"name": "unet"}, (batch, 1, *size))
-    own = rivals[THE_KIT].seconds
-    rows = []
-    for name, rival in rivals.items():
-        row = {"row": name, "what": ROWS[name][2], "versions": rival.versions}
-        if not rival.seconds:
-            rows.append(row | {"error": rival.error})
-            continue
-        median = statistics.median(rival.seconds)
-        rows.append(
-            row
-            | {
-                "seconds": [round(value, 4) for value in rival.seconds],
-                "median": round(median, 4),
-                "fastest": round(min(rival.seconds), 4),
-                "spread": round(max(rival.seconds) - min(rival.seconds), 4),
-                "times the kit": round(median / statistics.median(own), 2) if own else None,
-                "times the kit, fastest turns": round(min(rival.seconds) / min(own), 2) if own else None,
-                "share of the bfloat16 ceiling": round(work["flops"] / median / best["bfloat16_gflops"] / 1e9, 3),
-                "start and first update": round(rival.first, 1),
-                "peak_mb": rival.peak_mb,
-                "peak_gpu_mb": rival.peak_gpu_mb,
-            }
-        )
-    return {
-        "workload": f"U-Net of {work['weights']:,} weights, {batch} pictures of {size[0]}x{size[1]}",
-        "device": str(device),
-        "ceilings": best,
-        "gflop a step": round(work["flops"] / 1e9, 1),
-        "gigabytes a step at least": round(work["bytes"] / 1e9, 2),
-        "rows": rows,
+def row_of(name, rival, own, work, best):
+    """Return one rival's row: seconds an update, ratios to the kit's `own` seconds and to the ceilings, memory."""
+    row = {"row": name, "what": ROWS[name][2], "versions": rival.versions}
+    if not rival.seconds:
+        return row | {"error": rival.error}
+    median = statistics.median(rival.seconds)
+    return row | {
+        "seconds": [round(value, 4) for value in rival.seconds],
+        "median": round(median, 4),
+        "fastest": round(min(rival.seconds), 4),
+        "spread": round(max(rival.seconds) - min(rival.seconds), 4),
+        "times the kit": round(median / statistics.median(own), 2) if own else None,
+        "times the kit, fastest turns": round(min(rival.seconds) / min(own), 2) if own else None,
+        "share of the bfloat16 ceiling": round(work["flops"] / median / best["bfloat16_gflops"] / 1e9, 3),
+        "start and first update": round(rival.first, 1),
+        "peak_mb": rival.peak_mb,
+        "peak_gpu_mb": rival.peak_gpu_mb,
     }
 
 
