@@ -12,21 +12,26 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
 
 from benchmarks.steps import seconds_of_steps
 from benchmarks.workloads import make_batches
-from retina_kit.data.manifest import Card, parse_manifest
+from retina_kit.data import large_arrays
+from retina_kit.data.dataset import load_pictures
+from retina_kit.data.manifest import MANIFEST_FILE, Card, parse_manifest
+from retina_kit.data.own_pack import new_pack
 from retina_kit.data.splits import choose_split
 from retina_kit.data.synthetic_oct import draw_oct
 from retina_kit.files import kit_root
-from retina_kit.machine import peak_memory_mb
 from retina_kit.models.build import build_model
+from retina_kit.training.batches import Batches
 from retina_kit.training.recipe import Recipe
 from retina_kit.training.replicate import describe
 from retina_kit.training.store import canonical_hash
@@ -55,6 +60,42 @@ def pictures_held(count):
     for step in range(10):
         batches.draw(step)
     return time.perf_counter() - began
+
+
+def pictures_read(count):
+    """Seconds to decode, prove and hold `count` PNG files of 128x128 with a mask each, and to draw ten batches of them.
+
+    A hundred files are written at most; a larger manifest names them again and again.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        write_pack(Path(folder), count)
+        began = time.perf_counter()
+        pictures = load_pictures("grown", folder, masks=["fluid"])
+        images, targets = (torch.from_numpy(a) for a in (pictures.images, pictures.masks["fluid"].view(np.uint8)))
+        batches = Batches(images, targets, Recipe(steps=10), seed=0, device=torch.device("cpu"))
+        for step in range(10):
+            batches.draw(step)
+        return time.perf_counter() - began
+
+
+def write_pack(folder, count):
+    """Write drawn scans as a pack of one's own whose manifest has `count` rows."""
+    drawn = draw_oct(10, min(count, 100) // 10, (128, 128), seed=0)
+    for place in ("images", "masks"):
+        (folder / place).mkdir()
+    for name, image, mask in zip(drawn.rows["id"], drawn.images[:, 0], drawn.masks["fluid"], strict=True):
+        cv2.imwrite(str(folder / "images" / f"{name}.png"), image)
+        cv2.imwrite(str(folder / "masks" / f"{name}.png"), mask * np.uint8(255))
+    rows = new_pack("grown", folder / "images", folder / "masks", ".*", folder, mask_name="fluid")
+    many = pd.concat([rows] * (count // len(rows)), ignore_index=True)
+    many["id"] = [f"{name}_{k}" for k, name in enumerate(many["id"])]
+    many.to_csv(folder / "grown" / MANIFEST_FILE, index=False)
+
+
+def pictures_mapped(count):
+    """The same where no memory is free, so that the pictures are mapped from files."""
+    large_arrays.free_memory = lambda: 0
+    return pictures_read(count)
 
 
 def picture_size(side):
@@ -92,8 +133,35 @@ def arms(count):
     return time.perf_counter() - began
 
 
+class MemoryWatch(threading.Thread):
+    """Looks a hundred times a second at what this process holds for itself: without what is mapped from files."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.first = self.most = self.now()
+        self.start()
+
+    def run(self):
+        """Keep the most that was seen."""
+        while True:
+            self.most = max(self.most, self.now())
+            time.sleep(0.01)
+
+    def peak_mb(self):
+        """Return the most so far above what was held at first, in MiB."""
+        return (max(self.most, self.now()) - self.first) // 2**20
+
+    @staticmethod
+    def now():
+        """Return the bytes of anonymous memory that are resident."""
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+
 CURVES = {
     "manifest_rows": (manifest_rows, (10, 100, 1_000, 10_000, 100_000), "rows of a manifest"),
+    "pictures_read": (pictures_read, (10, 100, 1_000, 10_000, 100_000), "PNG files of 128x128, read and held"),
+    "pictures_mapped": (pictures_mapped, (10, 100, 1_000, 10_000, 100_000), "the same, mapped from files"),
     "pictures_held": (pictures_held, (10, 100, 1_000, 4_000), "pictures of 128x128, drawn and held"),
     "picture_size": (picture_size, (32, 64, 128, 256, 512), "side of the pictures, batch 4"),
     "width": (width, (4, 8, 16, 32, 64), "channels of the first level, 4x128x128"),
@@ -133,9 +201,9 @@ def main():
     parser.add_argument("curve", choices=list(CURVES))
     parser.add_argument("--at", type=int, required=True)
     options = parser.parse_args()
-    before = peak_memory_mb()  # what the imports hold
+    watch = MemoryWatch()
     seconds = CURVES[options.curve][0](options.at)
-    print(json.dumps({"seconds": round(seconds, 5), "peak_mb": max(1, peak_memory_mb() - before)}))
+    print(json.dumps({"seconds": round(seconds, 5), "peak_mb": max(1, watch.peak_mb())}))
 
 
 if __name__ == "__main__":

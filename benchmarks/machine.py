@@ -41,13 +41,6 @@ def peak_gpu_memory_mb():
     return round(torch.cuda.max_memory_allocated() / 2**20)
 
 
-def available_memory_mb():
-    """Return how much memory is left for a further process in MiB, infinite where the system does not say."""
-    info = Path("/proc/meminfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable")), float("inf"))
-
-
 def ceilings(device, repeats=5):
     """Return the best of some tries of a large matrix product (GFLOP/s) and of a copy (GB/s, read and written).
 

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.machine import available_memory_mb, peak_gpu_memory_mb
-from retina_kit.machine import peak_memory_mb
+from benchmarks.machine import peak_gpu_memory_mb
+from retina_kit.machine import free_memory, peak_memory_mb
 
 MARK = "@@bench "
 LEAST_MEMORY_MB = 2000  # what a rival may need; without it the system would kill somebody
@@ -77,7 +77,7 @@ class Rival:
                    str(pictures), "--batch", str(batch), "--device", device]  # fmt: skip
         self.peak_gpu_mb = None
         self.seconds, self.peak_mb, self.versions, self.first, self.error = [], 0, {}, None, ""
-        if available_memory_mb() < LEAST_MEMORY_MB:
+        if free_memory() < LEAST_MEMORY_MB * 2**20:
             command = [sys.executable, "-c", f"raise SystemExit('less than {LEAST_MEMORY_MB} MiB of memory are left')"]
         began = time.perf_counter()
         self.process = subprocess.Popen(

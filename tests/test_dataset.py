@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import small_pack
 
-from retina_kit.data import manifest
+from retina_kit.data import large_arrays, manifest
 from retina_kit.data.dataset import fingerprint, kept_rows, load_pictures
 from retina_kit.data.importers import import_pack
 from retina_kit.data.manifest import read_manifest
@@ -45,6 +45,13 @@ def test_a_derived_mask_is_the_union(small):
     assert list(pictures.masks) == ["either", "vessels"]
     both = load_pictures("small", small, masks=["vessels", "fov"]).masks
     assert (pictures.masks["either"] == (both["vessels"] | both["fov"])).all()
+
+
+def test_pictures_that_do_not_fit_into_memory_are_the_same(small, monkeypatch):
+    in_memory = load_pictures("small", small, masks=["either", "vessels"], size=(12, 16))
+    monkeypatch.setattr(large_arrays, "free_memory", lambda: 0)
+    mapped = load_pictures("small", small, masks=["either", "vessels"], size=(12, 16))
+    assert mapped.fingerprint() == in_memory.fingerprint()
 
 
 def test_no_mask_may_be_asked_for(small):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from retina_kit.data.large_arrays import take
 from retina_kit.errors import UsageError
 
 
@@ -38,8 +39,8 @@ class Pictures:
     def subset(self, index):
         """Return the pictures at these positions, in this order."""
         index = np.asarray(index)
-        masks = {name: mask[index] for name, mask in self.masks.items()}
-        return Pictures(self.images[index], masks, self.rows.iloc[index].reset_index(drop=True), self.name)
+        masks = {name: take(mask, index) for name, mask in self.masks.items()}
+        return Pictures(take(self.images, index), masks, self.rows.iloc[index].reset_index(drop=True), self.name)
 
     def fingerprint(self):
         """Return a sha256 over pixels, masks and ids."""

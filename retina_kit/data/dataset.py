@@ -12,6 +12,7 @@ import numpy as np
 from retina_kit.data.collection import Pictures
 from retina_kit.data.copies import add_copies
 from retina_kit.data.field_of_view import crop_to_field
+from retina_kit.data.large_arrays import new_array
 from retina_kit.data.manifest import list_cards, read_card, read_manifest, require_pack, unknown_data_set
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.data.transforms import resize_images, resize_masks
@@ -118,17 +119,40 @@ def _read(name, data_root, masks, size, split=None, without=None, marked=False):
     if unmarked:
         hint = "load one split of it, or only the marked ones (marked=True)"
         raise UsageError(f"{name} has the mask {unmarked[0]!r} for some pictures only; {hint}")
-    folder = Path(data_root) / name
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        read = list(pool.map(lambda row: _read_row(row, card, folder, needed, size), rows.to_dict("records")))
-    sizes = {image.shape for image, _ in read}
-    if len(sizes) > 1:
-        raise UsageError(f"the pictures of {name} differ in size; give a common size=(H, W)")
-    stacked = {mask: np.stack([found[mask] for _, found in read]) for mask in set(needed)}
+    images, stacked = _decode(rows, lambda row: _read_row(row, card, Path(data_root) / name, needed, size), name)
     for mask in masks:
         if mask in card.derived:
-            stacked[mask] = np.logical_or.reduce([stacked[part] for part in card.derived[mask]])
-    return Pictures(np.stack([image for image, _ in read]), stacked, rows, name)
+            stacked[mask] = _union([stacked[part] for part in card.derived[mask]])
+    return Pictures(images, stacked, rows, name)
+
+
+def _decode(rows, read_row, name):
+    """Return the images (N, C, H, W) and masks {name: (N, H, W)} of all rows, each put in place once read."""
+    records = rows.to_dict("records")
+    first, its_masks = read_row(records[0])
+    images = new_array((len(records), *first.shape), np.uint8)
+    stacked = {mask: new_array((len(records), *first.shape[1:]), bool) for mask in its_masks}
+
+    def place(position, row):
+        image, masks = (first, its_masks) if position == 0 else read_row(row)
+        if image.shape != first.shape:
+            raise UsageError(f"the pictures of {name} differ in size; give a common size=(H, W)")
+        images[position] = image
+        for mask, stack in stacked.items():
+            stack[position] = masks[mask]
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for _ in pool.map(place, range(len(records)), records):
+            continue  # an error in a thread is raised here
+    return images, stacked
+
+
+def _union(stacks):
+    """Return where at least one of some masks (N, H, W) is set."""
+    union = new_array(stacks[0].shape, bool)
+    for out, *parts in zip(union, *stacks, strict=True):
+        out[...] = np.logical_or.reduce(parts)
+    return union
 
 
 def kept_rows(rows, *, ids=(), also_in="", also_split="test"):

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from retina_kit.data.large_arrays import new_array
 from retina_kit.errors import UsageError
 
 
@@ -17,7 +18,7 @@ def resize_images(images, size):
     if images.shape[-2:] == (height, width):
         return images
     how = cv2.INTER_AREA if height <= images.shape[-2] and width <= images.shape[-1] else cv2.INTER_LINEAR
-    resized = np.empty((*images.shape[:2], height, width), np.uint8)
+    resized = new_array((*images.shape[:2], height, width), np.uint8)
     for image, result in zip(images, resized, strict=True):
         for channel, out in zip(image, result, strict=True):
             cv2.resize(channel, (width, height), dst=out, interpolation=how)
@@ -29,17 +30,20 @@ def resize_masks(masks, size):
     height, width = size
     if masks.shape[-2:] == (height, width):
         return masks
-    resized = [
-        cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) for mask in masks
-    ]
-    return np.stack(resized).astype(bool) if resized else np.zeros((0, height, width), bool)
+    resized = new_array((len(masks), height, width), bool)
+    for mask, out in zip(masks.view(np.uint8), resized.view(np.uint8), strict=True):
+        cv2.resize(mask, (width, height), dst=out, interpolation=cv2.INTER_NEAREST_EXACT)
+    return resized
 
 
 def to_grey(images):
     """Return luminance (N, 1, H, W) of RGB images (N, 3, H, W), 0.299 R + 0.587 G + 0.114 B; grey ones pass."""
     if images.shape[1] == 1:
         return images
-    return np.stack([cv2.cvtColor(image.transpose(1, 2, 0), cv2.COLOR_RGB2GRAY)[None] for image in images])
+    grey = new_array((len(images), 1, *images.shape[2:]), np.uint8)
+    for image, out in zip(images, grey, strict=True):
+        out[0] = cv2.cvtColor(image.transpose(1, 2, 0), cv2.COLOR_RGB2GRAY)
+    return grey
 
 
 def standardise(images, mean, std):

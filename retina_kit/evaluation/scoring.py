@@ -20,6 +20,7 @@ from retina_kit.evaluation.metrics import (
 )
 from retina_kit.evaluation.statistics import NUM_RESAMPLES, bootstrap_interval, seed_spread, standard_error
 
+AT_ONCE = 64  # pictures that are scored together, so that large test sets need little memory
 SUMMARY_COLUMNS = (
     "arm", "metric", "ours_mean", "ours_sd", "ours_ci_low", "ours_ci_high", "n_images", "n_patients",
     "n_seeds", "note",
@@ -33,9 +34,16 @@ def score_masks(probability, target, rows, threshold=0.5, num_bins=0):
     and patient. Probabilities also give dice_half_thresholded, and with `num_bins` the histograms
     (positives_000..., negatives_000...) that average precision and AUC over all pixels are computed from.
     """
-    probability, target = np.asarray(probability), np.asarray(target).astype(bool)
+    probability, target = np.asarray(probability), np.asarray(target)
     _check_lengths(probability, target, rows)
-    is_soft = probability.dtype != bool
+    parts = [slice(k, k + AT_ONCE) for k in range(0, max(1, len(rows)), AT_ONCE)]
+    scored = [_score_some(probability[k], target[k], rows.iloc[k], threshold, num_bins) for k in parts]
+    return pd.concat(scored, ignore_index=True)
+
+
+def _score_some(probability, target, rows, threshold, num_bins):
+    """Return the scored rows of a few pictures."""
+    target, is_soft = target.astype(bool), probability.dtype != bool
     counts = counts_per_image(probability > threshold if is_soft else probability, target)
     scored = _identity(rows).assign(**dict(zip(COUNTS, counts, strict=True)))
     scored["dice"] = dice_of_counts(*counts)

@@ -1,8 +1,10 @@
 """From a trained network to a probability a pixel: whole pictures or overlapping windows, in batches."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from retina_kit.data.large_arrays import new_array
 from retina_kit.training.device import autocast
 from retina_kit.training.losses import foreground_probability
 
@@ -74,11 +76,14 @@ def predict_probability(model, batches, images, *, size=None, **settings):
     `batches` knows how training pictures were normalised. `size` (H, W) resamples the result bilinearly, for
     pictures that were reduced before the network saw them.
     """
-    parts = []
+    whole, done = None, 0
     for some in images.split(settings.get("batch_size", 8)):
         inputs = batches.normalise(some.to(batches.images.device)).expand(-1, batches.in_channels, -1, -1)
         probability = foreground_probability(predict_logits(model, inputs, **settings))
         if size and tuple(size) != tuple(probability.shape[-2:]):
             probability = F.interpolate(probability[:, None], size=size, mode="bilinear")[:, 0]
-        parts.append(probability.cpu())
-    return torch.cat(parts)
+        if whole is None:
+            whole = torch.from_numpy(new_array((len(images), *probability.shape[1:]), np.float32))
+        whole[done : done + len(some)] = probability
+        done += len(some)
+    return whole

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from retina_kit.data.large_arrays import take
 from retina_kit.data.splits import hold_out
 from retina_kit.data.transforms import preprocess, resize_images, resize_masks, scaled_size
 from retina_kit.evaluation.scoring import score_masks
@@ -38,7 +39,7 @@ def prepare(pictures, arm, train, test):
     masks = pictures.masks[settings["mask"]]
     return Prepared(
         torch.from_numpy(images),
-        torch.from_numpy(resize_masks(masks, size).astype(np.uint8)),
+        torch.from_numpy(resize_masks(masks, size).view(np.uint8)),
         masks,
         pictures.rows,
         train,
@@ -51,8 +52,8 @@ def make_batches(prepared, arm, recipe, seed, device):
     """Return the training batches of an arm."""
     settings = arm["data"]
     return Batches(
-        prepared.images[prepared.train],
-        prepared.targets[prepared.train],
+        take(prepared.images, prepared.train),
+        take(prepared.targets, prepared.train),
         recipe,
         seed=seed,
         device=device,
@@ -105,7 +106,7 @@ def window_of(evaluation, reading):
 def predict(model, prepared, arm, batches, index, *, reading="last", precision="auto"):
     """Return the foreground's probability (n, H, W) of the pictures at `index`, at the size of their masks."""
     settings = window_of(arm["evaluation"], reading)
-    images, size = prepared.images[index], prepared.masks.shape[-2:]
+    images, size = take(prepared.images, index), prepared.masks.shape[-2:]
     return predict_probability(model, batches, images, size=size, precision=precision, **settings)
 
 
@@ -113,4 +114,4 @@ def score(model, prepared, arm, batches, *, reading="last", precision="auto"):
     """Return one scored row a test picture."""
     probability = predict(model, prepared, arm, batches, prepared.test, reading=reading, precision=precision)
     rows = prepared.rows.iloc[prepared.test]
-    return score_masks(probability.numpy(), prepared.masks[prepared.test], rows).assign(reading=reading)
+    return score_masks(probability.numpy(), take(prepared.masks, prepared.test), rows).assign(reading=reading)
