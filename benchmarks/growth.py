@@ -29,6 +29,7 @@ from retina_kit.data.manifest import MANIFEST_FILE, Card, parse_manifest
 from retina_kit.data.own_pack import new_pack
 from retina_kit.data.splits import choose_split
 from retina_kit.data.synthetic_oct import draw_oct
+from retina_kit.errors import KitError
 from retina_kit.files import kit_root
 from retina_kit.models.build import build_model
 from retina_kit.training.batches import Batches
@@ -41,7 +42,7 @@ from retina_kit.training.sweep import plan_jobs
 def manifest_rows(count):
     """Seconds to read, check and split a manifest of `count` rows."""
     card = Card("grown", "", "", "", "open", True, "", "oct", 1, "", masks={"fluid": ""})
-    rows = pd.DataFrame({"id": [f"p{k}" for k in range(count)], "patient": [f"s{k // 10}" for k in range(count)]})
+    rows = pd.DataFrame({"id": [f"p{k}" for k in range(count)], "patient": [f"s{k // 5}" for k in range(count)]})
     rows = rows.assign(split="", image="images/" + rows["id"] + ".png", image_sha256="0" * 64)
     rows = rows.assign(mask_fluid="masks/" + rows["id"] + ".png", mask_fluid_sha256="0" * 64)
     with tempfile.TemporaryDirectory() as folder:
@@ -182,7 +183,9 @@ def measure_curve(name, at=None):
 def measure_point(name, point):
     """Measure one point of a curve in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.growth", name, "--at", str(point)]
-    done = subprocess.run(command, cwd=kit_root(), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=kit_root(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise KitError(f"{name} at {point}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -17,7 +17,7 @@ from retina_kit.training.recipe import Recipe
 sys.path.insert(0, str(kit_root()))
 from benchmarks.__main__ import with_shares
 from benchmarks.compare import THE_KIT, compare, lines_of
-from benchmarks.growth import slope
+from benchmarks.growth import CURVES, measure_point, slope
 from benchmarks.pacer import Pacer, Rival, save_pictures
 from benchmarks.planning import plan_paper
 from benchmarks.steps import seconds_of_steps, work_of_a_step
@@ -63,6 +63,13 @@ def test_the_kit_and_a_plain_loop_take_turns():
     assert kit["times the kit"] == 1
     assert kit["peak_mb"] > 100
     assert "7,759,521" in lines_of(comparison)[0]
+
+
+@pytest.mark.parametrize("curve", ["manifest_rows", "pictures_mapped"])
+def test_a_curve_begins_at_its_smallest_point(curve):
+    point = measure_point(curve, CURVES[curve][1][0])
+    assert point["seconds"] > 0
+    assert point["peak_mb"] >= 1
 
 
 def test_a_rival_that_cannot_take_part_is_reported_with_its_error(tmp_path):
