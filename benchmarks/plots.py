@@ -35,13 +35,19 @@ def plot_comparisons(shown, path):
 
 
 def plot_growth(curves, path):
-    """Draw time and memory against what grows, one panel a curve, both axes logarithmic, slopes in the titles."""
-    figure, axes = plt.subplots(1, len(curves), figsize=(4.0 * len(curves), 3.4), squeeze=False)
-    for ax, curve in zip(axes[0], curves, strict=True):
+    """Draw time and memory against what grows, one panel a curve, both axes logarithmic, slopes in the legends."""
+    columns = min(4, len(curves))
+    rows = -(-len(curves) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.0 * columns, 3.4 * rows), squeeze=False, layout="constrained")
+    for ax in axes.flat[len(curves) :]:
+        ax.remove()
+    for ax, curve in zip(axes.flat, curves, strict=False):
         for number, (name, values) in enumerate(curve["values"].items()):
             label = f"{name}, slope {curve['slopes'][name]:.2f}"
             ax.plot(curve["at"], values, "o-", color=COLOURS[number], label=label)
         ax.set(xscale="log", yscale="log", xlabel=curve["what grows"])
+        ax.set_xticks(curve["at"], [f"{at:,}" for at in curve["at"]])
+        ax.minorticks_off()
         ax.set_title(curve["name"], fontsize=9)
         ax.legend(fontsize=7)
     figure.savefig(path, dpi=110)
