@@ -391,7 +391,7 @@ def train_in_little_memory(folder, answers):
 
 
 def test_memory_that_runs_out_says_what_would_fit_and_the_others_go_on(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a run's own process, not one in which a thousand tests have been
     answers = context.SimpleQueue()
     process = context.Process(target=train_in_little_memory, args=(tmp_path, answers))
     process.start()

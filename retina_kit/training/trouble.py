@@ -43,20 +43,24 @@ def say_what_was_fed(error, arm, batches, rows, recipe):
 
 
 def say_what_would_fit(arm, batches, make_model, recipe, device, precision):
-    """Return an OutOfMemory that names the largest halved batch size of which one step was done, if any was."""
+    """Return an OutOfMemory that names the largest halved batch size of which one step was done, if any was.
+
+    The smallest comes first: a library that once found memory full may fail again where there is enough.
+    """
     images, targets = batches.draw(0)
     size, height, width = len(images), *images.shape[-2:]
     what = f"arm {arm['name']}: memory ran out on {device} at batch size {size} of {height}x{width} pixels"
-    smaller = size // 2
-    while smaller:
+    fits = 0
+    for smaller in reversed([size >> halvings for halvings in range(1, size.bit_length())]):
         try:
             one_step(make_model(), images[:smaller], targets[:smaller], recipe, device, precision)
         except (RuntimeError, MemoryError) as again:
             if not is_out_of_memory(again):
                 raise
-            smaller //= 2
-            continue
-        return OutOfMemory(f"{what}; batch size {smaller} fits (one step was tried)")
+            break
+        fits = smaller
+    if fits:
+        return OutOfMemory(f"{what}; batch size {fits} fits (one step was tried)")
     return OutOfMemory(
         f"{what}; not even one picture fits: choose a smaller working size or crop, or a narrower network"
     )
