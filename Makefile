@@ -31,7 +31,7 @@ lint: setup
 	$(BIN)/ruff format .
 
 lock:
-	uv pip compile pyproject.toml --extra dev --extra cluster --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra slurm --extra retouch --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --output-file requirements.lock
 
 clean:

@@ -26,7 +26,7 @@ def parse(arguments=None):
     parser.add_argument("--peers", action="store_true", help="with MONAI, smp + Lightning and Keras ([bench] extra)")
     parser.add_argument("--workload", action="append", help=f"{', '.join(NAMES)}; repeatable; others: {OTHERS}")
     parser.add_argument("--repeats", type=int, default=3, help="turns that each rival takes")
-    parser.add_argument("--steps", type=int, help="updates in a turn; by default one pass over the pictures")
+    parser.add_argument("--steps", type=int, help="updates in a turn; by default one pass over the images")
     parser.add_argument("--together", type=int, default=len(ROWS), help="rivals alive at once; fewer need less memory")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--device", default="auto")

@@ -4,9 +4,9 @@ import statistics
 import tempfile
 
 from benchmarks.machine import ceilings, higher
-from benchmarks.pacer import Rival, save_pictures
+from benchmarks.pacer import Rival, save_images
 from benchmarks.steps import work_of_a_step
-from retina_kit.data.synthetic_oct import draw_oct
+from retina_kit.data.synthetic.oct import draw_oct
 from retina_kit.files import kit_root
 
 NUM_PICTURES = 32
@@ -27,18 +27,18 @@ WITHOUT_PEERS = (THE_KIT, "plain PyTorch", "plain PyTorch, best")
 
 
 def compare(size, *, batch, device, rows, repeats, num_steps=None, together=len(ROWS)):
-    """Return seconds an update of every row at one picture size, with ratios to the kit and to the ceilings.
+    """Return seconds an update of every row at one image size, with ratios to the kit and to the ceilings.
 
     Each row is a process of its own; so many rivals as `together` says and the kit stay alive and take turns of
-    `num_steps` updates, `repeats` times. By default a turn is one pass over the pictures, so that what a rival does
+    `num_steps` updates, `repeats` times. By default a turn is one pass over the images, so that what a rival does
     between two passes counts as well. Where not all fit into memory at once, each group has the kit beside it.
     """
-    pictures = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
+    image_set = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
     best, found = ceilings(device), []
     work = work_of_a_step({"name": "unet"}, (batch, 1, *size))
     others = [name for name in rows if name != THE_KIT]
     with tempfile.TemporaryDirectory() as folder:
-        path = save_pictures(pictures.images[:, 0], pictures.masks["fluid"].astype("uint8"), folder)
+        path = save_images(image_set.images[:, 0], image_set.masks["fluid"].astype("uint8"), folder)
         for first in range(0, max(1, len(others)), together):
             names = [THE_KIT, *others[first : first + together]]
             rivals = take_turns(names, path, batch, device, repeats, num_steps or NUM_PICTURES // batch)
@@ -46,7 +46,7 @@ def compare(size, *, batch, device, rows, repeats, num_steps=None, together=len(
             own = rivals[THE_KIT].seconds
             found += [(name, rival, own) for name, rival in rivals.items() if name != THE_KIT or not first]
     return {
-        "workload": f"U-Net of {work['weights']:,} weights, {batch} pictures of {size[0]}x{size[1]}",
+        "workload": f"U-Net of {work['weights']:,} weights, {batch} images of {size[0]}x{size[1]}",
         "device": str(device),
         "ceilings": best,
         "gflop a step": round(work["flops"] / 1e9, 1),
@@ -55,13 +55,13 @@ def compare(size, *, batch, device, rows, repeats, num_steps=None, together=len(
     }
 
 
-def take_turns(names, pictures, batch, device, repeats, num_steps):
+def take_turns(names, image_set, batch, device, repeats, num_steps):
     """Return the rivals of these names after `repeats` turns of `num_steps` updates each."""
     rivals = {}
     try:
         for name in names:
             module, settings, _ = ROWS[name]
-            rivals[name] = Rival(module, settings, pictures, batch, str(device), kit_root())
+            rivals[name] = Rival(module, settings, image_set, batch, str(device), kit_root())
         for _ in range(repeats):
             for rival in rivals.values():
                 rival.turn(num_steps)
@@ -73,9 +73,9 @@ def take_turns(names, pictures, batch, device, repeats, num_steps):
 
 def side_by_side(count, size, *, batch, device, num_steps):
     """Return updates a second of `count` replicates that the kit trains at the same time on one device."""
-    pictures = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
+    image_set = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
     with tempfile.TemporaryDirectory() as folder:
-        path = save_pictures(pictures.images[:, 0], pictures.masks["fluid"].astype("uint8"), folder)
+        path = save_images(image_set.images[:, 0], image_set.masks["fluid"].astype("uint8"), folder)
         rivals = [Rival("kit", "best", path, batch, str(device), kit_root()) for _ in range(count)]
         for rival in rivals:
             rival.ask(num_steps)

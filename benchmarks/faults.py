@@ -24,9 +24,9 @@ from pathlib import Path
 import torch
 
 from retina_kit.data.dataset import fingerprint
-from retina_kit.training.checkpoint import Checkpoint
-from retina_kit.training.store import RunStore
-from retina_kit.training.sweep import plan_jobs, run_jobs
+from retina_kit.runs.checkpoint import Checkpoint
+from retina_kit.runs.plan import plan_jobs, run_jobs
+from retina_kit.runs.store import RunStore
 
 OPTIONS = {"num_patients": 4, "scans_per_patient": 2, "size": [32, 48], "seed": 1}
 STEPS, SECONDS_BETWEEN_CHECKPOINTS = 60, 0.1
@@ -190,7 +190,7 @@ class Campaign:
         """Kill a random worker of a Dask cluster of two, `number` times; its nanny starts another."""
         import distributed
 
-        from retina_kit.training.cluster import Cluster
+        from retina_kit.runs.dask_engine import Cluster
 
         with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local, \
                 Cluster(local.scheduler_address, say=lambda text: None) as cluster:  # fmt: skip
@@ -246,7 +246,7 @@ def pool_workers():
 
 def set_up_worker():
     """Let a Dask worker save often and report every step."""
-    from retina_kit.training import cluster
+    from retina_kit.runs import dask_engine as cluster
 
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
     cluster.PAUSE = 0.0

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import nbformat
 
-from benchmarks.lab import CHROMIUM, FLAGS, answers, picture_of, wait_for
+from benchmarks.lab import CHROMIUM, FLAGS, answers, image_of, wait_for
 from benchmarks.machine import describe_machine, write_json
-from retina_kit.errors import EnvironmentProblem
+from retina_kit.errors import SetupError
 from retina_kit.files import kit_root
 
 RESULTS = Path(__file__).parent / "results"
@@ -63,7 +63,7 @@ def make_lab(kit, environment):
         wait_for(lambda: server.poll() is not None or ADDRESS.search(log.read_text()), "the address", 120)
         found = ADDRESS.search(log.read_text())
         if not found:
-            raise EnvironmentProblem(f"make lab ended: {log.read_text()[-1000:]}")
+            raise SetupError(f"make lab ended: {log.read_text()[-1000:]}")
         wait_for(lambda: answers(found.group()), "JupyterLab")
         yield found.group()
     finally:
@@ -90,10 +90,10 @@ def step_to_training(page, notebook):
 
 
 def watch_training(page, watch, seconds=900):
-    """Wait for the live curve's first picture, for the training's end, and for the figure below it."""
+    """Wait for the live curve's first image, for the training's end, and for the figure below it."""
     training = page.locator(".kit-training").first
     wait_for(lambda: training.count() and "update" in training.inner_text(), "the training", seconds)
-    wait_for(lambda: picture_of(page, "curve"), "the curve", seconds)
+    wait_for(lambda: image_of(page, "curve"), "the curve", seconds)
     watch("first curve")
     wait_for(lambda: "done" in training.inner_text(), "the end of the training", seconds)
     cell = page.locator(".jp-CodeCell", has=page.locator(".kit-training")).first
@@ -132,11 +132,11 @@ def main():
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repository", default=kit_root(), help="what is cloned; default this one")
-    parser.add_argument("--screenshot", metavar="FILE", help="keep the last picture of the page")
+    parser.add_argument("--screenshot", metavar="FILE", help="keep the last image of the page")
     parser.add_argument("--save", metavar="NAME", help="write benchmarks/results/NAME.json")
     options = parser.parse_args()
     if not CHROMIUM:
-        raise EnvironmentProblem("no Chromium is installed (Debian: apt-get install chromium)")
+        raise SetupError("no Chromium is installed (Debian: apt-get install chromium)")
     busy = round(os.getloadavg()[1], 1)
     with tempfile.TemporaryDirectory() as folder:
         seconds = first_steps(options.repository, Path(folder), options.screenshot)

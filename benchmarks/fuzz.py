@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of all that reads what a stranger wrote: manifests, TOML, pictures, masks, weights, exports.
+"""Coverage-guided fuzzing of all that reads what a stranger wrote: manifests, TOML, images, masks, weights, exports.
 
     python -m benchmarks.fuzz --minutes 30            (needs atheris: pip install atheris)
 
@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-TARGETS = ("manifest", "card", "experiment", "picture", "mask", "weights", "checkpoint", "export", "archive", "setting",
+TARGETS = ("manifest", "card", "experiment", "image", "mask", "weights", "checkpoint", "export", "archive", "setting",
            "volume")  # fmt: skip
 MEMORY_MB, SLOWEST_SECONDS, LONGEST_INPUT = 3000, 20, 8192
 
@@ -29,13 +29,13 @@ def make_target(name, folder):
     """Return the function that reads one input, as bytes, below `folder`."""
     import torch
 
-    from retina_kit.data.archives import unpack
     from retina_kit.data.manifest import parse_card, parse_manifest, read_card
-    from retina_kit.data.metaimage import read_header, read_voxels
     from retina_kit.data.pixels import read_image, read_mask
     from retina_kit.experiment_file import parse_experiment, resolve_arms, resolve_parameters, typed_like
-    from retina_kit.training.checkpoint import Checkpoint
-    from retina_kit.training.store import Run, RunStore, file_sha256
+    from retina_kit.packs.archives import unpack
+    from retina_kit.packs.metaimage import read_header, read_voxels
+    from retina_kit.runs.checkpoint import Checkpoint
+    from retina_kit.runs.store import Run, RunStore, file_sha256
 
     card, network = read_card("chase_db1"), torch.nn.Conv2d(1, 2, 3)
 
@@ -73,7 +73,7 @@ def make_target(name, folder):
         "manifest": lambda content: parse_manifest(file_of(content, ".csv"), card),
         "card": lambda content: parse_card(file_of(content, ".toml")),
         "experiment": read_experiment,
-        "picture": lambda content: [read_image("input", channels, content) for channels in (1, 3)],
+        "image": lambda content: [read_image("input", channels, content) for channels in (1, 3)],
         "mask": lambda content: read_mask("input", None, content),
         "weights": lambda content: read_weights(content),
         "checkpoint": read_checkpoint,
@@ -100,11 +100,11 @@ def seeds_of(name):
         return [path.read_bytes() for path in cards.glob("*.toml")]
     if name == "experiment":
         return [SMALL_EXPERIMENT.encode(), *[path.read_bytes()[:LONGEST_INPUT] for path in experiments.glob("*.toml")]]
-    if name in ("picture", "mask"):
-        grey = np.eye(12, 16, dtype=np.uint8) * 255
-        pictures = [grey, np.dstack([grey] * 3), np.dstack([grey] * 4), grey.astype(np.uint16)]
-        return [cv2.imencode(kind, picture)[1].tobytes() for kind in (".png", ".tif") for picture in pictures] + [
-            cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures[:2]
+    if name in ("image", "mask"):
+        gray = np.eye(12, 16, dtype=np.uint8) * 255
+        image_set = [gray, np.dstack([gray] * 3), np.dstack([gray] * 4), gray.astype(np.uint16)]
+        return [cv2.imencode(kind, image_)[1].tobytes() for kind in (".png", ".tif") for image_ in image_set] + [
+            cv2.imencode(".jpg", image_)[1].tobytes() for image_ in image_set[:2]
         ]
     if name in ("weights", "checkpoint"):
         weight, bias = np.zeros((2, 1, 3, 3), np.float32), np.zeros(2, np.float32)

@@ -1,4 +1,4 @@
-"""How time and memory grow: with pictures, picture size, width and arms. `python -m benchmarks.growth CURVE`.
+"""How time and memory grow: with images, image size, width and arms. `python -m benchmarks.growth CURVE`.
 
 Every point is a process of its own, so that its peak memory is its own; what the imports hold is taken off. A
 slope is that of log(cost) against log(what grows) over the upper half of the curve: 1 is proportional, 2 quadratic.
@@ -24,19 +24,18 @@ import torch
 from benchmarks.steps import seconds_of_steps
 from benchmarks.workloads import make_batches
 from retina_kit.data import large_arrays
-from retina_kit.data.dataset import load_pictures
+from retina_kit.data.dataset import load_images
 from retina_kit.data.manifest import MANIFEST_FILE, Card, parse_manifest
-from retina_kit.data.own_pack import new_pack
 from retina_kit.data.splits import choose_split
-from retina_kit.data.synthetic_oct import draw_oct
+from retina_kit.data.synthetic.oct import draw_oct
 from retina_kit.errors import KitError
 from retina_kit.files import kit_root
 from retina_kit.models.build import build_model
-from retina_kit.training.batches import Batches
+from retina_kit.packs.custom import new_pack
+from retina_kit.runs.execute import describe
+from retina_kit.runs.plan import plan_jobs
+from retina_kit.runs.store import canonical_hash
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import describe
-from retina_kit.training.store import canonical_hash
-from retina_kit.training.sweep import plan_jobs
 
 
 def manifest_rows(count):
@@ -54,7 +53,7 @@ def manifest_rows(count):
         return time.perf_counter() - began
 
 
-def pictures_held(count):
+def images_held(count):
     """Seconds to draw `count` scans of 128x128 and to draw ten batches of them: all of them lie in memory as uint8."""
     began = time.perf_counter()
     batches = make_batches(draw_oct(max(1, count // 10), 10, (128, 128), seed=0), Recipe(steps=10), torch.device("cpu"))
@@ -63,7 +62,7 @@ def pictures_held(count):
     return time.perf_counter() - began
 
 
-def pictures_read(count):
+def images_read(count):
     """Seconds to decode, prove and hold `count` PNG files of 128x128 with a mask each, and to draw ten batches of them.
 
     A hundred files are written at most; a larger manifest names them again and again.
@@ -71,9 +70,8 @@ def pictures_read(count):
     with tempfile.TemporaryDirectory() as folder:
         write_pack(Path(folder), count)
         began = time.perf_counter()
-        pictures = load_pictures("grown", folder, masks=["fluid"])
-        images, targets = (torch.from_numpy(a) for a in (pictures.images, pictures.masks["fluid"].view(np.uint8)))
-        batches = Batches(images, targets, Recipe(steps=10), seed=0, device=torch.device("cpu"))
+        image_set = load_images("grown", folder, masks=["fluid"])
+        batches = make_batches(image_set, Recipe(steps=10), torch.device("cpu"))
         for step in range(10):
             batches.draw(step)
         return time.perf_counter() - began
@@ -93,13 +91,13 @@ def write_pack(folder, count):
     many.to_csv(folder / "grown" / MANIFEST_FILE, index=False)
 
 
-def pictures_mapped(count):
-    """The same where no memory is free, so that the pictures are mapped from files."""
+def images_mapped(count):
+    """The same where no memory is free, so that the images are mapped from files."""
     large_arrays.free_memory = lambda: 0
-    return pictures_read(count)
+    return images_read(count)
 
 
-def picture_size(side):
+def image_size(side):
     """Seconds an update of the 7,759,521-weight U-Net, batch 4, at side x side."""
     return seconds_an_update({"name": "unet"}, side)
 
@@ -161,10 +159,10 @@ class MemoryWatch(threading.Thread):
 
 CURVES = {
     "manifest_rows": (manifest_rows, (10, 100, 1_000, 10_000, 100_000), "rows of a manifest"),
-    "pictures_read": (pictures_read, (10, 100, 1_000, 10_000, 100_000), "PNG files of 128x128, read and held"),
-    "pictures_mapped": (pictures_mapped, (10, 100, 1_000, 10_000, 100_000), "the same, mapped from files"),
-    "pictures_held": (pictures_held, (10, 100, 1_000, 4_000), "pictures of 128x128, drawn and held"),
-    "picture_size": (picture_size, (32, 64, 128, 256, 512), "side of the pictures, batch 4"),
+    "images_read": (images_read, (10, 100, 1_000, 10_000, 100_000), "PNG files of 128x128, read and held"),
+    "images_mapped": (images_mapped, (10, 100, 1_000, 10_000, 100_000), "the same, mapped from files"),
+    "images_held": (images_held, (10, 100, 1_000, 4_000), "images of 128x128, drawn and held"),
+    "image_size": (image_size, (32, 64, 128, 256, 512), "side of the images, batch 4"),
     "width": (width, (4, 8, 16, 32, 64), "channels of the first level, 4x128x128"),
     "arms": (arms, (10, 100, 1_000), "arms that are planned"),
 }

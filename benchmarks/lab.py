@@ -28,6 +28,6 @@ def answers(address):
     return False
 
 
-def picture_of(page, name):
-    """Return the address of the picture that a widget shows: a new picture has a new one."""
+def image_of(page, name):
+    """Return the address of the image that a widget shows: a new image has a new one."""
     return page.locator(f"img.kit-{name}, .kit-{name} img").first.get_attribute("src")

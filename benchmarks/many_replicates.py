@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks.faults import arms
 from retina_kit.machine import peak_memory_mb
-from retina_kit.training import sweep
-from retina_kit.training.store import RunStore
+from retina_kit.runs import plan as sweep
+from retina_kit.runs.store import RunStore
 
 
 def many_arms(number):
@@ -60,7 +60,7 @@ def simulate_on_dask(num_replicates, num_arms=100):
     """Return milliseconds a replicate from submission to the last outcome, over a scheduler and two workers."""
     import distributed
 
-    from retina_kit.training import cluster as module
+    from retina_kit.runs import dask_engine as module
 
     jobs = sweep.plan_jobs(many_arms(num_arms), range(num_replicates // num_arms), lambda arm: "0" * 16)
     real = module.run_on_worker, module.wait_for_run

@@ -58,12 +58,12 @@ def main(train, versions):
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--settings", choices=["tutorial", "best", "2020"], default="tutorial")
-    parser.add_argument("--pictures", required=True)
+    parser.add_argument("--images", required=True)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--device", default="cpu")
     task = parser.parse_args()
     Pacer.report(versions={name: version(name) for name in versions})
-    with np.load(task.pictures) as arrays:
+    with np.load(task.image_set) as arrays:
         images, targets = arrays["images"], arrays["targets"]
     train(images, targets, task, Pacer())
 
@@ -71,10 +71,10 @@ def main(train, versions):
 class Rival:
     """A rival's process, seen from the one that measures; `error` says why it could not take part."""
 
-    def __init__(self, module, settings, pictures, batch, device, root):
+    def __init__(self, module, settings, image_set, batch, device, root):
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  lives as long as the process
-        command = [sys.executable, "-m", f"benchmarks.peers.{module}", "--settings", settings, "--pictures",
-                   str(pictures), "--batch", str(batch), "--device", device]  # fmt: skip
+        command = [sys.executable, "-m", f"benchmarks.peers.{module}", "--settings", settings, "--images",
+                   str(image_set), "--batch", str(batch), "--device", device]  # fmt: skip
         self.peak_gpu_mb = None
         self.seconds, self.peak_mb, self.versions, self.first, self.error = [], 0, {}, None, ""
         if free_memory() < LEAST_MEMORY_MB * 2**20:
@@ -138,10 +138,10 @@ class Rival:
         return None
 
 
-def save_pictures(images, targets, folder):
-    """Write pictures and targets as the file that every rival reads, and return its path."""
+def save_images(images, targets, folder):
+    """Write images and targets as the file that every rival reads, and return its path."""
     import numpy as np
 
-    path = Path(folder) / "pictures.npz"
+    path = Path(folder) / "images.npz"
     np.savez(path, images=images, targets=targets)
     return path

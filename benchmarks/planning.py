@@ -12,7 +12,7 @@ from retina_kit.training.recipe import Recipe
 def plan_paper(paper, profile, device, num_steps):
     """Return the updates of all replicates and the seconds that they will take, by measured seconds an update.
 
-    Arms with the same network, batch and picture size share one measurement. `seconds` is updates times seconds
+    Arms with the same network, batch and image size share one measurement. `seconds` is updates times seconds
     an update: extrapolated, without validation, scoring and the notebook.
     """
     if paper not in list_papers():
@@ -43,7 +43,7 @@ def plan_paper(paper, profile, device, num_steps):
 
 
 def shape_of(arm):
-    """Return what an update's cost depends on, as text: network, batch, augmentation, size of the pictures."""
+    """Return what an update's cost depends on, as text: network, batch, augmentation, size of the images."""
     recipe, data = arm["recipe"], arm["data"]
     facts = [arm["model"], recipe["batch_size"], recipe.get("augmentation"), recipe.get("auxiliary_weight", 0)]
     return json.dumps([*facts, arm["start"].get("freeze"), data.get("size"), data.get("scale"), data.get("options")])

@@ -5,7 +5,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from retina_kit.reporting.figures import COLOURS
+from retina_kit.reporting.figures import COLORS
 
 
 def plot(measured, path):
@@ -24,8 +24,8 @@ def plot_comparisons(shown, path):
     figure, axes = plt.subplots(1, len(shown), figsize=(6.5 * len(shown), 3.6), squeeze=False)
     for ax, comparison in zip(axes[0], shown, strict=True):
         rows = [row for row in comparison["rows"] if row.get("times the kit")][::-1]
-        colours = [COLOURS[1] if row["row"].startswith("this kit") else COLOURS[0] for row in rows]
-        bars = ax.barh([row["row"] for row in rows], [row["times the kit"] for row in rows], color=colours)
+        colors = [COLORS[1] if row["row"].startswith("this kit") else COLORS[0] for row in rows]
+        bars = ax.barh([row["row"] for row in rows], [row["times the kit"] for row in rows], color=colors)
         ax.bar_label(bars, fmt="%.2f", padding=3)
         ax.axvline(1, color="#444444", linewidth=0.8)
         ax.set(xlabel="time an update, as a multiple of this kit's", title=comparison["workload"])
@@ -44,7 +44,7 @@ def plot_growth(curves, path):
     for ax, curve in zip(axes.flat, curves, strict=False):
         for number, (name, values) in enumerate(curve["values"].items()):
             label = f"{name}, slope {curve['slopes'][name]:.2f}"
-            ax.plot(curve["at"], values, "o-", color=COLOURS[number], label=label)
+            ax.plot(curve["at"], values, "o-", color=COLORS[number], label=label)
         ax.set(xscale="log", yscale="log", xlabel=curve["what grows"])
         ax.set_xticks(curve["at"], [f"{at:,}" for at in curve["at"]])
         ax.minorticks_off()

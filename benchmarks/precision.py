@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.machine import describe_machine, write_json
-from retina_kit.data.dataset import load_pictures
+from retina_kit.data.dataset import load_images
 from retina_kit.data.splits import choose_split
 from retina_kit.files import kit_root
 from retina_kit.models.build import build_model
@@ -24,7 +24,7 @@ from retina_kit.training.device import choose_device
 from retina_kit.training.inference import predict_probability
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.segment import pooled_scores
+from retina_kit.training.tasks.segment import pooled_scores
 
 SIZE, WIDTHS = (160, 256), (8, 16, 32, 64, 128)
 
@@ -32,10 +32,10 @@ SIZE, WIDTHS = (160, 256), (8, 16, 32, 64, 128)
 def load(data_root, drawn):
     """Return scans with the fluid of either grader, split by patients: two of ten, or of eight, are tested."""
     if drawn:
-        pictures = load_pictures("synthetic_oct", "", masks=["fluid"], size=SIZE, num_patients=8, scans_per_patient=8)
-        return pictures, pictures.masks["fluid"], {"kind": "patients", "test_fraction": 0.25, "seed": 0}
-    pictures = load_pictures("oct_dme_chiu2015", data_root, masks=["union"], size=SIZE)
-    return pictures, pictures.masks["union"], {"kind": "published"}
+        image_set = load_images("synthetic_oct", "", masks=["fluid"], size=SIZE, num_patients=8, scans_per_patient=8)
+        return image_set, image_set.masks["fluid"], {"kind": "patients", "test_fraction": 0.25, "seed": 0}
+    image_set = load_images("oct_dme_chiu2015", data_root, masks=["union"], size=SIZE)
+    return image_set, image_set.masks["union"], {"kind": "published"}
 
 
 def dice_of(precision, seed, images, targets, train, test, recipe, device):
@@ -50,9 +50,9 @@ def dice_of(precision, seed, images, targets, train, test, recipe, device):
 
 def compare(data_root, seeds, steps, device, drawn):
     """Return the Dice of every seed in both precisions, the difference of the means and the spread over seeds."""
-    pictures, masks, split = load(data_root, drawn)
-    train, test = choose_split(pictures.rows, split, fold=None, seed=0)
-    images, targets = torch.from_numpy(pictures.images), torch.from_numpy(masks.astype(np.uint8))
+    image_set, masks, split = load(data_root, drawn)
+    train, test = choose_split(image_set.rows, split, fold=None, seed=0)
+    images, targets = torch.from_numpy(image_set.images), torch.from_numpy(masks.astype(np.uint8))
     recipe = Recipe(loss="soft_dice", optimizer="adam", learning_rate=2e-3, batch_size=4, steps=steps)
     dice = {"float32": [], "bfloat16": []}
     for seed, precision in itertools.product(range(seeds), dice):
@@ -67,7 +67,7 @@ def compare(data_root, seeds, steps, device, drawn):
     difference = means["bfloat16"] - means["float32"]
     return {
         "data": "drawn scans" if drawn else "oct_dme_chiu2015, union of both graders",
-        "test pictures": len(test),
+        "test images": len(test),
         "updates": steps,
         "dice": {name: [round(value, 4) for value in values] for name, values in dice.items()},
         "mean": {name: round(value, 4) for name, value in means.items()},

@@ -14,8 +14,8 @@ from benchmarks.faults import arms, results_of
 from benchmarks.machine import describe_machine, write_json
 from retina_kit.data.dataset import fingerprint
 from retina_kit.files import kit_root
-from retina_kit.training.store import RunStore
-from retina_kit.training.sweep import plan_jobs, run_jobs
+from retina_kit.runs.plan import plan_jobs, run_jobs
+from retina_kit.runs.store import RunStore
 
 
 def timed(jobs, folder, **settings):
@@ -41,7 +41,7 @@ def main():
     jobs, warm = plan(range(options.seeds)), plan([1000, 1001])
     import distributed
 
-    from retina_kit.training.cluster import Cluster
+    from retina_kit.runs.dask_engine import Cluster
 
     with tempfile.TemporaryDirectory() as folder, distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=":0"

@@ -1,6 +1,6 @@
 """How long each widget takes to react to a control, without a browser: python -m benchmarks.widgets
 
-The slowest of several reactions counts. Pictures have the size of the real scans (496 x 768); the gap bench draws
+The slowest of several reactions counts. Images have the size of the real scans (496 x 768); the gap bench draws
 its own. What training on the gap bench's button takes stands apart.
 """
 
@@ -12,14 +12,14 @@ import time
 
 import torch
 
-from retina_kit.data.synthetic_oct import draw_oct
+from retina_kit.data.synthetic.oct import draw_oct
 from retina_kit.experiment import Experiment
-from retina_kit.gap_bench import draw_bench, train_bench
-from retina_kit.reporting.widgets.arm_picker import ArmPicker
-from retina_kit.reporting.widgets.browser import PictureBrowser
-from retina_kit.reporting.widgets.explorer import PredictionExplorer
-from retina_kit.reporting.widgets.gap_bench import GapBench
-from retina_kit.reporting.widgets.live_curve import LiveCurve
+from retina_kit.teaching.domain_gap import draw_bench, train_bench
+from retina_kit.teaching.widgets.arm_picker import ArmPicker
+from retina_kit.teaching.widgets.browser import ImageBrowser
+from retina_kit.teaching.widgets.explorer import PredictionExplorer
+from retina_kit.teaching.widgets.gap_explorer import GapBench
+from retina_kit.teaching.widgets.live_curve import LiveCurve
 
 LIMIT_MS = 200
 
@@ -38,11 +38,11 @@ def turn(control, values):
 
 def measure(paper, *, num_patients=4, scans_per_patient=6):
     """Return {"widget: control": ms of the slowest reaction} of every widget."""
-    pictures = draw_oct(num_patients, scans_per_patient, (496, 768), annotators=True)
-    truth = pictures.masks["fluid"]
-    probability = 0.4 * pictures.masks["annotator1"] + 0.4 * pictures.masks["annotator2"] + 0.1
-    browser = PictureBrowser(pictures)
-    explorer = PredictionExplorer(pictures.images, probability, truth, pictures.rows["id"])
+    image_set = draw_oct(num_patients, scans_per_patient, (496, 768), annotators=True)
+    truth = image_set.masks["fluid"]
+    probability = 0.4 * image_set.masks["annotator1"] + 0.4 * image_set.masks["annotator2"] + 0.1
+    browser = ImageBrowser(image_set)
+    explorer = PredictionExplorer(image_set.images, probability, truth, image_set.rows["id"])
     dials = GapBench(draw_bench, train_bench)
     arms = ArmPicker(Experiment(paper, "lesson").arms)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -50,11 +50,11 @@ def measure(paper, *, num_patients=4, scans_per_patient=6):
     losses = list(torch.rand(400))
     return {
         "browser: patient": turn(browser.patient, browser.patient.options[1:]),
-        "browser: picture": turn(browser.number, range(1, 4)),
+        "browser: image": turn(browser.number, range(1, 4)),
         "browser: opacity": turn(browser.opacity, (0.0, 0.5, 1.0)),
         "browser: a mask": turn(browser.switches.children[0], (False, True)),
         "explorer: threshold": turn(explorer.threshold, (0.05, 0.3, 0.7, 0.95)),
-        "explorer: picture": turn(explorer.order, range(len(pictures) - 1, 0, -5)),
+        "explorer: image": turn(explorer.order, range(len(image_set) - 1, 0, -5)),
         "explorer: worst first": milliseconds(explorer.again.click),
         "gap bench: gap": turn(dials.gap, (0.0, 0.5)),
         "gap bench: noise": turn(dials.noise, (0.5, 3.0)),

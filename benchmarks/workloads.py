@@ -18,9 +18,9 @@ from benchmarks.planning import plan_paper
 from benchmarks.steps import seconds_of_steps, work_of_a_step
 from benchmarks.workers import one_or_many
 from retina_kit.data.augment import Augmentation
-from retina_kit.data.synthetic_fundus import draw_fundus
-from retina_kit.data.synthetic_oct import draw_oct
-from retina_kit.evaluation.scoring import score_masks, summarise
+from retina_kit.data.synthetic.fundus import draw_fundus
+from retina_kit.data.synthetic.oct import draw_oct
+from retina_kit.evaluation.scoring import score_masks, summarize
 from retina_kit.files import kit_root
 from retina_kit.machine import peak_memory_mb
 from retina_kit.models.build import build_model
@@ -35,12 +35,12 @@ PAPERS = ("hu2018", "melinscak2020", "ortiz2022", "huang2023")
 def vessel_net_crops(device, repeats):
     """huang2023: UNet-S5-D16 at full width on augmented crops of 256, auxiliary head included; batch 2 on a CPU."""
     batch, settings = 2 if device.type == "cpu" else 8, {"name": "unet_s5_d16", "head": "fcn"}
-    pictures = draw_oct(2, 4, (496, 768), seed=0)
+    image_set = draw_oct(2, 4, (496, 768), seed=0)
     recipe = Recipe(
         optimizer="sgd", learning_rate=0.01, batch_size=batch, steps=10**6, auxiliary_weight=0.4,
         augmentation=Augmentation(crop=256, ratio=(0.5, 2.0), flip=0.5),
     )  # fmt: skip
-    batches = make_batches(pictures, recipe, device, in_channels=3)
+    batches = make_batches(image_set, recipe, device, in_channels=3)
     seconds = seconds_of_steps(build_model(settings), batches, recipe, device=device, num_steps=repeats)
     began = time.perf_counter()
     for step in range(10):
@@ -51,10 +51,10 @@ def vessel_net_crops(device, repeats):
     return facts | timed(seconds, work)
 
 
-def make_batches(pictures, recipe, device, in_channels=1):
-    """Return drawn scans as training batches."""
-    targets = torch.from_numpy(pictures.masks["fluid"].astype(np.uint8))
-    return Batches(torch.from_numpy(pictures.images), targets, recipe, seed=0, device=device, in_channels=in_channels)
+def make_batches(image_set, recipe, device, in_channels=1):
+    """Return scans as training batches."""
+    targets = torch.from_numpy(image_set.masks["fluid"].view(np.uint8))
+    return Batches(torch.from_numpy(image_set.images), targets, recipe, seed=0, device=device, in_channels=in_channels)
 
 
 def timed(seconds, work=None):
@@ -70,10 +70,10 @@ def timed(seconds, work=None):
 def sliding_windows(device, repeats):
     """huang2023: a whole test set, eight scans of 496x768 in 54 windows of 128 each, lesson width."""
     settings = {"name": "unet_s5_d16", "head": "fcn", "base_width": 16}
-    pictures = draw_oct(2, 4, (496, 768), seed=0)
-    batches = make_batches(pictures, Recipe(steps=1), device, in_channels=3)
+    image_set = draw_oct(2, 4, (496, 768), seed=0)
+    batches = make_batches(image_set, Recipe(steps=1), device, in_channels=3)
     model = build_model(settings).to(device=device, memory_format=torch.channels_last)
-    seconds, images = [], torch.from_numpy(pictures.images)
+    seconds, images = [], torch.from_numpy(image_set.images)
     for _ in range(repeats + 1):
         began = time.perf_counter()
         predict_probability(model, batches, images, window=128, stride=85)
@@ -85,7 +85,7 @@ def sliding_windows(device, repeats):
 
 
 def drawing(device, repeats):
-    """Pictures that the kit draws a second, OCT and fundus, 256x256 and (OCT) 1024x512."""
+    """Images that the kit draws a second, OCT and fundus, 256x256 and (OCT) 1024x512."""
     speeds = {}
     for name, draw, size in (
         ("OCT 256x256", draw_oct, (256, 256)),
@@ -151,8 +151,8 @@ def seconds_of_cells(notebook):
     return [cell["metadata"]["papermill"]["duration"] for cell in cells if cell["cell_type"] == "code"]
 
 
-def metrics_of_1000_pictures(device, repeats):
-    """Score 1,000 pictures of 256x256 and take the bootstrap interval over 100 patients."""
+def metrics_of_1000_images(device, repeats):
+    """Score 1,000 images of 256x256 and take the bootstrap interval over 100 patients."""
     generator = np.random.default_rng(0)
     probability = generator.random((1000, 256, 256), dtype=np.float32)
     truth = generator.random((1000, 256, 256), dtype=np.float32) > 0.9
@@ -162,7 +162,7 @@ def metrics_of_1000_pictures(device, repeats):
         began = time.perf_counter()
         scores = score_masks(probability, truth, rows).assign(arm="a", seed=0)
         between = time.perf_counter()
-        summarise(scores, ["dice"])
+        summarize(scores, ["dice"])
         scoring.append(between - began)
         bootstrap.append(time.perf_counter() - between)
     return {"scoring": timed(scoring), "summary with 1 interval": timed(bootstrap)}
@@ -174,7 +174,7 @@ WORKLOADS = {
     "drawing": drawing,
     "imports": imports,
     "a_run": a_run,
-    "metrics": metrics_of_1000_pictures,
+    "metrics": metrics_of_1000_images,
     "workers": one_or_many,
     **{f"{paper}_lesson": functools.partial(plan_paper, paper, "lesson") for paper in PAPERS},
 }

@@ -1,16 +1,16 @@
 # %% [markdown]
-# # Localise the optic disc, then segment it
+# # Localize the optic disc, then segment it
 #
 # **Reproduces** S.-Y. Hu et al., *Deep feature transfer between localization and segmentation tasks*,
 # arXiv:1811.02539 (2018).
 #
-# A click on the disc's centre takes a second, its outline a minute. The paper lets a network learn from thousands of
-# centres first, keeps its encoder, and then learns outlines from 92 masks. It finds that this beats a random start.
+# A click on the disc's center takes a second, its outline a minute. The paper lets a network learn from thousands of
+# centers first, keeps its encoder, and then learns outlines from 92 masks. It finds that this beats a random start.
 #
 # **You will do** both phases, beside the printed numbers, and the two arms that the paper left out.
 # **You will learn** to tell *pretraining* from *freezing*, which the paper changed at once, and to look at single
-# pictures where a mean hides failures.
-# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the pictures are *drawn*
+# images where a mean hides failures.
+# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the images are *drawn*
 # (synthetic), and so are all numbers that follow from them. `data = "public"` takes real photographs (IDRiD).
 
 # %% tags=["colab"]
@@ -23,20 +23,20 @@ if "google.colab" in sys.modules:  # on Colab only: the kit from ./retina-kit, w
 # %%
 
 from retina_kit.data.transforms import preprocess, resize_images
-from retina_kit.evaluation.comparisons import compare_families, spread_over_pictures, training_shares
+from retina_kit.evaluation.comparisons import compare_families, spread_over_images, training_shares
 from retina_kit.experiment import Experiment
 from retina_kit.models.build import describe_layers
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.reporting.widgets import LiveCurve, browse_pictures, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
 # %% [markdown]
 # ## 1 · Settings
 # `smoke` proves that everything runs (its numbers mean nothing), `lesson` shows the trends in minutes,
-# `paper` takes all six shares of the training pictures, full widths and a GPU.
+# `paper` takes all six shares of the training images, full widths and a GPU.
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
@@ -63,7 +63,7 @@ report = Report(experiment.folder)
 report.save_table("settings", experiment.settings(), tidy=False)
 
 # %% [markdown]
-# The paper prints no width, depth, picture size, dropout rate, learning rate, batch size or number of epochs. All
+# The paper prints no width, depth, image size, dropout rate, learning rate, batch size or number of epochs. All
 # these are *ours*. An **arm** is one trained network: a row below. *Replication* arms do what the paper did;
 # *control* arms change one thing that the paper's comparison left uncontrolled. Pick two and see in what they differ.
 
@@ -73,27 +73,27 @@ experiment.arms_table()
 
 # %% [markdown]
 # ## 2 · Look at the data
-# Phase 1 knows one point a picture, phase 2 an outline (yellow): choose the data set, the patient and the picture.
+# Phase 1 knows one point an image, phase 2 an outline (yellow): choose the data set, the patient and the image.
 
 # %%
-centres, masks = experiment.pictures("localizer"), experiment.pictures("pretrained_frozen_100")
-browse_pictures({"outlines": masks, "centres": centres})
+centers, masks = experiment.image_set("localizer"), experiment.image_set("pretrained_frozen_100")
+browse_images({"outlines": masks, "centers": centers})
 
 # %% [markdown]
 # ## 3 · Split: who is tested?
-# Five folds by patient: every picture with a mask is tested once. What leaks is less obvious: pictures of phase 1 may
+# Five folds by patient: every image with a mask is tested once. What leaks is less obvious: images of phase 1 may
 # be those that phase 2 tests on. In the public data 61 photographs are in both sets, and two more are byte-identical
-# copies of such ones. The fair localiser leaves them all out, the leaky one does not. The paper says nothing of it.
+# copies of such ones. The fair localizer leaves them all out, the leaky one does not. The paper says nothing of it.
 
 # %%
 fair, leaky = (experiment.prepared(name) for name in ("localizer", "localizer_leaky"))
 prepared = experiment.prepared("pretrained_frozen_10")
-print({"fair": len(fair.train), "leaky": len(leaky.train), "tested centres": len(fair.test)})
+print({"fair": len(fair.train), "leaky": len(leaky.train), "tested centers": len(fair.test)})
 print({"fold 0 trains on, at the smallest share": len(prepared.train), "and tests": len(prepared.test)})
 
 # %% [markdown]
 # ## 4 · Preprocessing, step by step
-# Grey, normalisation, contrast-limited adaptive histogram equalisation (CLAHE), gamma correction (section 2.1). The
+# Gray, normalization, contrast-limited adaptive histogram equalization (CLAHE), gamma correction (section 2.1). The
 # order and the constants are those of the lab's published code.
 
 # %%
@@ -102,7 +102,7 @@ steps = arm["data"]["preprocess"]
 small = resize_images(masks.images, arm["data"]["size"])
 stages = [preprocess(small, steps[: k + 1], prepared.train)[0] for k in range(len(steps))]
 shown = figures.plot_steps({"photograph": small[0], **dict(zip(steps, stages, strict=True))})
-report.save_figure("preprocessing", shown, alt="One picture after each step of the preprocessing")
+report.save_figure("preprocessing", shown, alt="One image after each step of the preprocessing")
 show(shown)
 
 # %% [markdown]
@@ -114,12 +114,12 @@ show(shown)
 localizer, unet = (experiment.arm(name)["model"] for name in ("localizer", "pretrained_frozen_100"))
 layers = [describe_layers(model, (1, *arm["data"]["size"])) for model in (localizer, unet)]
 figure1 = figures.plot_two_phases(*layers)
-report.save_figure("figure1", figure1, alt="Figure 1: encoder with a head for the centre, then with a decoder")
+report.save_figure("figure1", figure1, alt="Figure 1: encoder with a head for the center, then with a decoder")
 show(figure1)
 
 # %% [markdown]
 # ## 6 · Train one network by hand
-# A U-Net from a random start, on all training pictures of fold 0. The loop is `retina_kit/training/loop.py`, short
+# A U-Net from a random start, on all training images of fold 0. The loop is `retina_kit/training/loop.py`, short
 # enough to read aloud. **Stop** keeps the weights so far.
 
 # %%
@@ -139,23 +139,23 @@ labels = {arm["name"]: arm["label"] for arm in experiment.arms}
 print(len(runs), "replicates,", round(sum(run.settings["seconds"] for run in runs.values())), "seconds in all")
 
 # %% [markdown]
-# ## 8 · Phase 1: how far from the centre?
-# In pixels of a picture of the stated size, and in disc diameters. The paper prints squared errors only, of pictures
+# ## 8 · Phase 1: how far from the center?
+# In pixels of an image of the stated size, and in disc diameters. The paper prints squared errors only, of images
 # whose size it does not print, so the two cannot be compared.
 
 # %%
-localisation = report.save_table("localisation", experiment.table("localisation"))
-show(localisation[["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]])
-localizers = {name: labels[name] for name in ("localizer", "localizer_leaky", "localizer_colour")}
+localization = report.save_table("localization", experiment.table("localization"))
+show(localization[["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]])
+localizers = {name: labels[name] for name in ("localizer", "localizer_leaky", "localizer_color")}
 errors = figures.plot_point_errors(experiment.scores, localizers, experiment.parameters["pixels"])
-report.save_figure("localisation", errors, alt="Error maps of the localisers, and the distribution of distances")
+report.save_figure("localization", errors, alt="Error maps of the localizers, and the distribution of distances")
 show(errors)
 
 # %% [markdown]
-# ## 9 · Phase 2: Dice against the share of training pictures (Figure 2a)
-# The mean over the pictures of all folds, as in the paper. Its two arms differ in *two* things: the start of the
-# encoder, and whether it may learn. The other two arms of the 2 x 2 tell them apart. A fifth one takes the localiser's
-# answer instead of its features: it cuts a window out around the found centre and segments that.
+# ## 9 · Phase 2: Dice against the share of training images (Figure 2a)
+# The mean over the images of all folds, as in the paper. Its two arms differ in *two* things: the start of the
+# encoder, and whether it may learn. The other two arms of the 2 x 2 tell them apart. A fifth one takes the localizer's
+# answer instead of its features: it cuts a window out around the found center and segments that.
 
 # %%
 shares = training_shares(experiment.arms)
@@ -166,16 +166,16 @@ families = {
     "random_trainable": "random, trainable (the paper's)",
     "pretrained_trainable": "pretrained, trainable (control)",
     "random_frozen": "random, frozen (control)",
-    "window": "window around the found centre (control)",
+    "window": "window around the found center (control)",
 }
 shown = figures.plot_dice_by_share(figure2a.merge(shares, on="arm"), families)
-report.save_figure("figure2a", shown, alt="Figure 2a: Dice against the share of training pictures, five arms")
+report.save_figure("figure2a", shown, alt="Figure 2a: Dice against the share of training images, five arms")
 show(shown)
 
 # %% [markdown]
 # ## 10 · Figure 2b: is the difference sure?
-# The paper's paired t-test takes pictures for independent; Wilcoxon's test asks the same of ranks. The bootstrap draws
-# patients anew. None of them knows that pictures of a fold share one network.
+# The paper's paired t-test takes images for independent; Wilcoxon's test asks the same of ranks. The bootstrap draws
+# patients anew. None of them knows that images of a fold share one network.
 
 # %%
 last = experiment.scores[experiment.scores["reading"] == "last"]
@@ -185,8 +185,8 @@ report.save_table("figure2b", figure2b, tidy=False)
 
 # %% [markdown]
 # Is it pretraining or freezing? Each row of the next figure changes one thing only, but for the first and the last.
-# The last one asks what a localiser is good for besides its features: its *answer* says where to look, so that the
-# U-Net sees a window around the found centre, four times as finely on photographs.
+# The last one asks what a localizer is good for besides its features: its *answer* says where to look, so that the
+# U-Net sees a window around the found center, four times as finely on photographs.
 
 # %%
 contrasts = {
@@ -195,9 +195,9 @@ contrasts = {
     ("pretrained_frozen", "random_frozen"): "pretraining, both frozen",
     ("pretrained_frozen", "pretrained_trainable"): "freezing, both pretrained",
     ("random_frozen", "random_trainable"): "freezing, both random",
-    ("leaky_frozen", "pretrained_frozen"): "the leak: test pictures seen in phase 1",
-    ("colour", "random_trainable"): "colour, both random and trainable",
-    ("window", "colour"): "a window around the found centre, both in colour",
+    ("leaky_frozen", "pretrained_frozen"): "the leak: test images seen in phase 1",
+    ("color", "random_trainable"): "color, both random and trainable",
+    ("window", "color"): "a window around the found center, both in color",
 }
 two_by_two = report.save_table("two_by_two", compare_families(last, shares, list(contrasts)), tidy=False)
 shown = figures.plot_contrasts(two_by_two, contrasts)
@@ -207,25 +207,25 @@ show(shown)
 # %% [markdown]
 # ## 11 · Behind the means
 # An SD of 0.2 beside a mean of 0.84 (the paper's baseline) speaks of complete failures. Above each column: how many
-# pictures have a Dice of practically 0.
+# images have a Dice of practically 0.
 
 # %%
 chosen = {arm: labels[arm] for arm in shares.loc[shares["percent"].isin([10, 100]), "arm"]}
-distribution = report.save_table("distribution", spread_over_pictures(last, chosen), tidy=False)
+distribution = report.save_table("distribution", spread_over_images(last, chosen), tidy=False)
 shown = figures.plot_spread(last, chosen)
-show(report.save_figure("distribution", shown, alt="Dice of every picture, arm by arm"))
+show(report.save_figure("distribution", shown, alt="Dice of every image, arm by arm"))
 distribution.round(3)
 
 # %% [markdown]
-# The worst pictures of the paper's two arms and of the window, each by the network that did not train on it: bright
-# lesions pass for a disc where the whole picture is searched. Then the test pictures of one fold: move the threshold
+# The worst images of the paper's two arms and of the window, each by the network that did not train on it: bright
+# lesions pass for a disc where the whole image is searched. Then the test images of one fold: move the threshold
 # and see which mistakes go, and which come.
 
 # %%
 three = ["random_trainable_100", "pretrained_frozen_100", "window_100"]
-images, truth, predicted, names = experiment.predictions(three, num_pictures=4, pick="worst")
+images, truth, predicted, names = experiment.predictions(three, num_images=4, pick="worst")
 worst = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in three}, titles=names)
-show(report.save_figure("worst", worst, alt="The four pictures with the lowest Dice"))
+show(report.save_figure("worst", worst, alt="The four images with the lowest Dice"))
 explore_predictions(*experiment.probabilities(three[1]))
 
 # %% [markdown]
@@ -241,16 +241,16 @@ show_claims(claims)
 
 # %% [markdown]
 # ## 13 · What differs from the paper, and why
-# - The paper's RetCam pictures are private. Drawn pictures or IDRiD take their place; IDRiD shows adults with diabetic
+# - The paper's RetCam images are private. Drawn images or IDRiD take their place; IDRiD shows adults with diabetic
 #   retinopathy, not premature infants.
 # - Everything that the paper does not print is ours: five levels, widths, size, dropout, learning rates, batch sizes,
 #   updates, a learning rate that falls to 0, and augmentation by mirror, resize and shift.
-# - The localiser's answer as a place to cut at is ours; the paper hands on its features only.
-# - All shares get the same number of updates. With epochs, fewer pictures would also mean fewer updates.
+# - The localizer's answer as a place to cut at is ours; the paper hands on its features only.
+# - All shares get the same number of updates. With epochs, fewer images would also mean fewer updates.
 # - "Frozen" means weights and BatchNorm statistics. A random frozen encoder keeps those it was built with.
-# - The localiser's head counts in pixels, as the paper's errors do, and is one linear layer ("without activation").
-# - Public centres for training are those of CODRAS boxes, another group's; the 103 test centres are the official ones.
-#   The two differ by 3.4 pixels of 640 on average: no localiser that learns from one can be closer to the other.
+# - The localizer's head counts in pixels, as the paper's errors do, and is one linear layer ("without activation").
+# - Public centers for training are those of CODRAS boxes, another group's; the 103 test centers are the official ones.
+#   The two differ by 3.4 pixels of 640 on average: no localizer that learns from one can be closer to the other.
 # - Both sets' Dice is taken at the masks' full size, after the probability was enlarged.
 #
 # ## 14 · Exercises
@@ -267,7 +267,7 @@ check.only_the_start(...)
 check.only_the_start("random_frozen_100")
 
 # %% [markdown]
-# **2.** By how much does pretraining raise the mean Dice where nothing is frozen, with all training pictures? Compute
+# **2.** By how much does pretraining raise the mean Dice where nothing is frozen, with all training images? Compute
 # it from `figure2a`.
 
 # %% tags=["exercise"]
@@ -278,7 +278,7 @@ means = figure2a.set_index("arm")["ours_mean"]
 check.gain_of_pretraining(means["pretrained_trainable_100"] - means["random_trainable_100"])
 
 # %% [markdown]
-# **3.** The paper has 92 pictures with a mask and five folds. How many pictures, about, are 10 % of a training fold?
+# **3.** The paper has 92 images with a mask and five folds. How many images, about, are 10 % of a training fold?
 
 # %% tags=["exercise"]
 check.ten_percent(...)
@@ -287,8 +287,8 @@ check.ten_percent(...)
 check.ten_percent(0.1 * 92 * 4 / 5)
 
 # %% [markdown]
-# **4.** The validation error of the localiser is printed as an MSE of 132.16 pixels squared. If that is the mean over
-# x and y, how far from the centre is it, as a root mean square distance in pixels?
+# **4.** The validation error of the localizer is printed as an MSE of 132.16 pixels squared. If that is the mean over
+# x and y, how far from the center is it, as a root mean square distance in pixels?
 
 # %% tags=["exercise"]
 check.distance_from_mse(...)
@@ -297,7 +297,7 @@ check.distance_from_mse(...)
 check.distance_from_mse((2 * 132.16) ** 0.5)
 
 # %% [markdown]
-# **5.** Design the control. A pretrained network has had the localiser's updates as well as its own. Which random,
+# **5.** Design the control. A pretrained network has had the localizer's updates as well as its own. Which random,
 # trainable arm (100 %) has had as many? An arm is a dictionary: `name`, the arm it is `like`, and what it changes,
 # such as `{"name": "mine", "like": "random_frozen_100", "recipe.steps": 50}`.
 
@@ -310,5 +310,5 @@ check.control_for_updates({"name": "random_longer", "like": "random_trainable_10
 
 # %% [markdown]
 # **To go on:** set `overrides = {"steps": 20}` and run all again: which arm loses most, and why? Set `seeds = [0, 1,
-# 2]`: what does another draw of 10 % of the pictures change? How large would the leak have to be to explain the
+# 2]`: what does another draw of 10 % of the images change? How large would the leak have to be to explain the
 # paper's gain?

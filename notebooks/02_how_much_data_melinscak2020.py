@@ -24,15 +24,15 @@ import numpy as np
 import torch
 
 from retina_kit.data.splits import shared_patients
-from retina_kit.data.synthetic_oct import draw_oct
+from retina_kit.data.synthetic.oct import draw_oct
 from retina_kit.experiment import Experiment
-from retina_kit.gap_bench import draw_bench, train_bench
+from retina_kit.teaching.domain_gap import draw_bench, train_bench
 from retina_kit.models.build import build_model, count_parameters
-from retina_kit.models.filters import as_pictures, maximise_filters
+from retina_kit.models.filters import as_images, maximize_filters
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.reporting.widgets import LiveCurve, browse_pictures, explore_predictions, pick_arms, show, turn_the_gap
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show, turn_the_gap
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
@@ -81,12 +81,12 @@ experiment.arms_table()
 # scan. The paper merges the three into one class. Real scans of the public set have two graders instead.
 
 # %%
-target = experiment.pictures("scratch_large", masks=experiment.parameters["fluids"])
+target = experiment.image_set("scratch_large", masks=experiment.parameters["fluids"])
 largest = np.argsort([-mask.sum() for mask in np.logical_or.reduce(list(target.masks.values()))])[:12:4]
 some = target.subset(largest)
 figure1 = figures.plot_classes(some.images, some.masks, titles=some.rows["id"])
 report.save_figure("figure1", figure1, alt="Figure 1: B-scans with their fluids, whole and cropped")
-browse_pictures(target)
+browse_images(target)
 
 # %% [markdown]
 # ## 3 · The gap between two devices
@@ -101,7 +101,7 @@ gaps = (0.0, 0.25, 0.5, 0.75, 1.0)
 eyes = [draw_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed=4) for gap in gaps]
 titles = [f"drawn, gap {gap:g}" for gap in gaps]
 images, masks = (np.concatenate(part) for part in zip(*[(eye.images, eye.masks["fluid"]) for eye in eyes], strict=True))
-show(figures.plot_pictures(images, masks, titles, num_columns=5))
+show(figures.plot_images(images, masks, titles, num_columns=5))
 turn_the_gap(draw_bench, train_bench)
 
 # %% [markdown]
@@ -111,14 +111,14 @@ turn_the_gap(draw_bench, train_bench)
 
 # %%
 annotators = experiment.parameters["graders"]
-seen = experiment.pictures("scratch_large", masks=annotators).subset(largest[:2])
+seen = experiment.image_set("scratch_large", masks=annotators).subset(largest[:2])
 figure2 = figures.plot_annotators(seen.images, seen.masks, titles=seen.rows["id"])
 show(report.save_figure("figure2", figure2, alt="Figure 2: two scans as each annotator saw them"))
 report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).round(3)
 
 # %% [markdown]
 # ## 5 · Split: who is tested?
-# The authors' script shuffles B-scans, so neighbours of nearly every test scan are trained on. Here patients are
+# The authors' script shuffles B-scans, so neighbors of nearly every test scan are trained on. Here patients are
 # parted; the leaky split is an arm of its own. The training sets are nested: the small one lies within the large one.
 
 # %%
@@ -129,8 +129,8 @@ print(f"patients on both sides: {shared[0]} split by patient, {shared[1]} split 
 
 # %% [markdown]
 # ## 6 · The network
-# Five levels, no normalisation, no dropout (the published code has it commented out): 7,759,521 weights. A lesson is
-# narrower and normalises; the settings table says so.
+# Five levels, no normalization, no dropout (the published code has it commented out): 7,759,521 weights. A lesson is
+# narrower and normalizes; the settings table says so.
 
 # %%
 with torch.device("meta"):
@@ -170,7 +170,7 @@ report.save_table("losses", losses.reset_index(), tidy=False).round(3)
 
 # %% [markdown]
 # ## 9 · Figure 4: Dice against the number of training scans
-# The mean over test pictures. `dice` is strict: above 0.5 or not. `dice_half_thresholded` is what the authors' code
+# The mean over test images. `dice` is strict: above 0.5 or not. `dice_half_thresholded` is what the authors' code
 # computes: values up to 0.5 stay as they are, so what little the network sees in the background is counted against it.
 #
 # What is a ±? The paper prints "SEM", but 0.27 cannot be the standard error of 224 scores between 0 and 1: it is the
@@ -183,7 +183,7 @@ show(show_beside_paper(figure4, labels))
 spreads = report.save_table("figure4_spreads", experiment.by_size("figure4"), tidy=False)
 starts = ("scratch", "transfer")
 lines = {start: [arm for arm in spreads["arm"] if arm.startswith(start)] for start in starts}
-printed = figures.plot_dice_by_size(spreads, lines, spread="sd_of_pictures")
+printed = figures.plot_dice_by_size(spreads, lines, spread="sd_of_images")
 show(report.save_figure("figure4_as_printed", printed, alt="Figure 4 with standard deviations, printed as SEM"))
 figure = figures.plot_dice_by_size(spreads, lines)
 show(report.save_figure("figure4", figure, alt="Figure 4: Dice against training set size, intervals over patients"))
@@ -202,9 +202,9 @@ show_beside_paper(source_model, labels)
 # %%
 sizes = ("small", "medium", "large")
 above, below = [f"scratch_{n}" for n in sizes], ["source_on_target", *[f"transfer_{n}" for n in sizes]]
-images, truth, predicted, names = experiment.predictions([*above, *below], num_pictures=1, pick="largest")
+images, truth, predicted, names = experiment.predictions([*above, *below], num_images=1, pick="largest")
 rows = [{labels[arm]: predicted[arm][0] for arm in row} for row in (above, below)]
-figure3 = figures.plot_one_picture(images[0], truth[0], rows)
+figure3 = figures.plot_one_image(images[0], truth[0], rows)
 show(report.save_figure("figure3", figure3, alt="Figure 3: one test scan, its truth and the masks of all networks"))
 
 # %% [markdown]
@@ -216,7 +216,7 @@ show(report.save_figure("figure3", figure3, alt="Figure 3: one test scan, its tr
 layers, num_steps = experiment.parameters["filter_layers"], experiment.parameters["filter_steps"]
 networks = {labels[arm]: experiment.trained(arm) for arm in ("scratch_small", "source", "transfer_small")}
 liked = {
-    label: [as_pictures(maximise_filters(network, layer, num_steps=num_steps)).numpy() for layer in layers]
+    label: [as_images(maximize_filters(network, layer, num_steps=num_steps)).numpy() for layer in layers]
     for label, network in networks.items()
 }
 figure5 = figures.plot_filters(liked, [f"convolution {layer}" for layer in layers])
@@ -234,13 +234,13 @@ show(report.save_figure("controls", figure, alt="Control arms: equal updates, mo
 show_beside_paper(controls, labels)
 
 # %% [markdown]
-# ## 14 · The worst pictures
+# ## 14 · The worst images
 # Where the network that learned most failed most. Move the threshold: which mistakes go, and which come?
 
 # %%
-images, truth, predicted, names = experiment.predictions(["transfer_large"], num_pictures=4, pick="worst")
+images, truth, predicted, names = experiment.predictions(["transfer_large"], num_images=4, pick="worst")
 worst = figures.plot_predictions(images, truth, {labels["transfer_large"]: predicted["transfer_large"]}, titles=names)
-report.save_figure("worst", worst, alt="The four worst test pictures")
+report.save_figure("worst", worst, alt="The four worst test images")
 explore_predictions(*experiment.probabilities("transfer_large"))
 
 # %% [markdown]

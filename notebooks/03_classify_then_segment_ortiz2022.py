@@ -5,12 +5,12 @@
 # Using Transfer Learning with an Encoder-Decoder CNN* (2022).
 #
 # Stage 1: a network says whether a fundus photograph shows a lesion. Stage 2: its encoder, copied and frozen, gets a
-# decoder that marks exudates, haemorrhages or microaneurysms. So says the text; the published code copies nothing and
+# decoder that marks exudates, hemorrhages or microaneurysms. So says the text; the published code copies nothing and
 # freezes nothing, so its stage 2 starts from random weights. Here both are trained, side by side.
 #
 # **You will do** what the code did, beside the printed numbers, then what the text says.
 # **You will learn** what copying and freezing are worth, why pixel accuracy misleads, and how augmented copies leak.
-# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the pictures are *drawn*
+# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the images are *drawn*
 # (synthetic), and so are all numbers that follow from them. `data = "public"` takes real photographs (IDRiD).
 
 # %% tags=["colab"]
@@ -26,16 +26,16 @@ import pandas as pd
 
 from retina_kit.data.patches import cut_patches, join_patches
 from retina_kit.data.splits import shared_patients
-from retina_kit.evaluation.audit import audit
+from retina_kit.papers.audit import audit
 from retina_kit.evaluation.convergence import convergence_of
 from retina_kit.experiment import Experiment
 from retina_kit.models.stages import stages_of
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.reporting.widgets import LiveCurve, browse_pictures, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
-from retina_kit.training.segment_patches import pixel_counts
+from retina_kit.training.tasks.segment_patches import pixel_counts
 
 # %% [markdown]
 # ## 1 · Settings
@@ -67,14 +67,14 @@ experiment.arms_table()
 # tested.
 
 # %%
-lesions = {"exudates": "exudates_vgg_cbam", "haemorrhages": "hemorrhages_vgg_cbam"}
+lesions = {"exudates": "exudates_vgg_cbam", "hemorrhages": "hemorrhages_vgg_cbam"}
 lesions |= {"microaneurysms": "microaneurysms_vgg_cbam"}
-pictures = {lesion: experiment.pictures(arm) for lesion, arm in lesions.items()}
-browse_pictures(pictures)
+image_set = {lesion: experiment.image_set(arm) for lesion, arm in lesions.items()}
+browse_images(image_set)
 
 # %% [markdown]
 # ## 3 · Split: copies before or after?
-# The paper made two moved copies of each photograph and then drew the validation pictures. So copies of one
+# The paper made two moved copies of each photograph and then drew the validation images. So copies of one
 # photograph stand on both sides: its counts give it away (100,046 and 11,116 add up to three times the photographs,
 # but neither is a multiple of three). Made after the split, copies are harmless. Which photographs are on both sides?
 
@@ -86,18 +86,18 @@ sides = {"copies after the split": classified, "copies before the split": leaked
 # %% [markdown]
 # ## 4 · Preprocessing
 # Crop to the field of view, CLAHE with clip limit 1.5 on 8 x 8 tiles, patches without overlap. Joined again, patches
-# must give the very picture: the published code stretches the remainders at the right and bottom, this one pads them.
+# must give the very image: the published code stretches the remainders at the right and bottom, this one pads them.
 
 # %%
 segmented = experiment.prepared("exudates_vgg_cbam")
 side, example = experiment.arm("exudates_vgg_cbam")["data"]["patch"], segmented.images[:1].numpy()
 patches = cut_patches(example, side)
 assert np.array_equal(join_patches(patches, example.shape[-2:]), example)
-print({"picture": example.shape[-2:], "patches": len(patches)})
+print({"image": example.shape[-2:], "patches": len(patches)})
 
 # %%
 richest = int(segmented.masks.sum(axis=(1, 2)).argmax())
-raw, cleaned = pictures["exudates"].images[richest], segmented.images[richest].numpy()
+raw, cleaned = image_set["exudates"].images[richest], segmented.images[richest].numpy()
 best = cut_patches(segmented.targets[richest : richest + 1].numpy(), side).sum(axis=(1, 2)).argmax()
 patch = (cut_patches(cleaned[None], side)[best], cut_patches(segmented.masks[richest][None], side)[best])
 method = {"cropped to the field": raw, "CLAHE": cleaned, "lesion or no lesion?": classified.images[0].numpy()}
@@ -121,7 +121,7 @@ index = {lesion: (b.targets == 1).any(dim=(1, 2)).nonzero()[:4, 0] for lesion, b
 shown = np.concatenate([batches[lesion].images[some].numpy() for lesion, some in index.items()])
 masks = np.concatenate([(batches[lesion].targets[some] == 1).numpy() for lesion, some in index.items()])
 titles = [lesion for lesion, some in index.items() for _ in some]
-figure2 = figures.plot_pictures(shown, masks, titles)
+figure2 = figures.plot_images(shown, masks, titles)
 report.save_figure("figure2", figure2, alt="Figure 2: patches of the three lesions and their masks")
 show(figure2)
 
@@ -165,7 +165,7 @@ print(len(runs), "replicates,", seconds, "seconds of training in all")
 # %% [markdown]
 # ## 8 · Table 1: lesion or no lesion
 # "SD" is over seeds, "CI" over patients drawn anew. The paper's four rows cannot come from one validation set: they
-# imply four different shares of pictures with a lesion (see the findings in section 9).
+# imply four different shares of images with a lesion (see the findings in section 9).
 # The ResNet-like networks have dropout before BatchNorm: statistics that were gathered with dropout do not fit features
 # without it. After few updates such a network may say the same of every photograph although its training loss falls.
 #
@@ -180,7 +180,7 @@ show(show_beside_paper(table1, labels), show_beside_paper(leak, labels))
 
 # %% [markdown]
 # ## 9 · Table 2: three lesions
-# Accuracy, sensitivity and specificity come from one confusion matrix over all pixels of all test pictures, so
+# Accuracy, sensitivity and specificity come from one confusion matrix over all pixels of all test images, so
 # accuracy lies between the other two. In four printed rows it does not; the notes say so. Rows of other authors
 # follow ours.
 
@@ -213,11 +213,11 @@ show(figure)
 speed.round(3)
 
 # %% [markdown]
-# ## 11 · Figure 5: whole pictures
-# Yellow: hit. Red: missed. Green: false alarm. The colours are the paper's.
+# ## 11 · Figure 5: whole images
+# Yellow: hit. Red: missed. Green: false alarm. The colors are the paper's.
 
 # %%
-panels = {lesion: experiment.predictions([arm], num_pictures=1) for lesion, arm in lesions.items()}
+panels = {lesion: experiment.predictions([arm], num_images=1) for lesion, arm in lesions.items()}
 images, truths = (np.concatenate([panel[k] for panel in panels.values()]) for k in (0, 1))
 found = {"VGG-16 CBAM": np.concatenate([next(iter(panel[2].values())) for panel in panels.values()])}
 figure5 = figures.plot_predictions(images, truths, found, titles=list(panels))
@@ -225,12 +225,12 @@ report.save_figure("figure5", figure5, alt="Figure 5: hits, misses and false ala
 show(figure5)
 
 # %% [markdown]
-# The worst pictures of the best start: what goes wrong there? Move the threshold: which mistakes go, and which come?
+# The worst images of the best start: what goes wrong there? Move the threshold: which mistakes go, and which come?
 
 # %%
-images, truth, predicted, names = experiment.predictions(["published", "copied_tuned"], num_pictures=3, pick="worst")
+images, truth, predicted, names = experiment.predictions(["published", "copied_tuned"], num_images=3, pick="worst")
 worst = figures.plot_predictions(images, truth, {labels[arm]: p for arm, p in predicted.items()}, titles=names)
-show(report.save_figure("worst", worst, alt="The test pictures with the lowest Dice"))
+show(report.save_figure("worst", worst, alt="The test images with the lowest Dice"))
 explore_predictions(*experiment.probabilities("copied_tuned"))
 
 # %% [markdown]
@@ -247,7 +247,7 @@ show_claims(claims)
 # %% [markdown]
 # ## 13 · What differs from the paper, and why
 # - Messidor, Kaggle and e-ophtha must be asked for; stage 1 takes IDRiD's grading set less every photograph that
-#   stage 2 is tested on, and byte-identical pairs stay on one side. Haemorrhages cannot come from e-ophtha, which has
+#   stage 2 is tested on, and byte-identical pairs stay on one side. Hemorrhages cannot come from e-ophtha, which has
 #   none.
 # - Which photographs the paper took, how it split them and whether it kept patches without a lesion is not printed.
 #   Here the official split is taken, and one patch without a lesion for each one with it.
@@ -256,7 +256,7 @@ show_claims(claims)
 #   back, and where patches overlap they are averaged.
 # - Keras's L2 penalty on two stages of the ResNet, its learning-rate plateaus and early stopping are left out.
 # - The code starts its classifier on Messidor and goes on with Kaggle; here there is one set.
-# - `lesson` reduces width, picture size, patches and updates, and lets BatchNorm settle faster. The settings table
+# - `lesson` reduces width, image size, patches and updates, and lets BatchNorm settle faster. The settings table
 #   lists every such difference.
 #
 # ## 14 · Exercises

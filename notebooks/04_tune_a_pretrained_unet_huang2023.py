@@ -8,7 +8,7 @@
 #
 # **You will do** what the paper did, beside its printed numbers; then run the controls that it left out.
 # **You will learn** why a comparison needs equal updates, equal samples and more than one seed.
-# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the pictures are *drawn*
+# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the images are *drawn*
 # (synthetic), and so are all numbers that follow from them. `data = "public"` takes the paper's own scans.
 
 # %% tags=["colab"]
@@ -26,7 +26,7 @@ from retina_kit.models.build import build_model, count_parameters
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.reporting.widgets import LiveCurve, browse_pictures, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
@@ -69,17 +69,17 @@ experiment.arms_table()
 
 # %% [markdown]
 # ## 2 · Look at the data
-# The target shows fluid, the source vessels: choose the data set, the patient and the picture, and switch the truth
+# The target shows fluid, the source vessels: choose the data set, the patient and the image, and switch the truth
 # and the graders on and off.
 
 # %%
-target, source = experiment.pictures("psp_chase", graders=True), experiment.pictures("vessels_psp_chase_db1")
-browse_pictures({"target": target, "source": source})
+target, source = experiment.image_set("psp_chase", graders=True), experiment.image_set("vessels_psp_chase_db1")
+browse_images({"target": target, "source": source})
 
 # %% [markdown]
 # ## 3 · Split: who is tested?
-# Neighbouring B-scans of one eye are near-copies. A split by picture puts such copies on both sides; this one
-# parts patients, so no bar below has two colours.
+# Neighboring B-scans of one eye are near-copies. A split by image puts such copies on both sides; this one
+# parts patients, so no bar below has two colors.
 #
 # How well do two people agree? Their pooled Dice is the ceiling that a network can be asked for. Real scans have two
 # graders; drawn ones have two imperfect annotators.
@@ -100,7 +100,7 @@ recipe = Recipe.from_settings(arm["recipe"])
 batches = experiment.batches("psp_chase")
 crops, crop_targets = batches.draw(0)
 shown = (crops[:, :1] * batches.std + batches.mean).clamp(0, 255).byte().numpy()
-show(figures.plot_pictures(shown, crop_targets.numpy() == 1))
+show(figures.plot_images(shown, crop_targets.numpy() == 1))
 
 # %% [markdown]
 # ## 5 · The network
@@ -186,23 +186,23 @@ show(figure2)
 
 # %% [markdown]
 # ## 10 · See what was found, and what was missed
-# The poster's Figure 4 shows four networks; here are four of ours on test scans. Then one of them, the worst picture
+# The poster's Figure 4 shows four networks; here are four of ours on test scans. Then one of them, the worst image
 # first: where the threshold lies is a choice, too.
 
 # %%
 four = ["fcn_scratch_long", "fcn_stare_long", "psp_chase", "psp_chase_fluid_dice"]
 report.save_table("poster", experiment.table("poster"))
-images, truth, predicted, names = experiment.predictions(four, num_pictures=4)
+images, truth, predicted, names = experiment.predictions(four, num_images=4)
 poster = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in four}, titles=names)
 report.save_figure("poster_figure4", poster, alt="Poster figure 4: truth and predictions of four networks")
 show(poster)
 
 # %%
-images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_pictures=4, pick="worst")
+images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_images=4, pick="worst")
 worst = figures.plot_predictions(
     images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=names
 )
-report.save_figure("worst", worst, alt="The four worst test pictures")
+report.save_figure("worst", worst, alt="The four worst test images")
 explore_predictions(*experiment.probabilities("psp_chase_fluid_dice"))
 
 # %% [markdown]
@@ -213,7 +213,7 @@ explore_predictions(*experiment.probabilities("psp_chase_fluid_dice"))
 left_out = report.save_table("left_out", experiment.table("left_out"))
 last = experiment.scores[experiment.scores["reading"] == "last"]
 patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in ("fcn_stare", "fcn_stare_left_out")})
-report.save_figure("patients", patients, alt="Dice of every test picture, by patient")
+report.save_figure("patients", patients, alt="Dice of every test image, by patient")
 show(patients)
 show_beside_paper(left_out, labels)
 
@@ -302,4 +302,4 @@ check.control_for_vessels([disc, tuned])
 # %% [markdown]
 # **To go on:** set `overrides = {"steps": 50}` or `seeds = [0, 1, 2]` in section 1 and run all again: does the gain of
 # exercise 2 grow, shrink, or drown in the spread over seeds? On `data = "public"`, `overrides = {"target_mask":
-# "grader2"}` asks whose opinion the network learned. `retina-kit data new` takes pictures of your own.
+# "grader2"}` asks whose opinion the network learned. `retina-kit data new` takes images of your own.

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from retina_kit.errors import EnvironmentProblem, KitError
+from retina_kit.errors import KitError, SetupError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -98,10 +98,10 @@ def audit(
     debug: Debug = False,
 ):
     """Check the published numbers themselves: a paper's key, or a TOML file of your own. No data, no GPU, seconds."""
-    from retina_kit.evaluation.audit import audit as find
-    from retina_kit.evaluation.audit import audit_html, audit_text
-    from retina_kit.evaluation.published import folder_of_published, read_published
     from retina_kit.files import atomic_path
+    from retina_kit.papers.audit import audit as find
+    from retina_kit.papers.audit import audit_html, audit_text
+    from retina_kit.papers.published import folder_of_published, read_published
 
     names = papers or sorted(path.stem for path in folder_of_published().glob("*.toml"))
     findings = {name: find(read_published(name)) for name in names}
@@ -141,7 +141,7 @@ def build(
     With --student, --instructor, --slides or --otter nothing in the kit is touched: what a course needs goes to a
     folder.
     """
-    from retina_kit.course import KINDS, build_course
+    from retina_kit.teaching.course import KINDS, build_course
 
     kinds = [kind for kind, asked in zip(KINDS, (student, instructor, slides, otter), strict=True) if asked]
     if kinds:
@@ -197,7 +197,7 @@ def bench(
     from retina_kit.files import kit_root
 
     if not (kit_root() / "benchmarks" / "__main__.py").is_file():
-        raise EnvironmentProblem(f"{kit_root() / 'benchmarks'} is not there; run bench from a checkout of the kit")
+        raise SetupError(f"{kit_root() / 'benchmarks'} is not there; run bench from a checkout of the kit")
     command = [sys.executable, "-m", "benchmarks", "--repeats", str(repeats), "--device", device]
     command += ["--peers"] * peers + ["--json"] * as_json + (["--save", save] if save else [])
     command += [part for name in workload or [] for part in ("--workload", name)]
@@ -206,13 +206,13 @@ def bench(
 
 @data_app.command("list")
 def data_list(data_root: DataRoot = Path("data"), as_json: Json = False):
-    """List the data packs: what they hold, their licence, and whether they are here."""
+    """List the data packs: what they hold, their license, and whether they are here."""
     from retina_kit.data.manifest import data_summary, list_cards
 
     rows = [data_summary(name, data_root) for name in list_cards(data_root)]
     here = {True: "here", False: "-"}
     lines = [
-        f"{row['name']:22} {here[row['present']]:5} {row['num_pictures'] or '':>6} {row['access']:13} {row['title']}"
+        f"{row['name']:22} {here[row['present']]:5} {row['num_images'] or '':>6} {row['access']:13} {row['title']}"
         for row in rows
     ]
     finish({"text": lines, "packs": rows, "exit_code": 0}, as_json)
@@ -236,8 +236,8 @@ def data_fetch(
     as_json: Json = False,
     debug: Debug = False,
 ):
-    """Download a data pack from its pinned public source and verify every picture."""
-    from retina_kit.data.fetch import fetch_pack
+    """Download a data pack from its pinned public source and verify every image."""
+    from retina_kit.packs.fetch import fetch_pack
 
     fetch_pack(name, data_root, accept_terms=accept_terms, progress=not as_json)
     finish({"text": [f"{name}: complete and verified in {data_root}"], "name": name, "exit_code": 0}, as_json)
@@ -251,8 +251,8 @@ def data_import(
     as_json: Json = False,
     debug: Debug = False,
 ):
-    """Take a data pack from files that you downloaded by hand, and verify every picture."""
-    from retina_kit.data.importers import import_pack
+    """Take a data pack from files that you downloaded by hand, and verify every image."""
+    from retina_kit.packs.importing import import_pack
 
     import_pack(name, source, data_root)
     finish({"text": [f"{name}: imported and verified in {data_root}"], "name": name, "exit_code": 0}, as_json)
@@ -261,22 +261,22 @@ def data_import(
 @data_app.command("new")
 def data_new(
     name: str,
-    images: Annotated[Path, typer.Option(help="folder of your pictures")],
+    images: Annotated[Path, typer.Option(help="folder of your images")],
     masks: Annotated[Path, typer.Option(help="folder of their masks: 0 and 255 (or 0 and 1) only")],
-    patient_regex: Annotated[str, typer.Option(help="finds the patient in a picture's name, such as '^(\\d+)_'")],
+    patient_regex: Annotated[str, typer.Option(help="finds the patient in an image's name, such as '^(\\d+)_'")],
     data_root: DataRoot = Path("data"),
     as_json: Json = False,
     debug: Debug = False,
 ):
-    """Make a data pack of your own pictures: pairs by name, sizes verified; then run with --set target=NAME."""
-    from retina_kit.data.own_pack import new_pack
+    """Make a data pack of your own images: pairs by name, sizes verified; then run with --set target=NAME."""
+    from retina_kit.packs.custom import new_pack
 
     rows = new_pack(name, images, masks, patient_regex, data_root)
     num_patients = rows["patient"].nunique()
-    lines = [f"{name}: {len(rows)} pictures of {num_patients} patients, each with its mask, in {data_root / name}"]
-    lines += ["every picture has a patient of its own; is the pattern right?"] if num_patients == len(rows) else []
+    lines = [f"{name}: {len(rows)} images of {num_patients} patients, each with its mask, in {data_root / name}"]
+    lines += ["every image has a patient of its own; is the pattern right?"] if num_patients == len(rows) else []
     lines += [f"retina-kit run PAPER --set target={name} --data-root {data_root}"]
-    finish({"text": lines, "name": name, "pictures": len(rows), "patients": num_patients, "exit_code": 0}, as_json)
+    finish({"text": lines, "name": name, "images": len(rows), "patients": num_patients, "exit_code": 0}, as_json)
 
 
 @data_app.command("verify")
@@ -285,7 +285,7 @@ def data_verify(
     data_root: DataRoot = Path("data"),
     as_json: Json = False,
 ):
-    """Prove every picture of one pack, or of all that are here, against the manifest."""
+    """Prove every image of one pack, or of all that are here, against the manifest."""
     from retina_kit.data.manifest import has_pack, list_cards, require_pack, verify_pack
 
     names = [name] if name else [card for card in list_cards(data_root) if has_pack(card, data_root)]
@@ -302,7 +302,7 @@ def data_verify(
 @store_app.command("list")
 def store_list(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
     """List the finished runs."""
-    from retina_kit.training.store import RunStore
+    from retina_kit.runs.store import RunStore
 
     runs = [{"hash": run.folder.name, "arm": run.settings["arm"], "seconds": run.settings["seconds"],
              "device": run.settings["device"]} for run in RunStore(output_root / "runs").runs()]  # fmt: skip
@@ -313,7 +313,7 @@ def store_list(output_root: OutputRoot = Path("outputs"), as_json: Json = False)
 @store_app.command("verify")
 def store_verify(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
     """Check every finished run against its checksums; nothing is changed."""
-    from retina_kit.training.store import RunStore
+    from retina_kit.runs.store import RunStore
 
     problems = RunStore(output_root / "runs").verify()
     lines = [line for found in problems.values() for line in found] or [f"{len(problems)} runs, all whole"]
@@ -323,7 +323,7 @@ def store_verify(output_root: OutputRoot = Path("outputs"), as_json: Json = Fals
 @store_app.command("clean")
 def store_clean(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
     """Remove checkpoints of unfinished runs and entries that were set aside; finished runs stay."""
-    from retina_kit.training.store import RunStore
+    from retina_kit.runs.store import RunStore
 
     removed = RunStore(output_root / "runs").clean()
     finish({"text": [f"removed {len(removed)} folders"], "removed": removed, "exit_code": 0}, as_json)
@@ -337,7 +337,7 @@ def store_export(
     as_json: Json = False,
 ):
     """Pack the finished runs into one zip file, to be taken to another machine."""
-    from retina_kit.training.store import RunStore
+    from retina_kit.runs.store import RunStore
 
     count = RunStore(output_root / "runs").export(file, weights=not no_weights)
     finish({"text": [f"{count} runs written to {file}"], "runs": count, "exit_code": 0}, as_json)
@@ -346,7 +346,7 @@ def store_export(
 @store_app.command("import")
 def store_import(file: Path, output_root: OutputRoot = Path("outputs"), as_json: Json = False):
     """Take the runs of an exported zip file into the store, after checking each."""
-    from retina_kit.training.store import RunStore
+    from retina_kit.runs.store import RunStore
 
     count = RunStore(output_root / "runs").take_in(file)
     finish({"text": [f"{count} runs taken in"], "runs": count, "exit_code": 0}, as_json)
@@ -361,7 +361,7 @@ def finish(result, as_json):
 
 def make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, **how):
     """Return the batch that the options of `run` and `train` describe, all of them checked."""
-    from retina_kit.batch import Batch, check_writable, parse_seeds, parse_settings
+    from retina_kit.session import Batch, check_writable, parse_seeds, parse_settings
 
     batch = Batch(papers, profile, data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds),
                   overrides=parse_settings(settings), device=device, **how)  # fmt: skip

@@ -79,6 +79,6 @@ def _packs(data_root):
 
     for name in list_cards(data_root):
         summary = data_summary(name, data_root)
-        if summary["num_pictures"]:
+        if summary["num_images"]:
             here = f"in {data_root}" if summary["present"] else f"not in {data_root}; run: retina-kit data show {name}"
             yield _check(f"data {name}", "works" if summary["present"] else "absent", here)

@@ -1,8 +1,11 @@
-"""The kit's errors: one message each, and the exit code that the command line gives for it."""
+"""The kit's errors: each has one message, and the exit code that the command line ends with."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class KitError(Exception):
-    """A problem that a person can mend; its message names the thing, what was expected and the remedy."""
+    """An error the user can fix. The message states what is wrong, what was expected, and how to fix it."""
 
     exit_code = 1
 
@@ -19,13 +22,30 @@ class DataError(KitError):
     exit_code = 3
 
 
-class ClaimError(KitError):
-    """A claim that the experiment file marks `must_hold` does not hold (exit code 4)."""
-
-    exit_code = 4
-
-
-class EnvironmentProblem(KitError):
+class SetupError(KitError):
     """Something outside the kit is missing or full: a device, a package, a disk (exit code 5)."""
 
     exit_code = 5
+
+
+class Interrupted(KitError):
+    """Training was asked to stop before its last step; what was begun has a checkpoint (exit code 130)."""
+
+    exit_code = 130
+
+
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return the end of a message about an unknown name: the closest known name, and all that there are.
+
+    >>> did_you_mean("adma", ["adam", "sgd"])
+    "; did you mean 'adam'? Known: adam, sgd"
+    """
+    names = [str(item) for item in known]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"{hint} Known: {', '.join(names)}" if names else hint
+
+
+def unknown_name(kind: str, name: object, known: Iterable[object]) -> UsageError:
+    """Return a UsageError about a name that does not exist, with the closest one that does."""
+    return UsageError(f"no {kind} is called {name!r}{did_you_mean(name, known)}")

@@ -6,16 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from retina_kit.data.dataset import fingerprint, load_pictures
+from retina_kit.data.dataset import fingerprint, load_images
 from retina_kit.data.manifest import has_pack, own_cards, require_pack
-from retina_kit.errors import EnvironmentProblem, KitError, UsageError
+from retina_kit.errors import KitError, SetupError, UsageError
 from retina_kit.evaluation.agreement import agreement
-from retina_kit.evaluation.audit import audit
-from retina_kit.evaluation.beside import TIME, mark_findings, with_training_time
 from retina_kit.evaluation.claims import evaluate_claims
-from retina_kit.evaluation.published import beside_paper, read_published
-from retina_kit.evaluation.scoring import spreads, summarise
-from retina_kit.exercises import Checks
+from retina_kit.evaluation.scoring import spreads, summarize
 from retina_kit.experiment_file import (
     DATA_CHOICES,
     PROFILES,
@@ -26,12 +22,16 @@ from retina_kit.experiment_file import (
 )
 from retina_kit.experiment_tables import arms_table, job_result, settings_table
 from retina_kit.files import kit_root
+from retina_kit.papers.audit import audit
+from retina_kit.papers.beside import TIME, mark_findings, with_training_time
+from retina_kit.papers.published import beside_paper, read_published
+from retina_kit.runs.plan import plan_jobs, run_jobs
+from retina_kit.runs.progress import TrainingProgress
+from retina_kit.runs.store import RunStore
+from retina_kit.teaching.exercises import Checks
+from retina_kit.training.arm import images_of, masks_of, predict_with, prepare_arm, start_model
 from retina_kit.training.device import choose_device
-from retina_kit.training.progress import TrainingProgress
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import masks_of, pictures_of, predict_with, prepare_arm, start_model
-from retina_kit.training.store import RunStore
-from retina_kit.training.sweep import plan_jobs, run_jobs
 
 
 class Experiment:
@@ -89,9 +89,9 @@ class Experiment:
 
     def promised(self):
         """Return the files that a finished run leaves in its folder, as relative paths."""
-        artefacts = self.content["artefacts"]
-        tables = [f"tables/{name}.csv" for name in artefacts["tables"]]
-        figures = [f"figures/{name}.{kind}" for name in artefacts["figures"] for kind in ("png", "svg")]
+        artifacts = self.content["artifacts"]
+        tables = [f"tables/{name}.csv" for name in artifacts["tables"]]
+        figures = [f"figures/{name}.{kind}" for name in artifacts["figures"] for kind in ("png", "svg")]
         return [*tables, *figures, "claims.csv", "results.json"]
 
     @property
@@ -130,7 +130,7 @@ class Experiment:
 
     def _fingerprint(self, arm):
         data = arm["data"]
-        columns = [*data.get("centre", []), *data.get("test_centre", []), *data.get("diameter", [])]
+        columns = [*data.get("center", []), *data.get("test_center", []), *data.get("diameter", [])]
         columns += [data["label"]] if "label" in data else []
         return fingerprint(data["dataset"], masks=masks_of(data), columns=columns, data_root=self.data_root,
                            **data.get("options", {}))  # fmt: skip
@@ -147,18 +147,16 @@ class Experiment:
 
     # ---- data and networks ----------------------------------------------------------------------------------------
 
-    def pictures(self, arm_name, *, masks=None, graders=False):
-        """Return the pictures of an arm as they were taken, with its own mask or those named; and the graders' ones."""
+    def image_set(self, arm_name, *, masks=None, graders=False):
+        """Return the images of an arm as they were taken, with its own mask or those named; and the graders' ones."""
         data = self.arm(arm_name)["data"]
         if not (masks or graders):
-            return pictures_of(self.arm(arm_name), self.data_root)
+            return images_of(self.arm(arm_name), self.data_root)
         named = [*(masks or masks_of(data)), *(self.parameters["graders"] if graders else [])]
-        return load_pictures(
-            data["dataset"], self.data_root, masks=list(dict.fromkeys(named)), **data.get("options", {})
-        )
+        return load_images(data["dataset"], self.data_root, masks=list(dict.fromkeys(named)), **data.get("options", {}))
 
     def prepared(self, arm_name, seed=None, fold=None):
-        """Return the pictures of an arm as the network sees them, with the indices of its train and test rows."""
+        """Return the images of an arm as the network sees them, with the indices of its train and test rows."""
         arm = self.arm(arm_name)
         return prepare_arm(arm, self.seeds[0] if seed is None else seed, fold, self.data_root)[1]
 
@@ -169,10 +167,10 @@ class Experiment:
         return task.make_batches(prepared, arm, Recipe.from_settings(arm["recipe"]), seed, choose_device(self.device))
 
     def graders(self, arm_name):
-        """Return how well the annotators of an arm's data agree: one row a pair, Dice pooled and per picture."""
+        """Return how well the annotators of an arm's data agree: one row a pair, Dice pooled and per image."""
         data, names = self.arm(arm_name)["data"], self.parameters["graders"]
-        pictures = load_pictures(data["dataset"], self.data_root, masks=names, **data.get("options", {}))
-        return agreement(pictures.masks, pictures.rows)
+        image_set = load_images(data["dataset"], self.data_root, masks=names, **data.get("options", {}))
+        return agreement(image_set.masks, image_set.rows)
 
     def model(self, arm_name, seed=None, parent_weights=None):
         """Return the network of an arm before its first step."""
@@ -203,7 +201,7 @@ class Experiment:
         if failed:
             title, error = next(iter(failed.items()))
             message = f"{len(failed)} of {len(self.jobs)} replicates failed; the first, {title}: {error}"
-            kind = EnvironmentProblem if isinstance(error, EnvironmentProblem) else KitError
+            kind = SetupError if isinstance(error, SetupError) else KitError
             raise kind(message) from error
         return {job.title: self._outcomes[job.key] for job in self.jobs}
 
@@ -234,7 +232,7 @@ class Experiment:
 
     @functools.cached_property
     def scores(self):
-        """One scored row a test picture, reading, arm, seed and fold."""
+        """One scored row a test image, reading, arm, seed and fold."""
         return self._gather("scores")
 
     @functools.cached_property
@@ -243,7 +241,7 @@ class Experiment:
         return self._gather("history")
 
     def predict(self, arm_name, *, seed=None, fold=None, index=None, reading="last"):
-        """Return (probability (n, H, W), the arm's prepared pictures, the indices predicted) of a trained arm."""
+        """Return (probability (n, H, W), the arm's prepared images, the indices predicted) of a trained arm."""
         arm, seed = self.arm(arm_name), seed if seed is not None else self._first_seed(arm_name)
         run = self.run_of(arm_name, seed, fold)
         return predict_with(run, arm, seed, fold, self.data_root, index=index, reading=reading, device=self.device)
@@ -261,28 +259,28 @@ class Experiment:
         """Return the curves that were read off a figure of the paper, None where the steps are not comparable."""
         return self.published.curves(item) if self.profile == "paper" else None
 
-    def predictions(self, arm_names, *, num_pictures=4, pick="spread"):
-        """Return (images, truth, {arm: bool masks}, ids) of test pictures with something to find.
+    def predictions(self, arm_names, *, num_images=4, pick="spread"):
+        """Return (images, truth, {arm: bool masks}, ids) of test images with something to find.
 
         `pick` is "spread" (over the test set), "worst" (those of the lowest Dice of the last arm) or "largest" (those
-        with the most to find). Where there are folds, a picture is predicted by the network that did not learn it.
+        with the most to find). Where there are folds, an image is predicted by the network that did not learn it.
         """
         rows = self.scores[(self.scores["arm"] == arm_names[-1]) & (self.scores["reading"] == "last")]
         rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & (rows["tp"] + rows["fn"] > 0)]
         if pick == "spread":
-            rows = rows.iloc[:: max(1, len(rows) // num_pictures)]
+            rows = rows.iloc[:: max(1, len(rows) // num_images)]
         elif pick == "worst":
             rows = rows.sort_values("dice")
         else:
             rows = rows.iloc[(-(rows["tp"] + rows["fn"])).argsort(kind="stable")]
         prepared = self.prepared(arm_names[-1])
-        index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_pictures])].to_numpy(copy=True)
+        index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_images])].to_numpy(copy=True)
         predicted = {name: self._predict_unseen(name, rows, index) > 0.5 for name in arm_names}
-        pictures = self.pictures(arm_names[-1]).subset(index)
-        return pictures.images, prepared.masks[index], predicted, list(pictures.rows["id"])
+        image_set = self.image_set(arm_names[-1]).subset(index)
+        return image_set.images, prepared.masks[index], predicted, list(image_set.rows["id"])
 
     def _predict_unseen(self, arm_name, rows, index):
-        """Return probabilities of the pictures at `index`, each by the fold (of scored `rows`) that tested it."""
+        """Return probabilities of the images at `index`, each by the fold (of scored `rows`) that tested it."""
         fold_of = rows.set_index("id")["fold"]
         folds = fold_of[self.prepared(arm_name).rows["id"].iloc[index]].to_numpy()
         parts = np.empty(len(index), object)
@@ -294,11 +292,11 @@ class Experiment:
         return np.stack(parts)
 
     def probabilities(self, arm_name):
-        """Return (images, probability, truth, ids) of the test pictures of an arm; where it has folds, of the first."""
+        """Return (images, probability, truth, ids) of the test images of an arm; where it has folds, of the first."""
         fold = next(job.fold for job in self.jobs if job.arm["name"] == arm_name)
         probability, prepared, index = self.predict(arm_name, fold=fold)
-        pictures = self.pictures(arm_name).subset(index)
-        return pictures.images, probability, prepared.masks[index], list(pictures.rows["id"])
+        image_set = self.image_set(arm_name).subset(index)
+        return image_set.images, probability, prepared.masks[index], list(image_set.rows["id"])
 
     # ---- beside the paper -------------------------------------------------------------------------------------------
 
@@ -317,7 +315,7 @@ class Experiment:
         rows = {arm: row for arm, row in settings["rows"].items() if arm in trained}
         scores = self.scores[(self.scores["reading"] == reading) & self.scores["arm"].isin(rows)]
         metrics = [metric for metric in settings["metrics"] if metric != TIME]
-        ours = summarise(scores, metrics, pooled=settings.get("pooled", True))
+        ours = summarize(scores, metrics, pooled=settings.get("pooled", True))
         if TIME in settings["metrics"]:
             ours = with_training_time(ours, self.training_times())
         table = beside_paper(ours, self.published, settings.get("item", table_id), rows)
@@ -329,7 +327,7 @@ class Experiment:
         return pd.DataFrame(times, columns=["arm", "seed", "seconds"])
 
     def by_size(self, table_id):
-        """Return a table's arms with their number of training pictures, every spread, and the paper's values."""
+        """Return a table's arms with their number of training images, every spread, and the paper's values."""
         table = self.table(table_id).drop_duplicates("arm").set_index("arm")
         scores = self.scores[(self.scores["reading"] == "last") & self.scores["arm"].isin(table.index)]
         found = spreads(scores).set_index("arm")

@@ -21,7 +21,7 @@ from retina_kit.files import kit_root
 PROFILES = ("smoke", "lesson", "paper")
 DATA_CHOICES = ("synthetic", "public", "paper")
 TOP_KEYS = {
-    "paper", "title", "notebook", "question", "data", "parameters", "preset", "arm", "table", "claim", "artefacts",
+    "paper", "title", "notebook", "question", "data", "parameters", "preset", "arm", "table", "claim", "artifacts",
 }  # fmt: skip
 PARAMETER_KEYS = {
     "value", "lesson", "smoke", "on_synthetic", "on_public", "on_paper", "on_own", "what", "where", "ours",

@@ -38,7 +38,7 @@ EXPERIMENT = {
         "arm": {"type": "array", "items": ARM},
         "table": {"type": "array", "items": TABLE},
         "claim": {"type": "array", "items": TABLE},
-        "artefacts": TABLE,
+        "artifacts": TABLE,
     },
 }
 

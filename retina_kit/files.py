@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from retina_kit.errors import EnvironmentProblem
+from retina_kit.errors import SetupError
 
 
 def kit_root() -> Path:
@@ -24,7 +24,7 @@ def kit_root() -> Path:
     for folder in (checkout, installed):
         if (folder / "data_manifests").is_dir():
             return folder
-    raise EnvironmentProblem(
+    raise SetupError(
         f"neither {checkout} nor {installed} holds data_manifests/; install the kit from its checkout (make setup)"
     )
 
@@ -34,7 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to (a file or a folder), renamed to `path` on success.
 
     When the block raises, the temporary is removed and whatever stood at `path` before is untouched.
-    Out of disk or permission becomes an `EnvironmentProblem` that names the file.
+    Out of disk or permission becomes an `SetupError` that names the file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{_node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
@@ -50,7 +50,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             remedy = "free some space or choose another folder"
         else:
             remedy = f"{path.parent} is no folder and cannot become one; choose another"
-        raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
+        raise SetupError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

@@ -3,7 +3,7 @@
 import copy
 
 from retina_kit.data.dataset import fingerprint
-from retina_kit.training.sweep import plan_jobs, run_jobs
+from retina_kit.runs.plan import plan_jobs, run_jobs
 
 OPTIONS = {"num_patients": 4, "scans_per_patient": 2, "size": [32, 48], "seed": 1}
 ARM = {

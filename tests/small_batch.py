@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from small_arm import small_arm, small_jobs
 
-from retina_kit.training.checkpoint import Checkpoint
-from retina_kit.training.progress import TrainingProgress
-from retina_kit.training.replicate import Interrupted
-from retina_kit.training.store import RunStore
-from retina_kit.training.sweep import run_jobs
+from retina_kit.errors import Interrupted
+from retina_kit.runs.checkpoint import Checkpoint
+from retina_kit.runs.plan import run_jobs
+from retina_kit.runs.progress import TrainingProgress
+from retina_kit.runs.store import RunStore
 
 
 def arms(steps):

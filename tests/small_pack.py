@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 
 from retina_kit.data import manifest
-from retina_kit.data.originals import convert
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
+from retina_kit.packs.convert import convert
 
 SIZE = (24, 32)
 BASE = f"https://raw.githubusercontent.com/someone/eyes/{'a1' * 20}"
 CARD = f"""
 title = "Three small eyes"
 home = "https://example.org/eyes"
-licence = "CC BY 4.0"
+license = "CC BY 4.0"
 access = "ACCESS"
 redistribute = true
 citation = "Somebody, Small eyes (2020)"

@@ -15,8 +15,8 @@ def draw(number, classes, *, background=0):
     image = random.integers(0, 40, (HEIGHT, WIDTH))
     image[20:36] += 120
     for place, value in enumerate(classes):
-        centre = (7 + 12 * place, int(random.integers(24, 32)))
-        cv2.circle(numbers, centre, 4, int(value), -1)
+        center = (7 + 12 * place, int(random.integers(24, 32)))
+        cv2.circle(numbers, center, 4, int(value), -1)
     image[numbers > 4 if background else numbers > 0] = 20
     return image.astype(np.uint8), numbers
 
@@ -58,7 +58,7 @@ def write_retouch(folder, *, num_volumes=2, num_scans=24):
 
 
 def write_aroi(folder, *, num_patients=4, num_scans=6):
-    """Write labelled B-scans of patients 1, 2, ..., and what lies beside them: raw/ALL, mask/colour, inter_intra."""
+    """Write labeled B-scans of patients 1, 2, ..., and what lies beside them: raw/ALL, mask/color, inter_intra."""
     for patient in range(1, num_patients + 1):
         home = folder / "AROI - online/24 patient" / f"patient{patient}"
         for scan in range(num_scans):

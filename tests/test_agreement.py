@@ -7,13 +7,13 @@ import pytest
 from retina_kit.evaluation.agreement import agreement
 
 
-def test_two_people_and_a_picture_in_which_neither_sees_anything():
+def test_two_people_and_a_image_in_which_neither_sees_anything():
     one = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 0]]], bool)
     two = np.array([[[1, 0, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 0]]], bool)
     rows = pd.DataFrame({"id": list("abc"), "patient": list("abc")})
     found = agreement({"one": one, "two": two}, rows).iloc[0]
-    # pooled: 2 shared, 3 and 2 marked; picture a: 2 / 3, picture b: 1
+    # pooled: 2 shared, 3 and 2 marked; image a: 2 / 3, image b: 1
     assert (found["first"], found["second"]) == ("one", "two")
     assert found["pooled Dice"] == pytest.approx(4 / 5)
     assert found["mean Dice"] == pytest.approx(5 / 6)
-    assert found["pictures with fluid"] == 2 and found["pictures"] == 3
+    assert found["images with fluid"] == 2 and found["images"] == 3

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from retina_kit.data.archives import unpack
 from retina_kit.errors import DataError
+from retina_kit.packs.archives import unpack
 
 
 def make_zip(path, *members):

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retina_kit.evaluation import checks
-from retina_kit.evaluation.audit import COLUMNS, audit, audit_html, audit_json, audit_text
 from retina_kit.evaluation.metrics import COUNT_METRICS
-from retina_kit.evaluation.published import read_published, unchecked_published
+from retina_kit.papers import checks
+from retina_kit.papers.audit import COLUMNS, audit, audit_html, audit_json, audit_text
+from retina_kit.papers.published import read_published, unchecked_published
 
 PAPER = {"key": "mine", "title": "T", "authors": ["A"], "year": 2020, "citation": "A"}
 METRICS = ["dice", "f1", "iou", "recall", "sensitivity", "precision", "specificity", "accuracy"]
@@ -28,7 +28,7 @@ def table_of(*rows, **further):
          "where": "Table 1"}
         for k, values in enumerate(rows)
     ]  # fmt: skip
-    evaluation = [{"id": "test", "what": "test pictures"}]
+    evaluation = [{"id": "test", "what": "test images"}]
     return unchecked_published({"paper": PAPER, "evaluation": evaluation, "confusion": confusion, **further})
 
 
@@ -116,7 +116,7 @@ def test_rounding_is_no_slip_and_a_cut_digit_is_only_likely():
     assert audit(table_of({"iou": "33.34", "dice": "51.0"}))["sure"].tolist() == ["certain"]
 
 
-def test_means_over_pictures_may_have_a_lower_dice_but_not_a_higher_one():
+def test_means_over_images_may_have_a_lower_dice_but_not_a_higher_one():
     def averaged(dice):
         published = table_of({"iou": "50", "dice": dice})
         published.numbers["averaged"] = True
@@ -245,7 +245,7 @@ def test_means_and_spreads_of_real_scores_raise_no_alarm():
     assert found.empty, audit_text(found)
 
 
-def test_averages_over_pictures_raise_no_alarm():
+def test_averages_over_images_raise_no_alarm():
     rng = np.random.default_rng(3)
     confusion = []
     for table in range(2_000):
@@ -260,9 +260,9 @@ def test_averages_over_pictures_raise_no_alarm():
 def test_splits_before_augmentation_raise_no_alarm():
     rng = np.random.default_rng(4)
     for _ in range(200):
-        pictures, copies = int(rng.integers(10, 1000)), int(rng.integers(1, 6))
-        train = int(rng.integers(1, pictures))
-        assert audit(split_of([copies * train, copies * (pictures - train)], [pictures], copies)).empty
+        image_set, copies = int(rng.integers(10, 1000)), int(rng.integers(1, 6))
+        train = int(rng.integers(1, image_set))
+        assert audit(split_of([copies * train, copies * (image_set - train)], [image_set], copies)).empty
 
 
 # ---- Renderers ----------------------------------------------

@@ -1,4 +1,4 @@
-"""Batched augmentation: what it leaves alone, and that masks follow their pictures."""
+"""Batched augmentation: what it leaves alone, and that masks follow their images."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from retina_kit.errors import UsageError
 
 
 def batch(height=40, width=60):
-    """Return two pictures whose every pixel is its own number, and targets that are its parity."""
+    """Return two images whose every pixel is its own number, and targets that are its parity."""
     images = torch.arange(height * width, dtype=torch.float32).reshape(1, 1, height, width).repeat(2, 1, 1, 1)
     return images, (images[:, 0].long() % 2).to(torch.uint8)
 
@@ -27,7 +27,7 @@ def test_a_mirror_is_a_mirror():
     assert torch.equal(flipped_targets, targets.flip(-1))
 
 
-def test_a_crop_at_scale_one_keeps_target_and_picture_together():
+def test_a_crop_at_scale_one_keeps_target_and_image_together():
     images, _ = batch()
     targets = (images[:, 0] > 1200).to(torch.uint8)
     crops, labels = augment(images, targets, Augmentation(crop=32), torch.Generator().manual_seed(3))
@@ -36,7 +36,7 @@ def test_a_crop_at_scale_one_keeps_target_and_picture_together():
     assert agree.float().mean() > 0.97  # crops start between pixels, so the border may differ
 
 
-def test_pixels_outside_the_picture_are_zero_and_ignored():
+def test_pixels_outside_the_image_are_zero_and_ignored():
     images, targets = batch()
     settings = Augmentation(crop=64, ratio=(0.5, 0.5))
     crops, labels = augment(images + 1, targets, settings, torch.Generator().manual_seed(0))
@@ -55,7 +55,7 @@ def test_the_same_generator_gives_the_same_crops():
     assert torch.equal(first[1], second[1])
 
 
-def test_points_follow_their_pictures():
+def test_points_follow_their_images():
     images = torch.zeros(6, 1, 40, 60)
     points = torch.tensor([[0.25, 0.4], [0.5, 0.5], [0.7, 0.3]]).repeat(2, 1)
     for image, (x, y) in zip(images, points, strict=True):
@@ -75,6 +75,6 @@ def test_a_mirrored_point_is_on_the_other_side():
     assert torch.allclose(mirrored, torch.tensor([[0.75, 0.4]]))
 
 
-def test_pictures_with_points_are_not_cropped():
+def test_images_with_points_are_not_cropped():
     with pytest.raises(UsageError, match="crop"):
         augment_points(torch.zeros(1, 1, 8, 8), torch.zeros(1, 2), Augmentation(crop=4), torch.Generator())

@@ -1,4 +1,4 @@
-"""Which pictures a step sees: nothing but the seed and the step decides."""
+"""Which images a step sees: nothing but the seed and the step decides."""
 
 import torch
 
@@ -7,7 +7,7 @@ from retina_kit.training.recipe import Recipe
 
 
 def batches_of(num_images, **recipe):
-    """Return batches over pictures that are filled with their own number."""
+    """Return batches over images that are filled with their own number."""
     images = torch.arange(num_images, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 16, 16).contiguous()
     targets = torch.zeros(num_images, 16, 16, dtype=torch.uint8)
     recipe = Recipe.from_settings(recipe)
@@ -15,11 +15,11 @@ def batches_of(num_images, **recipe):
 
 
 def seen(batches, step):
-    """Return the numbers of the pictures of a step."""
+    """Return the numbers of the images of a step."""
     return batches.draw(step)[0][:, 0, 0, 0].int().tolist()
 
 
-def test_an_epoch_sees_every_picture_once_and_ends_with_a_smaller_batch():
+def test_an_epoch_sees_every_image_once_and_ends_with_a_smaller_batch():
     batches = batches_of(10, epochs=2, batch_size=4)
     assert len(batches) == 6
     sizes = [len(seen(batches, step)) for step in range(3)]
@@ -41,7 +41,7 @@ def test_a_step_is_the_same_whatever_came_before():
     assert seen(batches_of(10, steps=9, batch_size=4), 7) == straight[7]
 
 
-def test_grey_pictures_are_normalised_and_repeated():
+def test_gray_images_are_normalized_and_repeated():
     images = torch.full((2, 1, 16, 16), 100, dtype=torch.uint8)
     targets = torch.zeros(2, 16, 16, dtype=torch.uint8)
     batches = Batches(images, targets, Recipe(steps=1), seed=0, device="cpu", mean=[50.0], std=[25.0], in_channels=3)

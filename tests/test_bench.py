@@ -18,7 +18,7 @@ sys.path.insert(0, str(kit_root()))
 from benchmarks.__main__ import with_shares
 from benchmarks.compare import THE_KIT, compare, lines_of
 from benchmarks.growth import CURVES, measure_point, slope
-from benchmarks.pacer import Pacer, Rival, save_pictures
+from benchmarks.pacer import Pacer, Rival, save_images
 from benchmarks.planning import plan_paper
 from benchmarks.steps import seconds_of_steps, work_of_a_step
 
@@ -65,7 +65,7 @@ def test_the_kit_and_a_plain_loop_take_turns():
     assert "7,759,521" in lines_of(comparison)[0]
 
 
-@pytest.mark.parametrize("curve", ["manifest_rows", "pictures_mapped"])
+@pytest.mark.parametrize("curve", ["manifest_rows", "images_mapped"])
 def test_a_curve_begins_at_its_smallest_point(curve):
     point = measure_point(curve, CURVES[curve][1][0])
     assert point["seconds"] > 0
@@ -73,7 +73,7 @@ def test_a_curve_begins_at_its_smallest_point(curve):
 
 
 def test_a_rival_that_cannot_take_part_is_reported_with_its_error(tmp_path):
-    path = save_pictures(np.zeros((2, 16, 16), np.uint8), np.zeros((2, 16, 16), np.uint8), tmp_path)
+    path = save_images(np.zeros((2, 16, 16), np.uint8), np.zeros((2, 16, 16), np.uint8), tmp_path)
     rival = Rival("no_such_rival", "best", path, 2, "cpu", kit_root())
     rival.turn(1)
     rival.stop()

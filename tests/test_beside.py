@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from retina_kit.evaluation.audit import audit
-from retina_kit.evaluation.beside import mark_findings, with_training_time
-from retina_kit.evaluation.published import beside_paper, read_published
 from retina_kit.evaluation.scoring import SUMMARY_COLUMNS
+from retina_kit.papers.audit import audit
+from retina_kit.papers.beside import mark_findings, with_training_time
+from retina_kit.papers.published import beside_paper, read_published
 from retina_kit.reporting.tables import duration, show_beside_paper
 
 SUMMARY = pd.DataFrame([("net", "accuracy", 0.9, None, None, None, 3, 3, 2, "")], columns=SUMMARY_COLUMNS)

@@ -10,12 +10,12 @@ import urllib.request
 import nbformat
 import pytest
 
-from retina_kit.course import sources
 from retina_kit.files import kit_root
 from retina_kit.reporting.notebook import build_notebook
+from retina_kit.teaching.course import sources
 
 sys.path.insert(0, str(kit_root()))
-from benchmarks.lab import CHROMIUM, FLAGS, answers, picture_of, wait_for
+from benchmarks.lab import CHROMIUM, FLAGS, answers, image_of, wait_for
 
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},  # else only cells that are on the screen are drawn
@@ -100,8 +100,8 @@ def browser():
 
 
 def changed(page, name, before):
-    """Wait until a widget shows another picture."""
-    wait_for(lambda: picture_of(page, name) not in (None, before), f"another picture of {name}", 20)
+    """Wait until a widget shows another image."""
+    wait_for(lambda: image_of(page, name) not in (None, before), f"another image of {name}", 20)
 
 
 def drag(page, name, steps=6):
@@ -145,19 +145,19 @@ def test_a_notebook_reacts_in_a_browser(lab, browser, source, tmp_path):
     wait_for(lambda: page.locator(".jp-OutputArea-output", has_text=END).count(), "the last cell", 120)
     assert page.locator(STDERR, has_text="Error").count() == 0
 
-    before = picture_of(page, "browser")
-    drag(page, "opacity")  # the first picture has something marked; another patient's may not
+    before = image_of(page, "browser")
+    drag(page, "opacity")  # the first image has something marked; another patient's may not
     changed(page, "browser", before)
-    before = picture_of(page, "browser")
+    before = image_of(page, "browser")
     choose_another(page, "patient")
     changed(page, "browser", before)
     page.screenshot(path=tmp_path / "browser.png")
 
-    before, words = picture_of(page, "explorer"), page.locator(".kit-dice").first.inner_text()
+    before, words = image_of(page, "explorer"), page.locator(".kit-dice").first.inner_text()
     drag(page, "threshold")
     changed(page, "explorer", before)
     assert page.locator(".kit-dice").first.inner_text() != words
-    before = picture_of(page, "explorer")
+    before = image_of(page, "explorer")
     choose_another(page, "worst")
     changed(page, "explorer", before)
     chosen = page.locator(".kit-worst select").first.evaluate("list => list.selectedOptions[0].label")

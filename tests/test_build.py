@@ -68,7 +68,7 @@ def test_weights_travel_by_name(name):
         ({}, "no model is called None"),
         ({"name": "unet", "width": (4, 8)}, "model 'unet' has no setting 'width'; did you mean 'widths'?"),
         ({"name": "unet", "droput": 0.1}, "did you mean 'dropout'?"),
-        ({"name": "encoder_decoder", "base_width": 4, "colour": 1}, "has no setting 'base_width'"),
+        ({"name": "encoder_decoder", "base_width": 4, "color": 1}, "has no setting 'base_width'"),
         ({"name": "unet", "zzz": 1}, "has no setting 'zzz'. It has in_channels, num_classes"),
     ],
 )

@@ -6,11 +6,11 @@ import pytest
 import torch
 from small_arm import small_arm
 
-from retina_kit.errors import EnvironmentProblem
-from retina_kit.training.checkpoint import Checkpoint
+from retina_kit.errors import SetupError
+from retina_kit.runs.checkpoint import Checkpoint
+from retina_kit.training.arm import prepare_arm, start_model
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import prepare_arm, start_model
 
 CPU = torch.device("cpu")
 NUM_STEPS, STOPPED_AFTER = 7, 3
@@ -138,7 +138,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(small_disk):
     checkpoint.save(model, optimizer, [torch.tensor(0.5)], [])
     before = checkpoint.path.read_bytes()
     (small_disk / "ballast").write_bytes(np.zeros(256 * 1024 - 2 * len(before), np.uint8).tobytes())
-    with pytest.raises(EnvironmentProblem, match=r"cannot write .*run\.safetensors.*No space left"):
+    with pytest.raises(SetupError, match=r"cannot write .*run\.safetensors.*No space left"):
         checkpoint.save(model, optimizer, [torch.tensor(0.5)] * 20_000, [])
     assert checkpoint.path.read_bytes() == before
     assert sorted(path.name for path in small_disk.iterdir()) == ["ballast", "run.safetensors"]

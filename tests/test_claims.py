@@ -10,7 +10,7 @@ from retina_kit.evaluation.evidence import Estimate, gather_evidence
 
 
 def scores_of(levels, *, num_patients=12, seeds=(0, 1), noise=0.05, seed_noise=0.0, first_id=0):
-    """Return scored rows of some arms, a picture a patient, their Dice around the given level."""
+    """Return scored rows of some arms, an image a patient, their Dice around the given level."""
     parts = []
     for number, (arm, level) in enumerate(levels.items()):
         for seed in seeds:
@@ -64,7 +64,7 @@ def test_pairing_finds_a_small_shift_in_patients_who_differ_much():
     assert "one seed" in row["rule"]
 
 
-def test_arms_on_other_pictures_are_drawn_apart():
+def test_arms_on_other_images_are_drawn_apart():
     scores = pd.concat([scores_of({"source": 0.8}), scores_of({"target": 0.4}, first_id=100)])
     row = one(scores, test="greater", arms=["source", "target"])
     assert row["verdict"] == "supported" and "arms drawn apart" in row["rule"]

@@ -1,19 +1,19 @@
-"""The task of classification: labels as targets, copies of training pictures only, scores a picture."""
+"""The task of classification: labels as targets, copies of training images only, scores an image."""
 
 import numpy as np
 import pytest
 import torch
 from small_arm import small_arm
 
-from retina_kit.data.collection import Pictures
+from retina_kit.data.collection import ImageSet
 from retina_kit.errors import UsageError
+from retina_kit.training.arm import prepare_arm, start_model
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import prepare_arm, start_model
 
 ARM = small_arm("lesion", task="classify")
 ARM["data"] = {
-    "dataset": "synthetic_fundus", "options": {"num_patients": 8, "pictures_per_patient": 1, "size": [48, 64]},
-    "label": "has_lesion", "size": [32, 32], "preprocess": ["equalise_weakly"], "copies": 2,
+    "dataset": "synthetic_fundus", "options": {"num_patients": 8, "images_per_patient": 1, "size": [48, 64]},
+    "label": "has_lesion", "size": [32, 32], "preprocess": ["equalize_weakly"], "copies": 2,
 }  # fmt: skip
 ARM["model"] = {"name": "encoder_classifier", "width": 0.03, "input_size": [32, 32]}
 ARM["recipe"] = {"loss": "binary_cross_entropy", "steps": 2, "batch_size": 4, "validate_every": 1}
@@ -37,7 +37,7 @@ def test_targets_are_the_labels(prepared):
     assert prepared.targets[:, 0].tolist() == prepared.rows["has_lesion"].tolist()
 
 
-def test_copies_are_made_of_training_pictures_only(prepared):
+def test_copies_are_made_of_training_images_only(prepared):
     _, batches, _ = batches_and_model(prepared)
     assert len(batches.images) == 3 * len(prepared.train)
     assert torch.equal(batches.images[: len(prepared.train)], prepared.images[prepared.train])
@@ -68,8 +68,8 @@ def test_validation_keeps_the_weights_of_the_best_auc(prepared):
 
 
 def test_a_label_that_is_not_there_is_named(prepared):
-    pictures = Pictures(np.zeros((8, 3, 32, 32), np.uint8), {}, prepared.rows, "drawn")
+    image_set = ImageSet(np.zeros((8, 3, 32, 32), np.uint8), {}, prepared.rows, "drawn")
     task, _ = prepare_arm(ARM, 0, None, "nowhere")
     arm = {**ARM, "data": ARM["data"] | {"label": "glaucoma"}}
     with pytest.raises(UsageError, match="drawn has no label 'glaucoma'"):
-        task.prepare(pictures, arm, np.arange(4), np.arange(4, 8))
+        task.prepare(image_set, arm, np.arange(4), np.arange(4, 8))

@@ -111,8 +111,8 @@ def test_every_damaged_file_of_a_pack_is_named(pack, tmp_path):
     for line, (name, message) in zip(
         lines[1:],
         [
-            (small, "is 30x40, but its picture is 605x700 (H x W)"),
-            (cut, "is not a whole picture (damaged or cut short); fetch or copy it again"),
+            (small, "is 30x40, but its image is 605x700 (H x W)"),
+            (cut, "is not a whole image (damaged or cut short); fetch or copy it again"),
             (changed, "the pixels are not those of the manifest"),
             (gone, "cannot be read: No such file or directory"),
         ],
@@ -163,7 +163,7 @@ def test_the_list_of_packs_says_what_is_here(tmp_path):
     packs = json.loads(retina_kit("data", "list", "--json", cwd=tmp_path).stdout)["packs"]
     assert [pack["name"] for pack in packs] == list_cards()
     assert not any(pack["present"] for pack in packs)
-    assert all(pack["licence"] and pack["home"] for pack in packs)
+    assert all(pack["license"] and pack["home"] for pack in packs)
 
 
 def test_the_doctor_examines_this_machine(tmp_path):

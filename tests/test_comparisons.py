@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.comparisons import compare_families, spread_over_pictures, training_shares
+from retina_kit.evaluation.comparisons import compare_families, spread_over_images, training_shares
 
 ARMS = [
     {"name": "kept_10", "split": {"train_percent": 10}},
@@ -16,7 +16,7 @@ ARMS = [
 
 
 def scores():
-    """Six pictures of six patients: kept_100 is 0.1 better than drawn_100 on average."""
+    """Six images of six patients: kept_100 is 0.1 better than drawn_100 on average."""
     parts = []
     for arm, values in (
         ("kept_10", [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]),
@@ -53,8 +53,8 @@ def test_families_without_a_common_share_are_an_error():
 def test_failures_are_counted():
     values = [0.0, 0.004, 0.4, 0.9, 0.95, np.nan]
     rows = pd.DataFrame({"arm": "one", "id": range(6), "dice": values})
-    row = spread_over_pictures(rows, ["one"]).iloc[0]
-    assert (row["n_complete_failures"], row["n_below_half"], row["n_pictures"]) == (2, 3, 5)
+    row = spread_over_images(rows, ["one"]).iloc[0]
+    assert (row["n_complete_failures"], row["n_below_half"], row["n_images"]) == (2, 3, 5)
     assert row["lowest"] == 0
     assert row["median"] == 0.4
-    assert row["sd_over_pictures"] == pytest.approx(np.std(values[:5], ddof=1))
+    assert row["sd_over_images"] == pytest.approx(np.std(values[:5], ddof=1))

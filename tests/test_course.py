@@ -5,13 +5,13 @@ import re
 import nbformat
 import pytest
 
-from retina_kit.course import build_course, sources
 from retina_kit.errors import UsageError
-from retina_kit.exercises import read_exercises
 from retina_kit.files import kit_root
 from retina_kit.reporting.notebook import build_notebook, built_text
-from retina_kit.reporting.otter import build_assignment
 from retina_kit.reporting.slides import export_slides
+from retina_kit.teaching.course import build_course, sources
+from retina_kit.teaching.exercises import read_exercises
+from retina_kit.teaching.otter import build_assignment
 
 SOURCE = """# %% [markdown]
 # # A title

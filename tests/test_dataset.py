@@ -8,11 +8,11 @@ import pytest
 import small_pack
 
 from retina_kit.data import large_arrays, manifest
-from retina_kit.data.dataset import fingerprint, kept_rows, load_pictures
-from retina_kit.data.importers import import_pack
+from retina_kit.data.dataset import fingerprint, kept_rows, load_images
 from retina_kit.data.manifest import read_manifest
 from retina_kit.data.splits import by_patients
 from retina_kit.errors import DataError, UsageError
+from retina_kit.packs.importing import import_pack
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,49 +28,49 @@ def small(tmp_path, monkeypatch):
     small_pack.forget_cards()
 
 
-def test_pictures_masks_and_rows_belong_together(small):
-    pictures = load_pictures("small", small, masks=["vessels", "fov"])
-    assert pictures.images.shape == (3, 3, 24, 32)
-    assert pictures.images.dtype == np.uint8
-    assert pictures.masks["vessels"].dtype == bool
-    assert pictures.masks["vessels"].sum(axis=(1, 2)).tolist() == [5, 6, 7]
-    assert pictures.rows["id"].tolist() == list(small_pack.IDS)
-    assert pictures.rows["grade"].tolist() == [0, 1, 2]
-    red, _, blue = pictures.images[0, :, 12, 16]
+def test_images_masks_and_rows_belong_together(small):
+    image_set = load_images("small", small, masks=["vessels", "fov"])
+    assert image_set.images.shape == (3, 3, 24, 32)
+    assert image_set.images.dtype == np.uint8
+    assert image_set.masks["vessels"].dtype == bool
+    assert image_set.masks["vessels"].sum(axis=(1, 2)).tolist() == [5, 6, 7]
+    assert image_set.rows["id"].tolist() == list(small_pack.IDS)
+    assert image_set.rows["grade"].tolist() == [0, 1, 2]
+    red, _, blue = image_set.images[0, :, 12, 16]
     assert red > 150 > 100 > blue
 
 
 def test_a_derived_mask_is_the_union(small):
-    pictures = load_pictures("small", small, masks=["either", "vessels"])
-    assert list(pictures.masks) == ["either", "vessels"]
-    both = load_pictures("small", small, masks=["vessels", "fov"]).masks
-    assert (pictures.masks["either"] == (both["vessels"] | both["fov"])).all()
+    image_set = load_images("small", small, masks=["either", "vessels"])
+    assert list(image_set.masks) == ["either", "vessels"]
+    both = load_images("small", small, masks=["vessels", "fov"]).masks
+    assert (image_set.masks["either"] == (both["vessels"] | both["fov"])).all()
 
 
-def test_pictures_that_do_not_fit_into_memory_are_the_same(small, monkeypatch):
-    in_memory = load_pictures("small", small, masks=["either", "vessels"], size=(12, 16))
+def test_images_that_do_not_fit_into_memory_are_the_same(small, monkeypatch):
+    in_memory = load_images("small", small, masks=["either", "vessels"], size=(12, 16))
     monkeypatch.setattr(large_arrays, "free_memory", lambda: 0)
-    mapped = load_pictures("small", small, masks=["either", "vessels"], size=(12, 16))
+    mapped = load_images("small", small, masks=["either", "vessels"], size=(12, 16))
     assert mapped.fingerprint() == in_memory.fingerprint()
 
 
 def test_no_mask_may_be_asked_for(small):
-    assert load_pictures("small", small, masks=[]).masks == {}
+    assert load_images("small", small, masks=[]).masks == {}
 
 
 def test_one_split_only(small):
-    assert load_pictures("small", small, masks=["fov"], split="test").rows["id"].tolist() == ["eye_3"]
+    assert load_images("small", small, masks=["fov"], split="test").rows["id"].tolist() == ["eye_3"]
     with pytest.raises(UsageError, match="no split 'validation'; it has test, train"):
-        load_pictures("small", small, masks=["fov"], split="validation")
+        load_images("small", small, masks=["fov"], split="validation")
 
 
-def test_pictures_are_resized_by_area_and_masks_to_the_nearest_pixel(small):
-    whole = load_pictures("small", small, masks=["fov"])
-    half = load_pictures("small", small, masks=["fov"], size=(12, 16))
+def test_images_are_resized_by_area_and_masks_to_the_nearest_pixel(small):
+    whole = load_images("small", small, masks=["fov"])
+    half = load_images("small", small, masks=["fov"], size=(12, 16))
     assert half.images.shape == (3, 3, 12, 16)
     means = whole.images.reshape(3, 3, 12, 2, 16, 2).mean(axis=(3, 5))
     assert np.abs(half.images - means).max() <= 0.5
-    assert (half.masks["fov"] == whole.masks["fov"][:, 1::2, 1::2]).all()  # the pixel at the centre, not the corner
+    assert (half.masks["fov"] == whole.masks["fov"][:, 1::2, 1::2]).all()  # the pixel at the center, not the corner
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_pictures_are_resized_by_area_and_masks_to_the_nearest_pixel(small):
 )
 def test_what_a_pack_does_not_have_is_refused(small, settings, message):
     with pytest.raises(UsageError, match=message):
-        load_pictures("small", small, **settings)
+        load_images("small", small, **settings)
 
 
 def test_an_unknown_name_gets_a_suggestion(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'synthetic_oct'"):
-        load_pictures("sythetic_oct", tmp_path, masks=["fluid"])
+        load_images("sythetic_oct", tmp_path, masks=["fluid"])
 
 
 def test_a_pack_that_is_not_there_says_how_to_get_it(tmp_path):
     with pytest.raises(DataError, match="retina-kit data fetch stare"):
-        load_pictures("stare", tmp_path, masks=["vessels"])
+        load_images("stare", tmp_path, masks=["vessels"])
 
 
 @pytest.mark.parametrize(("name", "message"), [("masks/eye_2.png", "mask"), ("images/eye_2.jpg", "pixels")])
@@ -100,18 +100,18 @@ def test_wrong_pixels_are_never_loaded(small, name, message):
     pixels = cv2.imread(str(small / "small" / name), cv2.IMREAD_UNCHANGED)
     cv2.imwrite(str(small / "small" / name), pixels[::-1].copy())
     with pytest.raises(DataError, match=f"{Path(name).name}.*{message}"):
-        load_pictures("small", small, masks=["vessels"])
+        load_images("small", small, masks=["vessels"])
 
 
-def test_a_mask_that_only_some_pictures_have_is_refused_for_the_others(small):
+def test_a_mask_that_only_some_images_have_is_refused_for_the_others(small):
     path = small.parent / "cards/small.csv"
     rows = manifest.read_manifest("small")
     rows.loc[rows["split"] == "train", "mask_vessels"] = ""
     rows.to_csv(path, index=False)
     small_pack.forget_cards()
-    with pytest.raises(UsageError, match="for some pictures only"):
-        load_pictures("small", small, masks=["vessels"])
-    assert len(load_pictures("small", small, masks=["vessels"], split="test")) == 1
+    with pytest.raises(UsageError, match="for some images only"):
+        load_images("small", small, masks=["vessels"])
+    assert len(load_images("small", small, masks=["vessels"], split="test")) == 1
 
 
 def test_the_fingerprint_needs_no_files_and_follows_the_manifest(small):
@@ -128,13 +128,13 @@ def test_the_fingerprint_needs_no_files_and_follows_the_manifest(small):
 def test_the_union_of_both_graders_has_the_pixels_that_the_paper_trained_on():
     if not manifest.has_pack("oct_dme_chiu2015", REAL):
         pytest.skip("oct_dme_chiu2015 is not in ../shared/data")
-    pictures = load_pictures("oct_dme_chiu2015", REAL, masks=["union", "grader1", "grader2"])
-    fluid = pictures.masks["union"].sum(axis=(1, 2))
-    test = (pictures.rows["split"] == "test").to_numpy()
+    image_set = load_images("oct_dme_chiu2015", REAL, masks=["union", "grader1", "grader2"])
+    fluid = image_set.masks["union"].sum(axis=(1, 2))
+    test = (image_set.rows["split"] == "test").to_numpy()
     assert (fluid[~test].sum(), fluid[test].sum()) == (419_348, 79_169)
-    assert set(pictures.rows["patient"][test]) == {"09", "10"}
-    overlap = (pictures.masks["grader1"] & pictures.masks["grader2"]).sum()
-    area = pictures.masks["grader1"].sum() + pictures.masks["grader2"].sum()
+    assert set(image_set.rows["patient"][test]) == {"09", "10"}
+    overlap = (image_set.masks["grader1"] & image_set.masks["grader2"]).sum()
+    area = image_set.masks["grader1"].sum() + image_set.masks["grader2"].sum()
     assert round(2 * overlap / area, 3) == 0.689
 
 
@@ -147,22 +147,22 @@ def test_the_union_of_both_graders_has_the_pixels_that_the_paper_trained_on():
 def test_real_packs_have_one_size_each(name, mask, shape):
     if not manifest.has_pack(name, REAL):
         pytest.skip(f"{name} is not in ../shared/data")
-    pictures = load_pictures(name, REAL, masks=[mask])
-    assert pictures.images.shape == shape
-    assert pictures.masks[mask].any(axis=(1, 2)).all()
+    image_set = load_images(name, REAL, masks=[mask])
+    assert image_set.images.shape == shape
+    assert image_set.masks[mask].any(axis=(1, 2)).all()
 
 
 @pytest.mark.parametrize(("name", "channels"), [("synthetic_oct", 1), ("synthetic_fundus", 3)])
-def test_drawn_pictures_come_by_name_too(name, channels, tmp_path):
+def test_drawn_images_come_by_name_too(name, channels, tmp_path):
     pytest.importorskip(f"retina_kit.data.{name}")
     mask = "fluid" if channels == 1 else "vessels"
-    pictures = load_pictures(name, tmp_path, masks=[mask], num_patients=2, size=[64, 96], seed=4)
-    assert pictures.images.shape[1:] == (channels, 64, 96)
-    assert list(pictures.masks) == [mask]
-    again = load_pictures(name, tmp_path, masks=[mask], num_patients=2, size=[64, 96], seed=4)
-    assert again.fingerprint() == pictures.fingerprint()
+    image_set = load_images(name, tmp_path, masks=[mask], num_patients=2, size=[64, 96], seed=4)
+    assert image_set.images.shape[1:] == (channels, 64, 96)
+    assert list(image_set.masks) == [mask]
+    again = load_images(name, tmp_path, masks=[mask], num_patients=2, size=[64, 96], seed=4)
+    assert again.fingerprint() == image_set.fingerprint()
     with pytest.raises(UsageError, match="num_people"):
-        load_pictures(name, tmp_path, masks=[mask], num_people=2)
+        load_images(name, tmp_path, masks=[mask], num_people=2)
 
 
 def test_rows_are_left_out_by_id_and_by_what_another_set_tests_on():
@@ -194,8 +194,8 @@ def test_a_split_by_patients_keeps_identical_photographs_together():
 def test_lesion_masks_move_with_the_crop(name):
     if not (REAL / name).is_dir():
         pytest.skip(f"{name} is not in ../shared/data")
-    whole = load_pictures(name, REAL, masks=["ex", "ma"], split="test")
-    cropped = load_pictures(name, REAL, masks=["ex", "ma"], split="test", crop=True, without={"ids": ["IDRiD_81"]})
+    whole = load_images(name, REAL, masks=["ex", "ma"], split="test")
+    cropped = load_images(name, REAL, masks=["ex", "ma"], split="test", crop=True, without={"ids": ["IDRiD_81"]})
     assert len(whole) == 27
     assert len(cropped) == 26
     kept = (whole.rows["id"] != "IDRiD_81").to_numpy()
@@ -207,7 +207,7 @@ def test_lesion_masks_move_with_the_crop(name):
 
 def test_what_is_left_out_is_checked(small):
     with pytest.raises(UsageError, match="'id'; it has ids, also_in, also_split"):
-        load_pictures("small", small, masks=[], without={"id": ["eye_1"]})
+        load_images("small", small, masks=[], without={"id": ["eye_1"]})
     with pytest.raises(UsageError, match="is drawn"):
-        load_pictures("synthetic_fundus", small, masks=[], without={"ids": ["p000_0"]}, num_patients=1)
-    assert len(load_pictures("small", small, masks=[], without={"ids": ["eye_1"]})) == 2
+        load_images("synthetic_fundus", small, masks=[], without={"ids": ["p000_0"]}, num_patients=1)
+    assert len(load_images("small", small, masks=[], without={"ids": ["eye_1"]})) == 2

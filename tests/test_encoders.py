@@ -308,13 +308,13 @@ def test_a_wrong_weights_file_says_what_is_wrong(tmp_path, name, content, messag
         (lambda: make_encoder("vgg19"), "vgg19"),
         (lambda: make_encoder("vgg_like", attention="senet", width=1 / 64), "senet"),
         (lambda: make_encoder("vgg16", attention="channel_axis"), "channel_axis"),
-        (lambda: make_encoder("resnet50", in_channels=1), "repeat the grey channel"),
+        (lambda: make_encoder("resnet50", in_channels=1), "repeat the gray channel"),
         (lambda: make_encoder("resnet_like", weights="file"), "no public weights"),
         (lambda: EncoderClassifier(input_size=(100, 64), width=1 / 64), "multiples of 32"),
         (lambda: EncoderDecoder(width=1 / 64)(torch.zeros(1, 3, 48, 64)), "48x64 do not fit"),
         (
             lambda: EncoderClassifier(input_size=(64, 64), width=1 / 64)(torch.zeros(1, 3, 96, 96)),
-            r"takes \(64, 64\) pictures, not \(96, 96\)",
+            r"takes \(64, 64\) images, not \(96, 96\)",
         ),
     ],
 )

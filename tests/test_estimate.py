@@ -9,9 +9,9 @@ import pytest
 import torch
 from small_arm import small_arm, small_jobs, train
 
-from retina_kit.training import sweep
-from retina_kit.training.estimate import cost_key, estimate, summary
-from retina_kit.training.store import RunStore
+from retina_kit.runs import plan as sweep
+from retina_kit.runs.estimate import cost_key, estimate, summary
+from retina_kit.runs.store import RunStore
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _one_thread():
 
 
 def test_a_probe_measures_what_the_store_does_not_know(tmp_path, monkeypatch):
-    monkeypatch.setattr("retina_kit.training.estimate.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("retina_kit.runs.estimate.PROBE_SECONDS", 0.05)
     store, arms = RunStore(tmp_path / "runs"), [small_arm("short"), small_arm("long", recipe={"steps": 30})]
     rows = estimate(small_jobs(arms, seeds=(0, 1)), store, "nowhere", "cpu")
     assert [(row["replicate"], row["steps"], row["from"]) for row in rows] == [

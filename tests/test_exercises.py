@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retina_kit import exercises
 from retina_kit.errors import UsageError
 from retina_kit.experiment_file import list_papers
 from retina_kit.files import kit_root
+from retina_kit.teaching import exercises
 
 EXERCISES = tomllib.loads(
     """
 [[exercise]]
-name = "colours"
+name = "colors"
 kind = "names"
 asks = "Which?"
 hint = "Look."
@@ -95,7 +95,7 @@ def check(monkeypatch):
     ],
 )
 def test_names(check, answer, passed, message):
-    outcome = check.colours(answer)
+    outcome = check.colors(answer)
     assert (outcome.passed, message in str(outcome)) == (passed, True), str(outcome)
     assert passed or "Hint: Look." in str(outcome)
 
@@ -145,16 +145,16 @@ def test_designed_arms(check, answer, message):
 
 
 def test_the_html_folds_the_hint_away_and_escapes(check):
-    page = check.colours("<b>")._repr_html_()
+    page = check.colors("<b>")._repr_html_()
     assert "<details><summary>hint</summary>Look." in page
     assert "<b>" not in page
-    assert "hint" not in check.colours({"red", "blue"})._repr_html_()
+    assert "hint" not in check.colors({"red", "blue"})._repr_html_()
 
 
 def test_an_unknown_exercise_says_which_there_are(check):
-    with pytest.raises(UsageError, match="did you mean 'colours'"):
-        check.colour(1)
-    assert dir(check) == ["colours", "design", "gain"]
+    with pytest.raises(UsageError, match="did you mean 'colors'"):
+        check.color(1)
+    assert dir(check) == ["colors", "design", "gain"]
     assert "Answer with check.gain" in repr(check.gain)
 
 

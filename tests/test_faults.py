@@ -20,13 +20,13 @@ from small_batch import arms
 from test_kill import OFTEN, command, results_of, wait_for_checkpoint
 from test_sweep import assert_same_result
 
-from retina_kit.errors import EnvironmentProblem, KitError
+from retina_kit.errors import KitError, SetupError
 from retina_kit.files import atomic_path, remove_remains
 from retina_kit.reporting import notebook as nb
-from retina_kit.training.checkpoint import Checkpoint
+from retina_kit.runs.checkpoint import Checkpoint
+from retina_kit.runs.diagnostics import OutOfMemory
+from retina_kit.runs.store import RunStore
 from retina_kit.training.loop import TrainingDiverged
-from retina_kit.training.store import RunStore
-from retina_kit.training.trouble import OutOfMemory
 
 HERE = Path(__file__).parent
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -126,7 +126,7 @@ def alive(pid):
 
 def test_a_scheduler_that_is_killed_is_said_and_nothing_is_lost(store, tmp_path):
     pytest.importorskip("distributed", reason="dask is not installed (pip install retina-kit[cluster])")
-    from retina_kit.training.cluster import Cluster
+    from retina_kit.runs.dask_engine import Cluster
 
     run = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0",
            "--scheduler-file", str(tmp_path / "scheduler.json")]  # fmt: skip
@@ -140,7 +140,7 @@ def test_a_scheduler_that_is_killed_is_said_and_nothing_is_lost(store, tmp_path)
             killer = Killer(scheduler.pid)
             with (
                 Cluster(address, say=lambda text: None) as cluster,
-                pytest.raises(EnvironmentProblem, match=r"scheduler at tcp://.* is gone; .*run again"),
+                pytest.raises(SetupError, match=r"scheduler at tcp://.* is gone; .*run again"),
             ):
                 train(arms(100), store, cluster=cluster, progress=killer)
         finally:
@@ -253,7 +253,7 @@ def test_a_full_disk_stops_the_arm_and_keeps_the_last_checkpoint(small_disk, tmp
 
     arm = small_arm("fluid", recipe={"steps": 6, "optimizer": "sgd"})
     outcome = train([arm], store, progress=Filler(0))["fluid", 0]
-    assert isinstance(outcome, EnvironmentProblem)
+    assert isinstance(outcome, SetupError)
     assert "No space left" in str(outcome)
     assert "free some space" in str(outcome)
     (checkpoint,) = store.folder.glob(".unfinished/*/*")
@@ -279,7 +279,7 @@ def test_a_full_disk_while_a_page_is_written_keeps_the_old_one(small_disk):
     page = small_disk / "index.html"
     page.write_text("the good one of last time")
     fill(small_disk)
-    with pytest.raises(EnvironmentProblem, match="No space left"), atomic_path(page) as path:
+    with pytest.raises(SetupError, match="No space left"), atomic_path(page) as path:
         path.write_text("x" * 500_000)
     assert page.read_text() == "the good one of last time"
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "index.html"]
@@ -368,7 +368,7 @@ def test_a_broken_loss_stops_the_arm_and_says_what_was_fed(store, monkeypatch):
     found = str(error)
     assert found.startswith("arm wild: the loss is ")
     step = int(found.split("at step ")[1].split(";")[0])
-    assert "Fed at that step: pictures " in found
+    assert "Fed at that step: images " in found
     assert "learning rate 1e+30" in found
     (checkpoint,) = store.folder.glob(".unfinished/*/*")
     with safe_open(checkpoint, framework="pt") as file:
@@ -379,7 +379,7 @@ def test_a_broken_loss_stops_the_arm_and_says_what_was_fed(store, monkeypatch):
 
 
 def train_in_little_memory(folder, answers):
-    """Train a wide network on large pictures with 700 MiB more memory than this process has now."""
+    """Train a wide network on large images with 700 MiB more memory than this process has now."""
     size = {"data": {"size": [256, 384]}, "model": {"widths": [32, 32, 32, 32, 32]}, "recipe": {"batch_size": 32}}
     size["recipe"]["augmentation"] = {}
     small = train([small_arm("warm-up")], RunStore(folder / "warm"))
@@ -407,6 +407,6 @@ def test_what_nobody_foresaw_stays_with_its_arm(store, monkeypatch):
     def broken(*arguments, **settings):
         raise ZeroDivisionError("nobody thought of this")
 
-    monkeypatch.setattr("retina_kit.training.attempt.run_replicate", broken)
+    monkeypatch.setattr("retina_kit.runs.scheduling.run_replicate", broken)
     outcome = train([small_arm("fluid")], store)["fluid", 0]
     assert "fluid (seed 0): ZeroDivisionError: nobody thought of this (broken in test_faults.py" in str(outcome)

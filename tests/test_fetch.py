@@ -14,9 +14,9 @@ import pytest
 import small_pack
 
 from retina_kit.data import manifest
-from retina_kit.data.fetch import address_of, download, fetch_pack
-from retina_kit.data.pack_files import pack_files
-from retina_kit.errors import DataError, EnvironmentProblem, UsageError
+from retina_kit.errors import DataError, SetupError, UsageError
+from retina_kit.packs.fetch import address_of, download, fetch_pack
+from retina_kit.packs.files import pack_files
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 FILES = [f"{folder}/{eye}.{end}" for folder, end in (("images", "jpg"), ("masks", "png"), ("fov", "png"))
@@ -105,7 +105,7 @@ def test_what_may_name_a_patient_is_dropped(server, tmp_path):
     assert b"John Doe" not in (tmp_path / "data/small/images/eye_1.jpg").read_bytes()
 
 
-def test_the_terms_and_the_source_lie_beside_the_pictures(server, tmp_path):
+def test_the_terms_and_the_source_lie_beside_the_images(server, tmp_path):
     fetch(server, tmp_path / "data")
     text = (tmp_path / "data/small/LICENSE.txt").read_text()
     assert "CC BY 4.0" in text
@@ -144,7 +144,7 @@ def test_a_broken_connection_is_tried_again(server, tmp_path, fault):
         (404, r"eye_2\.jpg answered 404"),
         (500, r"eye_2\.jpg answered 500"),
         (b"<html>not here</html>", r"eye_2\.jpg"),
-        ("elsewhere", r"eye_2\.jpg is not a whole picture"),
+        ("elsewhere", r"eye_2\.jpg is not a whole image"),
     ],
 )
 def test_what_cannot_be_had_is_named_and_the_rest_is_kept(server, tmp_path, fault, message):
@@ -175,7 +175,7 @@ def test_many_failures_stop_the_rest(server, tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "data").mkdir(mode=0o500)
-    with pytest.raises(EnvironmentProblem, match="cannot write"):
+    with pytest.raises(SetupError, match="cannot write"):
         fetch(server, tmp_path / "data")
 
 
@@ -191,7 +191,7 @@ def test_a_full_disk_is_an_environment_problem(server, tmp_path, room):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
-        with pytest.raises(EnvironmentProblem, match="cannot write"):
+        with pytest.raises(SetupError, match="cannot write"):
             fetch(server, tmp_path / "data", workers=1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -254,7 +254,7 @@ def test_a_program_killed_in_the_middle_leaves_whole_files_only(server, tmp_path
     code = (
         "import sys; from pathlib import Path; from retina_kit.data import manifest\n"
         "manifest.folder_of_cards = lambda: Path(sys.argv[1])\n"
-        "from retina_kit.data.fetch import fetch_pack\n"
+        "from retina_kit.packs.fetch import fetch_pack\n"
         "fetch_pack('small', sys.argv[2], base_url=sys.argv[3])"
     )
     arguments = [str(tmp_path / "cards"), str(tmp_path / "data"), server.address]

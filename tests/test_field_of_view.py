@@ -1,38 +1,38 @@
-"""The field of view: found, cropped without stretching, the masks with their pictures."""
+"""The field of view: found, cropped without stretching, the masks with their images."""
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from retina_kit.data.collection import Pictures
+from retina_kit.data.collection import ImageSet
 from retina_kit.data.field_of_view import crop_to_field, field_box
 
 
-def disc_picture(centre, radius, size=(120, 200)):
+def disc_image(center, radius, size=(120, 200)):
     """Return an image (3, H, W) with a bright disc on black."""
-    picture = np.zeros((*size, 3), np.uint8)
-    cv2.circle(picture, centre, radius, (180, 90, 40), -1)
-    return picture.transpose(2, 0, 1).copy()
+    image_ = np.zeros((*size, 3), np.uint8)
+    cv2.circle(image_, center, radius, (180, 90, 40), -1)
+    return image_.transpose(2, 0, 1).copy()
 
 
 def test_the_box_lies_around_the_field():
-    top, left, bottom, right = field_box(disc_picture((90, 60), 50))
+    top, left, bottom, right = field_box(disc_image((90, 60), 50))
     assert abs(top - 10) <= 4
     assert abs(left - 40) <= 4
     assert abs(bottom - 111) <= 4
     assert abs(right - 141) <= 4
 
 
-def test_a_dark_picture_is_its_own_box():
+def test_a_dark_image_is_its_own_box():
     assert field_box(np.zeros((3, 40, 60), np.uint8)) == (0, 0, 40, 60)
 
 
-def test_pictures_are_cropped_to_one_size_and_nothing_of_a_field_is_lost():
-    images = np.stack([disc_picture((60, 60), 50), disc_picture((130, 50), 40)])
+def test_images_are_cropped_to_one_size_and_nothing_of_a_field_is_lost():
+    images = np.stack([disc_image((60, 60), 50), disc_image((130, 50), 40)])
     mask = images[:, 0] > 0
     rows = pd.DataFrame({"id": ["a", "b"], "patient": ["a", "b"], "split": ""})
-    cropped = crop_to_field(Pictures(images, {"bright": mask}, rows, "discs"))
+    cropped = crop_to_field(ImageSet(images, {"bright": mask}, rows, "discs"))
     assert cropped.images.shape[-1] < 120
     assert cropped.images.shape[-2:] == cropped.masks["bright"].shape[-2:]
-    assert np.array_equal(cropped.masks["bright"], cropped.images[:, 0] > 0)  # mask and picture move together
+    assert np.array_equal(cropped.masks["bright"], cropped.images[:, 0] > 0)  # mask and image move together
     assert np.array_equal(cropped.masks["bright"].sum(axis=(1, 2)), mask.sum(axis=(1, 2)))

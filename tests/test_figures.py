@@ -26,7 +26,7 @@ def table():
 def by_size():
     """Two arms with their training set sizes and spreads."""
     rows = [("one", 8, 0.4, 0.3, 0.05, 0.3, 0.5, 0.45), ("two", 16, 0.6, 0.2, 0.04, 0.5, 0.7, np.nan)]
-    columns = ["arm", "n_train", "mean", "sd_of_pictures", "sem", "ci_low", "ci_high", "paper_value"]
+    columns = ["arm", "n_train", "mean", "sd_of_images", "sem", "ci_low", "ci_high", "paper_value"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -51,7 +51,7 @@ MASKS = PICTURES[:, 0] > 200
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: figures.plot_pictures(PICTURES, MASKS, list("abcde")),
+        lambda: figures.plot_images(PICTURES, MASKS, list("abcde")),
         lambda: figures.plot_split(ROWS, np.array([0, 1]), np.array([2, 3])),
         lambda: figures.plot_history(histories(), metric="miou"),
         lambda: figures.plot_validations(histories(), "miou", {"one": "One", "two": "Two"}),
@@ -61,14 +61,14 @@ MASKS = PICTURES[:, 0] > 200
         lambda: figures.plot_dice_of_patients(ROWS, {"one": "One"}),
         lambda: figures.plot_classes(PICTURES[:3], {"ped": MASKS[:3], "irf": ~MASKS[:3]}, list("abc")),
         lambda: figures.plot_annotators(PICTURES[:2], {"first": MASKS[:2], "second": ~MASKS[:2]}, list("ab")),
-        lambda: figures.plot_one_picture(PICTURES[0], MASKS[0], [{"a": MASKS[0]}, {"b": ~MASKS[0], "c": MASKS[0]}]),
+        lambda: figures.plot_one_image(PICTURES[0], MASKS[0], [{"a": MASKS[0]}, {"b": ~MASKS[0], "c": MASKS[0]}]),
         lambda: figures.plot_filters({"net": [PICTURES, PICTURES]}, ["layer 1", "layer 2"]),
         lambda: figures.plot_losses(histories(), {"one": "One"}),
         lambda: figures.plot_dice_by_size(by_size(), {"scratch": ["one", "two"]}),
         lambda: figures.plot_dice_by_size(by_size(), {"scratch": ["one", "two"]}, spread="sem"),
     ],
     ids=[
-        "pictures",
+        "images",
         "split",
         "history",
         "validations",
@@ -78,7 +78,7 @@ MASKS = PICTURES[:, 0] > 200
         "patients",
         "classes",
         "annotators",
-        "one_picture",
+        "one_image",
         "filters",
         "losses",
         "by_size",
@@ -91,7 +91,7 @@ def test_there_is_something_to_see(draw):
     assert min(pixels.shape[:2]) > 100
 
 
-def test_hits_misses_and_false_alarms_have_their_colours():
+def test_hits_misses_and_false_alarms_have_their_colors():
     predicted, target = np.array([[True, False, True, False]]), np.array([[True, True, False, False]])
     overlay = figures.overlay_of(predicted, target)
     assert np.allclose(overlay[0, :, 3], [1, 1, 1, 0])

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from retina_kit import files
-from retina_kit.errors import EnvironmentProblem
+from retina_kit.errors import SetupError
 from retina_kit.files import atomic_path, kit_root, remove_remains
 
 
@@ -56,7 +56,7 @@ def test_a_half_written_folder_is_removed(tmp_path):
 
 def test_a_full_disk_is_one_message(tmp_path):
     message = r"cannot write .*table\.csv: No space left.*free some space"
-    with pytest.raises(EnvironmentProblem, match=message), atomic_path(tmp_path / "table.csv"):
+    with pytest.raises(SetupError, match=message), atomic_path(tmp_path / "table.csv"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -64,7 +64,7 @@ def test_a_full_disk_is_one_message(tmp_path):
 def test_a_parent_that_is_a_file_is_named(tmp_path, below):
     (tmp_path / "file").write_text("mine")
     target = tmp_path / "file" / below
-    with pytest.raises(EnvironmentProblem, match="is no folder") as caught, atomic_path(target) as path:
+    with pytest.raises(SetupError, match="is no folder") as caught, atomic_path(target) as path:
         path.write_text("never")
     assert caught.value.exit_code == 5
     assert (tmp_path / "file").read_text() == "mine"

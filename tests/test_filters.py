@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from retina_kit.errors import UsageError
-from retina_kit.models.filters import as_pictures, convolutions, maximise_filters
+from retina_kit.models.filters import as_images, convolutions, maximize_filters
 from retina_kit.models.unet import UNet
 
 
@@ -24,7 +24,7 @@ def test_convolutions_are_numbered_as_in_the_paper():
 def test_a_filter_that_adds_up_is_made_brighter(model):
     conv = convolutions(model)[0]
     torch.nn.init.ones_(conv.weight)
-    found = maximise_filters(model, 1, num_filters=2, size=16, num_steps=3, offset=1.0, spread=0.0)
+    found = maximize_filters(model, 1, num_filters=2, size=16, num_steps=3, offset=1.0, spread=0.0)
     # every inner pixel counts nine times, so all climb: the step is the gradient over its root mean square
     assert found.shape == (2, 1, 16, 16)
     assert (found > 1).all()
@@ -34,25 +34,25 @@ def test_a_filter_that_adds_up_is_made_brighter(model):
 def test_a_filter_that_never_responds_keeps_its_noise(model):
     conv = convolutions(model)[0]
     torch.nn.init.constant_(conv.weight, -1.0)
-    start = maximise_filters(model, 1, num_filters=1, size=16, num_steps=0)
-    assert torch.equal(maximise_filters(model, 1, num_filters=1, size=16, num_steps=5), start)
+    start = maximize_filters(model, 1, num_filters=1, size=16, num_steps=0)
+    assert torch.equal(maximize_filters(model, 1, num_filters=1, size=16, num_steps=5), start)
 
 
 def test_the_network_is_left_as_it_was(model):
     model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    maximise_filters(model, 16, num_filters=2, size=16, num_steps=2)
+    maximize_filters(model, 16, num_filters=2, size=16, num_steps=2)
     assert model.training
     assert not convolutions(model)[15]._forward_hooks
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_pictures_are_grey_with_little_contrast():
-    picture = as_pictures(torch.tensor([0.0, 2.0, 4.0, 6.0]).reshape(1, 1, 2, 2))
+def test_images_are_gray_with_little_contrast():
+    image_ = as_images(torch.tensor([0.0, 2.0, 4.0, 6.0]).reshape(1, 1, 2, 2))
     # mean 3, deviation (ddof 1) 2.582: -1.162, -0.387, 0.387, 1.162 deviations
-    assert picture.flatten().tolist() == [98, 118, 137, 157]
+    assert image_.flatten().tolist() == [98, 118, 137, 157]
 
 
 def test_a_layer_that_is_not_there_is_refused(model):
     with pytest.raises(UsageError, match="19 convolutions"):
-        maximise_filters(model, 20)
+        maximize_filters(model, 20)

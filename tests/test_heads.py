@@ -69,7 +69,7 @@ def test_up_is_bilinear_and_comes_after_the_skip():
     torch.testing.assert_close(up[0], torch.tensor([0.0, 1.0, 3.0, 4.0]), rtol=0, atol=1e-4)  # corners not aligned
 
 
-def test_pyramid_pooling_sees_the_whole_picture():
+def test_pyramid_pooling_sees_the_whole_image():
     head = PSPHead(2, 2).eval()
     for weight in head.parameters():
         nn.init.ones_(weight)

@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from retina_kit.data import manifest
-from retina_kit.data.archives import unpack
 from retina_kit.data.headers import read_header
 from retina_kit.data.pixels import MOST_PIXELS, read_image, read_mask
 from retina_kit.errors import DataError, KitError, UsageError
 from retina_kit.experiment_file import parse_experiment, resolve_arms, resolve_parameters, typed_like
+from retina_kit.packs.archives import unpack
 from retina_kit.reporting import notebook as nb
-from retina_kit.training.checkpoint import Checkpoint
-from retina_kit.training.store import Run, RunStore, file_sha256
+from retina_kit.runs.checkpoint import Checkpoint
+from retina_kit.runs.store import Run, RunStore, file_sha256
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def encoded(kind, pixels):
-    """Return pixels as the bytes of a picture file."""
+    """Return pixels as the bytes of an image file."""
     return cv2.imencode(kind, pixels)[1].tobytes()
 
 
@@ -38,9 +38,9 @@ def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(width, height, *, colour=0, before=b"", rows=b""):
+def png(width, height, *, color=0, before=b"", rows=b""):
     """Return a PNG, hand-made."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + before + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -59,12 +59,12 @@ def animated_gif():
     return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff" + frame * 2 + b";"
 
 
-# ---- pictures --------------------------------------------------------------------------------------------------------
+# ---- images --------------------------------------------------------------------------------------------------------
 SIDE = int(MOST_PIXELS**0.5) + 1
 HOSTILE = {
     "png bomb": (png(SIDE, SIDE, rows=bytes(1000)), "at most 80,000,000 are read"),
-    "png chunk longer than the file": (png(4, 4, before=struct.pack(">I", 2**31 - 1) + b"tEXt"), "not a whole picture"),
-    "jpeg whose frame is hidden": (b"\xff\xd8\xff\xe0\x70\x00" + encoded(".jpg", NOISE)[4:], "not a whole picture"),
+    "png chunk longer than the file": (png(4, 4, before=struct.pack(">I", 2**31 - 1) + b"tEXt"), "not a whole image"),
+    "jpeg whose frame is hidden": (b"\xff\xd8\xff\xe0\x70\x00" + encoded(".jpg", NOISE)[4:], "not a whole image"),
     "tiff bomb": (tiff(width=SIDE, height=SIDE), "at most 80,000,000 are read"),
     "tiff with a bomb of a tile": (tiff(width=4, height=4, tile_width=SIDE, tile_height=SIDE), "at most 80,000,000"),
     "bmp bomb": (b"BM" + bytes(16) + struct.pack("<ii", SIDE, -SIDE) + bytes(40), "at most 80,000,000 are read"),
@@ -82,7 +82,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_picture_is_refused_and_named(tmp_path, name):
+def test_a_hostile_image_is_refused_and_named(tmp_path, name):
     content, message = HOSTILE[name]
     (tmp_path / "hostile.img").write_bytes(content)
     for read in (lambda path: read_image(path, 3), read_mask):
@@ -91,7 +91,7 @@ def test_a_hostile_picture_is_refused_and_named(tmp_path, name):
 
 
 def test_a_rotation_in_exif_is_not_obeyed(tmp_path):
-    """A picture and its mask are two files: turning one of them would part them."""
+    """An image and its mask are two files: turning one of them would part them."""
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     content = encoded(".jpg", NOISE)
     turned = content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + content[2:]
@@ -99,10 +99,10 @@ def test_a_rotation_in_exif_is_not_obeyed(tmp_path):
     assert (read_image("a.jpg", 3, turned) == read_image("a.jpg", 3, content)).all()
 
 
-def test_a_palette_is_colours_and_no_mask(tmp_path):
-    palette = png(2, 2, colour=3, before=chunk(b"PLTE", bytes([9, 8, 7, 200, 0, 0])), rows=b"\0\0\1\0\1\0")
+def test_a_palette_is_colors_and_no_mask(tmp_path):
+    palette = png(2, 2, color=3, before=chunk(b"PLTE", bytes([9, 8, 7, 200, 0, 0])), rows=b"\0\0\1\0\1\0")
     assert read_image("p.png", 3, palette)[0].tolist() == [[9, 8, 7], [200, 0, 0]]
-    with pytest.raises(DataError, match="coloured picture"):
+    with pytest.raises(DataError, match="colored image"):
         read_mask("p.png", None, palette)
 
 
@@ -122,7 +122,7 @@ def test_any_bytes_are_read_or_refused(content, start):
 
 @QUICK
 @given(st.data())
-def test_a_picture_with_changed_bytes_is_read_or_refused(data):
+def test_a_image_with_changed_bytes_is_read_or_refused(data):
     content = bytearray(encoded(data.draw(st.sampled_from([".png", ".jpg", ".tif", ".bmp", ".ppm"])), NOISE))
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

@@ -18,7 +18,7 @@ def test_windows_end_at_the_border():
     assert window_starts(32, 64, 42) == [0]
 
 
-def test_windows_and_whole_pictures_agree_for_a_pointwise_network():
+def test_windows_and_whole_images_agree_for_a_pointwise_network():
     model = nn.Conv2d(1, 2, 1)
     images = torch.randn(2, 1, 50, 70, generator=torch.Generator().manual_seed(0))
     whole = predict_logits(model, images, precision="float32")

@@ -11,7 +11,7 @@ from safetensors import safe_open
 NUM_STEPS = 60
 OFTEN = """
 from retina_kit.cli import main
-from retina_kit.training.checkpoint import Checkpoint
+from retina_kit.runs.checkpoint import Checkpoint
 
 Checkpoint.__init__.__kwdefaults__["every_seconds"] = 0.1  # so that a short arm has a checkpoint at all
 main()

@@ -11,7 +11,7 @@ from small_arm import small_arm, train
 from retina_kit.data import large_arrays
 from retina_kit.data.large_arrays import new_array, take
 from retina_kit.machine import free_memory
-from retina_kit.training.store import RunStore
+from retina_kit.runs.store import RunStore
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_the_free_memory_is_a_part_of_all_memory():
     assert 0 < free_memory() < everything
 
 
-def test_mapped_pictures_train_to_the_same_weights_and_scores(tmp_path, monkeypatch):
-    arms = [small_arm("fluid", data={"scale": 0.5, "preprocess": ["grey"]}, recipe={"validate_every": 2})]
+def test_mapped_images_train_to_the_same_weights_and_scores(tmp_path, monkeypatch):
+    arms = [small_arm("fluid", data={"scale": 0.5, "preprocess": ["gray"]}, recipe={"validate_every": 2})]
     in_memory = train(arms, RunStore(tmp_path / "memory"))["fluid", 0]
     monkeypatch.setattr(large_arrays, "free_memory", lambda: 0)
     mapped = train(arms, RunStore(tmp_path / "mapped"))["fluid", 0]

@@ -1,4 +1,4 @@
-"""The task of localisation: centres as fractions, errors in stated pixels, and what real rows must leave out."""
+"""The task of localization: centers as fractions, errors in stated pixels, and what real rows must leave out."""
 
 from pathlib import Path
 
@@ -8,53 +8,53 @@ import pytest
 import torch
 from small_arm import small_arm
 
-from retina_kit.data.collection import Pictures
+from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import fingerprint
 from retina_kit.data.manifest import has_pack
 from retina_kit.data.splits import choose_split, shared_patients
 from retina_kit.errors import UsageError
-from retina_kit.training import localize
+from retina_kit.runs.plan import plan_jobs, run_jobs
+from retina_kit.runs.store import RunStore
+from retina_kit.training.arm import start_model
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import start_model
-from retina_kit.training.store import RunStore
-from retina_kit.training.sweep import plan_jobs, run_jobs
+from retina_kit.training.tasks import localize
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
-OPTIONS = {"num_patients": 10, "pictures_per_patient": 1, "size": [32, 48], "seed": 1}
+OPTIONS = {"num_patients": 10, "images_per_patient": 1, "size": [32, 48], "seed": 1}
 WIDTHS = [4, 4, 4, 4, 4]
 
 
-def centre_arm():
-    """Return a small localiser's arm on drawn photographs."""
+def center_arm():
+    """Return a small localizer's arm on drawn photographs."""
     settings = {
         "task": "localize",
-        "data": {"dataset": "synthetic_fundus", "centre": ["disc_x", "disc_y"], "diameter": ["disc_diameter"],
-                 "size": [32, 48], "preprocess": ["grey"], "options": OPTIONS},
+        "data": {"dataset": "synthetic_fundus", "center": ["disc_x", "disc_y"], "diameter": ["disc_diameter"],
+                 "size": [32, 48], "preprocess": ["gray"], "options": OPTIONS},
         "split": {"test_fraction": 0.3},
         "model": {"name": "localizer", "widths": WIDTHS, "input_size": [32, 48], "hidden": 0, "units": 40.0},
         "recipe": {"loss": "mean_squared_error", "optimizer": "rmsprop", "steps": 3,
                    "augmentation": {"crop": 0, "ratio": [0.9, 1.1], "flip": 0.5}},
         "evaluation": {"pixels": [425, 640]},
     }  # fmt: skip
-    arm = small_arm("centre", **settings)
+    arm = small_arm("center", **settings)
     del arm["data"]["mask"]
     return arm
 
 
-def four_pictures():
-    """Four grey pictures of 20 x 40; the last has no centre."""
+def four_images():
+    """Four gray images of 20 x 40; the last has no center."""
     rows = pd.DataFrame({"id": list("abcd"), "patient": list("abcd"), "split": ""})
     rows = rows.assign(x=[10.0, 20, 30, np.nan], y=[5.0, 10, 15, np.nan], width=8.0, height=12.0)
-    return Pictures(np.zeros((4, 1, 20, 40), np.uint8), {}, rows, "four")
+    return ImageSet(np.zeros((4, 1, 20, 40), np.uint8), {}, rows, "four")
 
 
 def prepare_four(train, test, **data):
-    """Return the four pictures as a localiser sees them."""
-    settings = {"centre": ["x", "y"], "diameter": ["width", "height"], "size": [16, 32], **data}
-    return localize.prepare(four_pictures(), {"data": settings}, np.array(train), np.array(test))
+    """Return the four images as a localizer sees them."""
+    settings = {"center": ["x", "y"], "diameter": ["width", "height"], "size": [16, 32], **data}
+    return localize.prepare(four_images(), {"data": settings}, np.array(train), np.array(test))
 
 
-def test_centres_are_fractions_of_the_picture():
+def test_centers_are_fractions_of_the_image():
     prepared = prepare_four([0, 1], [2])
     assert prepared.images.shape == (4, 1, 16, 32)
     assert prepared.targets[:3].tolist() == [[0.25, 0.25], [0.5, 0.5], [0.75, 0.75]]
@@ -62,23 +62,23 @@ def test_centres_are_fractions_of_the_picture():
 
 
 @pytest.mark.parametrize(("train", "test"), [([0, 3], [2]), ([0], [3])])
-def test_a_row_without_a_centre_is_named(train, test):
-    with pytest.raises(UsageError, match=r"d is .* but has no centre"):
+def test_a_row_without_a_center_is_named(train, test):
+    with pytest.raises(UsageError, match=r"d is .* but has no center"):
         prepare_four(train, test)
 
 
 def test_a_column_that_does_not_exist_is_named():
     with pytest.raises(UsageError, match="no column 'z'"):
-        prepare_four([0], [1], centre=["x", "z"])
+        prepare_four([0], [1], center=["x", "z"])
     with pytest.raises(UsageError, match="no column 'z'"):
         fingerprint("idrid_grading_loc", masks=[], columns=["z"])
 
 
 class AlwaysTheMiddle(torch.nn.Module):
-    """A localiser that says the middle of every picture."""
+    """A localizer that says the middle of every image."""
 
     def forward(self, images):
-        """Return (0.5, 0.5) for every picture."""
+        """Return (0.5, 0.5) for every image."""
         return torch.full((len(images), 2), 0.5)
 
 
@@ -95,11 +95,11 @@ def test_errors_are_in_pixels_of_the_stated_size_and_in_diameters():
     assert row["distance_diameters"] == pytest.approx(np.hypot(100, 50) / 100)
 
 
-def test_the_test_centre_may_be_another_one():
-    pictures = four_pictures()
-    pictures.rows[["x2", "y2"]] = [[0.0, 0.0]] * 4
-    arm = {"data": {"centre": ["x", "y"], "test_centre": ["x2", "y2"], "size": [16, 32]}}
-    prepared = localize.prepare(pictures, arm, np.array([0, 1]), np.array([2, 3]))
+def test_the_test_center_may_be_another_one():
+    image_set = four_images()
+    image_set.rows[["x2", "y2"]] = [[0.0, 0.0]] * 4
+    arm = {"data": {"center": ["x", "y"], "test_center": ["x2", "y2"], "size": [16, 32]}}
+    prepared = localize.prepare(image_set, arm, np.array([0, 1]), np.array([2, 3]))
     assert prepared.references[2].tolist() == [0, 0]
     assert prepared.targets[2].tolist() == [0.75, 0.75]
 
@@ -113,7 +113,7 @@ def test_the_validator_keeps_the_weights_of_the_shortest_distance():
     assert validator.best_score == pytest.approx(np.hypot(10, 5))
 
 
-def test_batches_augment_the_centres_too():
+def test_batches_augment_the_centers_too():
     prepared = prepare_four([0, 1, 2], [2])
     recipe = Recipe.from_settings({"steps": 1, "batch_size": 3, "augmentation": {"flip": 1.0}})
     batches = localize.make_batches(prepared, {"data": {}, "model": {}}, recipe, 0, torch.device("cpu"))
@@ -123,24 +123,24 @@ def test_batches_augment_the_centres_too():
     assert all(x + y == 1 for x, y in targets.tolist())
 
 
-def test_a_localiser_starts_at_the_middle():
-    model = start_model(centre_arm(), seed=0)
+def test_a_localizer_starts_at_the_middle():
+    model = start_model(center_arm(), seed=0)
     torch.nn.init.zeros_(model.head[-1].weight)
     assert model(torch.rand(2, 1, 32, 48)).tolist() == [[0.5, 0.5]] * 2
 
 
-def test_the_encoder_of_a_localiser_goes_into_a_frozen_unet(tmp_path):
+def test_the_encoder_of_a_localizer_goes_into_a_frozen_unet(tmp_path):
     torch.set_num_threads(1)
-    disc = small_arm("disc", data={"dataset": "synthetic_fundus", "mask": "disc", "preprocess": ["grey"],
+    disc = small_arm("disc", data={"dataset": "synthetic_fundus", "mask": "disc", "preprocess": ["gray"],
                                    "options": OPTIONS})  # fmt: skip
-    disc |= {"start": {"from": "centre", "parts": ["encoder"], "freeze": ["encoder"]}}
+    disc |= {"start": {"from": "center", "parts": ["encoder"], "freeze": ["encoder"]}}
     disc["model"] = {"name": "unet", "widths": WIDTHS, "norm": "batch"}
 
     def fingerprint_of(arm):
         return fingerprint("synthetic_fundus", masks=[], **OPTIONS)
 
     store = RunStore(tmp_path)
-    jobs = plan_jobs([centre_arm(), disc], [0], fingerprint_of, "float32")
+    jobs = plan_jobs([center_arm(), disc], [0], fingerprint_of, "float32")
     outcomes = run_jobs(jobs, store, data_root="nowhere", device="cpu")
     parent, child = (outcomes[job.key] for job in jobs)
     assert {"distance", "mse", "distance_diameters", "predicted_x", "target_x"} <= set(parent.scores)
@@ -152,18 +152,18 @@ def test_the_encoder_of_a_localiser_goes_into_a_frozen_unet(tmp_path):
 
 
 @pytest.mark.real_data
-def test_phase_two_never_tests_on_what_the_fair_localiser_saw():
+def test_phase_two_never_tests_on_what_the_fair_localizer_saw():
     for name in ("idrid_grading_loc", "idrid_seg_1024"):
         if not has_pack(name, REAL):
             pytest.skip(f"{name} is not in ../shared/data")
-    from retina_kit.data.dataset import load_pictures
+    from retina_kit.data.dataset import load_images
 
-    centres = load_pictures("idrid_grading_loc", REAL, masks=[]).rows
-    masks = load_pictures("idrid_seg_1024", REAL, masks=[]).rows
+    centers = load_images("idrid_grading_loc", REAL, masks=[]).rows
+    masks = load_images("idrid_seg_1024", REAL, masks=[]).rows
     leaky = {"kind": "published", "known": ["disc_box_x"], "one_side": True}
     fair = leaky | {"train_without": ["same_image_in_segmentation_set"]}
-    (train, test), (leaky_train, _) = choose_split(centres, fair), choose_split(centres, leaky)
+    (train, test), (leaky_train, _) = choose_split(centers, fair), choose_split(centers, leaky)
     assert (len(train), len(leaky_train), len(test)) == (350, 410, 103)
-    assert shared_patients(centres, train, test) == []
-    assert not set(centres["patient"].iloc[train]) & set(masks["patient"])
-    assert len(set(centres["patient"].iloc[leaky_train]) & set(masks["patient"])) == 58
+    assert shared_patients(centers, train, test) == []
+    assert not set(centers["patient"].iloc[train]) & set(masks["patient"])
+    assert len(set(centers["patient"].iloc[leaky_train]) & set(masks["patient"])) == 58

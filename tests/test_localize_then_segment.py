@@ -1,4 +1,4 @@
-"""The network that looks at a window around the found centre: where it cuts, what it pastes, what may learn."""
+"""The network that looks at a window around the found center: where it cuts, what it pastes, what may learn."""
 
 import pytest
 import torch
@@ -12,23 +12,23 @@ SMALL = {"widths": [4, 4, 8, 8, 8], "norm": "batch"}
 LOCALIZER = {"input_size": [16, 32], "hidden": 0}
 
 
-def network(window=(16, 16), centre=None):
-    """Return a small network; with `centre` (x, y) its localizer says this whatever it sees."""
+def network(window=(16, 16), center=None):
+    """Return a small network; with `center` (x, y) its localizer says this whatever it sees."""
     model = build_model({"name": "localize_then_segment", "window": window, "localizer": LOCALIZER, **SMALL})
-    if centre:
+    if center:
         last = model.localizer.head[-1]
         last.weight.data.zero_()
-        last.bias.data = torch.tensor(centre)
+        last.bias.data = torch.tensor(center)
     return model.eval()
 
 
 @pytest.mark.parametrize(
-    ("centre", "top", "left"),
+    ("center", "top", "left"),
     [((0.5, 0.5), 8, 24), ((0.25, 0.75), 16, 8), ((0.0, 0.0), 0, 0), ((1.0, 2.0), 16, 48), ((-3.0, 0.5), 8, 0)],
     ids=["middle", "below", "corner", "outside below", "outside left"],
 )
-def test_the_window_lies_around_the_centre_and_inside_the_picture(centre, top, left):
-    logits = network(centre=centre)(torch.rand(2, 3, 32, 64))
+def test_the_window_lies_around_the_center_and_inside_the_image(center, top, left):
+    logits = network(center=center)(torch.rand(2, 3, 32, 64))
     inside = logits != OUTSIDE
     assert logits.shape == (2, 1, 32, 64)
     rows, columns = inside[0, 0].any(dim=1).nonzero(), inside[0, 0].any(dim=0).nonzero()
@@ -36,18 +36,18 @@ def test_the_window_lies_around_the_centre_and_inside_the_picture(centre, top, l
     assert inside[1].sum() == 16 * 16
 
 
-def test_the_window_is_what_the_unet_says_of_that_part_of_the_picture():
-    model, images = network(centre=(0.25, 0.75)), torch.rand(2, 3, 32, 64)
+def test_the_window_is_what_the_unet_says_of_that_part_of_the_image():
+    model, images = network(center=(0.25, 0.75)), torch.rand(2, 3, 32, 64)
     expected = model.unet(images[:, :, 16:32, 8:24])
     torch.testing.assert_close(model(images)[:, :, 16:32, 8:24], expected)
 
 
-def test_a_picture_smaller_than_the_window_is_seen_whole():
-    logits = network(window=(64, 64), centre=(0.1, 0.9))(torch.rand(1, 3, 32, 64))
+def test_a_image_smaller_than_the_window_is_seen_whole():
+    logits = network(window=(64, 64), center=(0.1, 0.9))(torch.rand(1, 3, 32, 64))
     assert (logits != OUTSIDE).all()
 
 
-def test_every_picture_has_its_own_window():
+def test_every_image_has_its_own_window():
     model = network()
     with torch.no_grad():
         rows, columns = model.places(torch.rand(5, 3, 32, 64))

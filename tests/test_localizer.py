@@ -1,4 +1,4 @@
-"""The localizer: two numbers a picture, and an encoder that a U-Net can take over."""
+"""The localizer: two numbers an image, and an encoder that a U-Net can take over."""
 
 import pytest
 import torch
@@ -30,12 +30,12 @@ def weights_of(head):
         ({"pool": 2, "hidden": 0}, [(2, 32)]),
     ],
 )
-def test_a_picture_gives_two_numbers_and_every_weight_a_gradient(options, shapes):
+def test_a_image_gives_two_numbers_and_every_weight_a_gradient(options, shapes):
     model = small(**options)
     assert weights_of(model.head) == shapes
-    centres = model(torch.randn(3, 1, 16, 24))
-    assert centres.shape == (3, 2)
-    centres.square().sum().backward()
+    centers = model(torch.randn(3, 1, 16, 24))
+    assert centers.shape == (3, 2)
+    centers.square().sum().backward()
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
     assert model.encoder.blocks[0][0].weight.grad.abs().sum() > 0
 
@@ -43,7 +43,7 @@ def test_a_picture_gives_two_numbers_and_every_weight_a_gradient(options, shapes
 def test_the_answer_is_linear():
     model = small()
     nn.init.zeros_(model.head[-1].weight)
-    model.head[-1].bias.data = torch.tensor([-3.0, 5.0])  # outside the picture, and neither cut nor squeezed
+    model.head[-1].bias.data = torch.tensor([-3.0, 5.0])  # outside the image, and neither cut nor squeezed
     assert model(torch.zeros(2, 1, 16, 24)).tolist() == [[-3.0, 5.0]] * 2
 
 
@@ -71,16 +71,16 @@ def test_it_learns_where_a_bright_spot_is():
     columns = torch.randint(2, 22, (64,), generator=generator)
     for n in range(64):
         images[n, 0, rows[n] - 1 : rows[n] + 2, columns[n] - 1 : columns[n] + 2] = 1
-    centres = torch.stack([(columns + 0.5) / 24, (rows + 0.5) / 16], dim=1)
+    centers = torch.stack([(columns + 0.5) / 24, (rows + 0.5) / 16], dim=1)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3)
     for _ in range(60):
-        loss = (model(images) - centres).square().mean()
+        loss = (model(images) - centers).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss < 0.1 * centres.var(dim=0).mean()
+    assert loss < 0.1 * centers.var(dim=0).mean()
 
 
 def test_another_size_is_refused():
-    with pytest.raises(UsageError, match=r"takes \(16, 24\) pictures, not \(24, 24\)"):
+    with pytest.raises(UsageError, match=r"takes \(16, 24\) images, not \(24, 24\)"):
         small()(torch.zeros(1, 1, 24, 24))

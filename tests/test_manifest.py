@@ -9,14 +9,14 @@ import pytest
 import small_pack
 
 from retina_kit.data import manifest
-from retina_kit.data.fetch import address_of
-from retina_kit.data.importers import import_pack
-from retina_kit.data.pack_files import pack_files
 from retina_kit.errors import DataError, UsageError
+from retina_kit.packs.fetch import address_of
+from retina_kit.packs.files import pack_files
+from retina_kit.packs.importing import import_pack
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 WITH_CHECKSUMS = {
-    "oct_dme_chiu2015": (110, 10, 88, 22),  # pictures, patients, train, test
+    "oct_dme_chiu2015": (110, 10, 88, 22),  # images, patients, train, test
     "chase_db1": (28, 14, 20, 8),
     "stare": (20, 20, 0, 0),
     "idrid_seg_1024": (81, 81, 54, 27),
@@ -181,7 +181,7 @@ def test_saving_a_mask_with_other_settings_does_not_matter(small):
 
 def test_a_summary_says_what_is_there(small):
     summary = manifest.data_summary("small", small / "data")
-    assert (summary["present"], summary["num_pictures"], summary["num_patients"]) == (True, 3, 2)
+    assert (summary["present"], summary["num_images"], summary["num_patients"]) == (True, 3, 2)
     assert summary["masks"] == ["vessels", "fov", "either"]
     assert manifest.data_summary("small", small / "elsewhere")["present"] is False
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_releases import write_volume
 
-from retina_kit.data.metaimage import MOST_VOXELS, read_header, read_voxels
 from retina_kit.errors import DataError
+from retina_kit.packs.metaimage import MOST_VOXELS, read_header, read_voxels
 
 QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 VOLUME = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)  # z, y, x
@@ -51,7 +51,7 @@ HOSTILE = {
     "two axes": ({"NDims": "2"}, "NDims is '2'"),
     "text": ({"BinaryData": "False"}, "BinaryData is 'False'"),
     "a header before the voxels": ({"HeaderSize": "-1"}, "HeaderSize is '-1'"),
-    "colours": ({"ElementNumberOfChannels": "3"}, "ElementNumberOfChannels is '3'"),
+    "colors": ({"ElementNumberOfChannels": "3"}, "ElementNumberOfChannels is '3'"),
     "floating point": ({"ElementType": "MET_FLOAT"}, "ElementType is 'MET_FLOAT'; only MET_UCHAR and MET_USHORT"),
     "no type": ({"ElementType": None}, "lacks ElementType"),
     "no size": ({"DimSize": None}, "lacks DimSize"),

@@ -8,7 +8,7 @@ import torch
 
 from retina_kit.evaluation import metrics
 
-# Two pictures of 2x3 pixels. First: 2 pixels hit, 1 too many, 1 missed, 2 left alone. Second: nothing at all.
+# Two images of 2x3 pixels. First: 2 pixels hit, 1 too many, 1 missed, 2 left alone. Second: nothing at all.
 PREDICTED = np.array([[[1, 1, 1], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]], bool)
 TARGET = np.array([[[1, 1, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]]], bool)
 

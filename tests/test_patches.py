@@ -1,4 +1,4 @@
-"""Patches: without overlap, exact when joined again, balanced; and windows that put a full-size picture together."""
+"""Patches: without overlap, exact when joined again, balanced; and windows that put a full-size image together."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from retina_kit.training.inference import predict_logits
 
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 2), (1, 3)])
-def test_patches_joined_again_are_the_picture(size):
+def test_patches_joined_again_are_the_image(size):
     stack = np.arange(2 * 3 * size[0] * size[1]).reshape(2, 3, *size)
     patches = cut_patches(stack, 2, fill=-1)
     assert patches.shape[1:] == (3, 2, 2)
@@ -33,12 +33,12 @@ def test_a_full_size_photograph_keeps_its_geometry():
 
 @pytest.mark.parametrize("stride", [160, 80])
 def test_blended_windows_of_a_full_size_photograph_have_exact_geometry(stride):
-    """A network that gives back its input: what comes out of 160 x 160 windows must be the picture itself."""
-    picture = torch.rand(1, 1, 2848, 4288)
+    """A network that gives back its input: what comes out of 160 x 160 windows must be the image itself."""
+    image_ = torch.rand(1, 1, 2848, 4288)
     windows = {"window": 160, "stride": stride, "batch_size": 64}
-    rebuilt = predict_logits(torch.nn.Identity(), picture, precision="float32", **windows)
-    assert rebuilt.shape == picture.shape
-    assert torch.allclose(rebuilt, picture, atol=1e-6)
+    rebuilt = predict_logits(torch.nn.Identity(), image_, precision="float32", **windows)
+    assert rebuilt.shape == image_.shape
+    assert torch.allclose(rebuilt, image_, atol=1e-6)
 
 
 def test_as_many_healthy_patches_as_asked_for():
@@ -53,7 +53,7 @@ def test_as_many_healthy_patches_as_asked_for():
     assert len(balanced_index(np.zeros((4, 2, 2)), 1.0, seed=0)) == 4  # no lesion at all: nothing to balance
 
 
-def test_training_patches_know_where_the_picture_ends():
+def test_training_patches_know_where_the_image_ends():
     images = np.full((1, 3, 3, 3), 9, np.uint8)
     masks = np.ones((1, 3, 3), bool)
     cut, targets = training_patches(images, masks, 2, 0, seed=0)

@@ -1,4 +1,4 @@
-"""Pictures and masks are read, or refused with a message that names the file."""
+"""Images and masks are read, or refused with a message that names the file."""
 
 import struct
 import zlib
@@ -19,19 +19,19 @@ def write(path, pixels, *settings):
 
 
 @pytest.fixture
-def picture():
-    """A picture of noise, (20, 30, 3), as OpenCV has it: BGR."""
+def image_():
+    """An image of noise, (20, 30, 3), as OpenCV has it: BGR."""
     return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
 
-def test_colours_come_as_red_green_blue(tmp_path, picture):
-    picture[0, 0] = (1, 2, 3)  # BGR
-    assert read_image(write(tmp_path / "a.png", picture), 3)[0, 0].tolist() == [3, 2, 1]
+def test_colors_come_as_red_green_blue(tmp_path, image_):
+    image_[0, 0] = (1, 2, 3)  # BGR
+    assert read_image(write(tmp_path / "a.png", image_), 3)[0, 0].tolist() == [3, 2, 1]
 
 
-def test_a_grey_picture_saved_in_colour_is_grey(tmp_path):
-    grey = np.arange(60, dtype=np.uint8).reshape(6, 10)
-    assert (read_image(write(tmp_path / "a.png", np.dstack([grey] * 3)), 1) == grey).all()
+def test_a_gray_image_saved_in_color_is_gray(tmp_path):
+    gray = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    assert (read_image(write(tmp_path / "a.png", np.dstack([gray] * 3)), 1) == gray).all()
 
 
 def test_the_checksum_knows_the_shape():
@@ -53,15 +53,15 @@ def test_zero_and_one_is_a_mask_too(tmp_path):
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
 @pytest.mark.parametrize("keep", [0, 10, 100, -30])
-def test_a_file_cut_short_is_refused(tmp_path, picture, kind, keep):
-    path = write(tmp_path / f"cut.{kind}", picture)
+def test_a_file_cut_short_is_refused(tmp_path, image_, kind, keep):
+    path = write(tmp_path / f"cut.{kind}", image_)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=rf"cut\.{kind}"):
         read_image(path, 3)
 
 
-def test_a_png_with_a_spoilt_middle_is_refused(tmp_path, picture):
-    path = write(tmp_path / "spoilt.png", picture)
+def test_a_png_with_a_spoilt_middle_is_refused(tmp_path, image_):
+    path = write(tmp_path / "spoilt.png", image_)
     content = bytearray(path.read_bytes())
     content[len(content) // 2 : len(content) // 2 + 40] = b"\0" * 40
     path.write_bytes(content)
@@ -73,11 +73,11 @@ def test_a_png_with_a_spoilt_middle_is_refused(tmp_path, picture):
     ("name", "pixels", "channels", "message"),
     [
         ("deep.png", np.full((4, 4), 40000, np.uint16), 1, "8-bit"),
-        ("colour.png", np.dstack([np.full((4, 4), v, np.uint8) for v in (1, 2, 3)]), 1, "grey"),
-        ("grey.png", np.zeros((4, 4), np.uint8), 3, "three colours"),
+        ("color.png", np.dstack([np.full((4, 4), v, np.uint8) for v in (1, 2, 3)]), 1, "gray"),
+        ("gray.png", np.zeros((4, 4), np.uint8), 3, "three colors"),
     ],
 )
-def test_the_wrong_kind_of_picture_is_refused(tmp_path, name, pixels, channels, message):
+def test_the_wrong_kind_of_image_is_refused(tmp_path, name, pixels, channels, message):
     with pytest.raises(DataError, match=f"{name}.*{message}"):
         read_image(write(tmp_path / name, pixels), channels)
 
@@ -91,8 +91,8 @@ def test_a_header_that_promises_too_much_is_refused_before_it_is_unpacked(tmp_pa
         read_image(tmp_path / "bomb.png", 1)
 
 
-def test_a_jpeg_says_its_size_and_colours(tmp_path, picture):
-    content = bytearray(write(tmp_path / "a.jpg", picture).read_bytes())
+def test_a_jpeg_says_its_size_and_colors(tmp_path, image_):
+    content = bytearray(write(tmp_path / "a.jpg", image_).read_bytes())
     assert jpeg_frame(bytes(content)) == (20, 30, 3)
     frame = content.index(b"\xff\xc0")
     content[frame + 9] = 4  # four inks
@@ -101,11 +101,11 @@ def test_a_jpeg_says_its_size_and_colours(tmp_path, picture):
         read_image(tmp_path / "inks.jpg", 3)
 
 
-def test_an_opaque_fourth_channel_is_left_out_and_another_is_refused(tmp_path, picture):
-    opaque = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
-    assert (read_image(write(tmp_path / "a.png", opaque), 3) == picture[..., ::-1]).all()
+def test_an_opaque_fourth_channel_is_left_out_and_another_is_refused(tmp_path, image_):
+    opaque = np.dstack([image_, np.full(image_.shape[:2], 255, np.uint8)])
+    assert (read_image(write(tmp_path / "a.png", opaque), 3) == image_[..., ::-1]).all()
     opaque[0, 0, 3] = 0
-    with pytest.raises(DataError, match="three colours"):
+    with pytest.raises(DataError, match="three colors"):
         read_image(write(tmp_path / "b.png", opaque), 3)
 
 
@@ -117,10 +117,10 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (np.zeros((4, 5), np.uint8), "4x5, but its picture is 4x4"),
+        (np.zeros((4, 5), np.uint8), "4x5, but its image is 4x4"),
         (np.full((4, 4), 128, np.uint8), r"\[128\]"),
         (np.array([[0, 1], [255, 0]], np.uint8).repeat(2, 0).repeat(2, 1), r"\[1, 255\]"),
-        (np.dstack([np.zeros((4, 4), np.uint8)] * 2 + [np.full((4, 4), 255, np.uint8)]), "coloured"),
+        (np.dstack([np.zeros((4, 4), np.uint8)] * 2 + [np.full((4, 4), 255, np.uint8)]), "colored"),
     ],
 )
 def test_what_is_no_mask_is_refused(tmp_path, pixels, message):

@@ -7,7 +7,8 @@ import pytest
 
 from retina_kit.errors import DataError, UsageError
 from retina_kit.evaluation.claims import TESTS
-from retina_kit.evaluation.published import (
+from retina_kit.evaluation.scoring import SUMMARY_COLUMNS
+from retina_kit.papers.published import (
     TABLE_COLUMNS,
     beside_paper,
     folder_of_published,
@@ -16,13 +17,12 @@ from retina_kit.evaluation.published import (
     published_of,
     read_published,
 )
-from retina_kit.evaluation.scoring import SUMMARY_COLUMNS
 
 PAPERS = sorted(path.stem for path in folder_of_published().glob("*.toml"))
 
 SMALL = {
     "paper": {"key": "mine", "title": "T", "authors": ["A"], "year": 2020, "citation": "A, T (2020)"},
-    "evaluation": [{"id": "test", "what": "ten pictures", "num_images": 10}],
+    "evaluation": [{"id": "test", "what": "ten images", "num_images": 10}],
     "confusion": [
         {"item": "table1", "row": "ours", "values": {"iou": "31.00", "dice": "37.80", "recall": "47.33"},
          "unit": "percent", "corrected": {"dice": "47.33", "recall": "37.80"}, "why": "columns swapped",
@@ -60,10 +60,10 @@ def test_every_file_is_complete(paper):
     assert (numbers["where"] != "").all() and numbers["id"].is_unique
     shares = numbers[numbers["unit"] == "fraction"]
     assert shares["value"].dropna().between(0, 1).all()
-    assert published.claims and published.errata and published.artefacts
+    assert published.claims and published.errata and published.artifacts
     assert {claim["test"] for claim in published.claims} <= set(TESTS)
     in_tables = {name for name in numbers["item"] if name.startswith(("table", "figure"))}
-    assert in_tables <= {artefact["id"] for artefact in published.artefacts}
+    assert in_tables <= {artifact["id"] for artifact in published.artifacts}
 
 
 def test_the_four_papers_are_there():
@@ -73,8 +73,8 @@ def test_the_four_papers_are_there():
 @pytest.mark.parametrize(
     ("paper", "number", "value"),
     [
-        ("hu2018", "localisation/test set/mse", 206.15),
-        ("hu2018", "figure2a/pretrained, all training pictures/dice", 0.88),
+        ("hu2018", "localization/test set/mse", 206.15),
+        ("hu2018", "figure2a/pretrained, all training images/dice", 0.88),
         ("melinscak2020", "figure4/with TL, 1000/dice", 0.826),
         ("melinscak2020", "source_model/source model on the target test set/dice", 0.348),
         ("ortiz2022", "table1/RESNET 50 CBAM/precision", 0.9002),

@@ -7,7 +7,7 @@ from retina_kit.training.recipe import Recipe
 
 
 def test_steps_and_epochs_give_the_papers_update_counts():
-    """230 pictures in batches of 4 are 58 updates an epoch, 4,060 in 70 epochs (Melinscak 2020, n = 256)."""
+    """230 images in batches of 4 are 58 updates an epoch, 4,060 in 70 epochs (Melinscak 2020, n = 256)."""
     recipe = Recipe(epochs=70, batch_size=4)
     assert recipe.steps_per_epoch(230) == 58
     assert recipe.num_steps(230) == 4060

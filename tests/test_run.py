@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from retina_kit.evaluation.metrics import dice_per_image
-from retina_kit.evaluation.published import TABLE_COLUMNS
-from retina_kit.exercises import read_exercises
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers, read_experiment
 from retina_kit.files import kit_root
+from retina_kit.papers.published import TABLE_COLUMNS
 from retina_kit.reporting.notebook import build_notebook, execute_notebook
+from retina_kit.teaching.exercises import read_exercises
 
 
 def retina_kit(*arguments, cwd):
@@ -47,14 +47,14 @@ def run_folder(outputs, request):
 
 
 def test_every_promised_table_and_figure_is_there(run_folder):
-    artefacts = read_experiment(run_folder.parent.name)["artefacts"]
-    for name in artefacts["tables"]:
+    artifacts = read_experiment(run_folder.parent.name)["artifacts"]
+    for name in artifacts["tables"]:
         with (run_folder / "tables" / f"{name}.csv").open() as file:
             assert len(list(csv.reader(file))) > 1, name
-    for name in artefacts["figures"]:
-        picture = cv2.imread(str(run_folder / "figures" / f"{name}.png"))
-        assert picture is not None, name
-        assert picture.std() > 3, f"{name} is blank"
+    for name in artifacts["figures"]:
+        image_ = cv2.imread(str(run_folder / "figures" / f"{name}.png"))
+        assert image_ is not None, name
+        assert image_.std() > 3, f"{name} is blank"
         assert (run_folder / "figures" / f"{name}.svg").read_text().lstrip().startswith("<?xml")
 
 
@@ -161,11 +161,11 @@ def test_plain_papermill_runs_the_notebook_too(outputs, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_pictures_are_predicted_by_the_fold_that_tested_them(outputs):
-    """What the figure of the worst pictures shows has the Dice that the scores say."""
+def test_images_are_predicted_by_the_fold_that_tested_them(outputs):
+    """What the figure of the worst images shows has the Dice that the scores say."""
     experiment = Experiment("hu2018", "smoke", output_root=outputs)
     arm = "pretrained_frozen_100"
-    _, truth, predicted, names = experiment.predictions([arm], num_pictures=6, pick="worst")
+    _, truth, predicted, names = experiment.predictions([arm], num_images=6, pick="worst")
     scored = experiment.scores[experiment.scores["arm"] == arm].set_index("id")
     assert scored.loc[names, "fold"].nunique() == 2
     dice = dice_per_image(torch.from_numpy(predicted[arm]), torch.from_numpy(truth))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from retina_kit.data.dataset import load_pictures
+from retina_kit.data.dataset import load_images
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.scoring import (
     SUMMARY_COLUMNS,
@@ -17,7 +17,7 @@ from retina_kit.evaluation.scoring import (
     score_masks,
     score_points,
     spreads,
-    summarise,
+    summarize,
 )
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -41,13 +41,13 @@ def test_a_plus_minus_is_named():
     )
     found = spreads(rows).iloc[0]
     assert found["mean"] == pytest.approx(0.4)
-    assert found["sd_of_pictures"] == pytest.approx((0.08 / 3) ** 0.5)  # squared distances 0.04, 0, 0.04
+    assert found["sd_of_images"] == pytest.approx((0.08 / 3) ** 0.5)  # squared distances 0.04, 0, 0.04
     assert found["sem"] == pytest.approx((0.08 / 3) ** 0.5 / 3**0.5)
     assert found["n_images"] == 3 and found["n_patients"] == 4
     assert found["ci_low"] < 0.4 < found["ci_high"]
 
 
-def test_a_row_holds_the_counts_and_dice_of_its_picture():
+def test_a_row_holds_the_counts_and_dice_of_its_image():
     scored = score_masks(PROBABILITY, TARGET, ROWS)
     assert scored["id"].tolist() == ["a", "b", "c"] and scored.index.tolist() == [0, 1, 2]
     assert scored[["tp", "fp", "fn", "tn"]].to_numpy().tolist() == [[1, 1, 1, 1], [1, 0, 0, 3], [0, 0, 0, 4]]
@@ -63,10 +63,10 @@ def test_masks_and_tensors_are_scored_alike():
     pd.testing.assert_frame_equal(from_masks, from_tensors.drop(columns="dice_half_thresholded"))
 
 
-def test_pooling_adds_counts_and_averaging_takes_pictures():
+def test_pooling_adds_counts_and_averaging_takes_images():
     scores = some_scores()
     table = pooled(scores).set_index(["arm", "seed", "metric"])["value"]
-    # All pictures of x: tp 2, fp 1, fn 1.
+    # All images of x: tp 2, fp 1, fn 1.
     assert table["x", 0, "dice"] == pytest.approx(4 / 6)
     assert table["x", 0, "iou"] == pytest.approx(2 / 4)
     assert table["y", 1, "recall"] == pytest.approx(1 / 3)
@@ -76,8 +76,8 @@ def test_pooling_adds_counts_and_averaging_takes_pictures():
 
 
 def test_summary_averages_over_seeds_and_counts_people():
-    table = summarise(some_scores(), ["dice"]).set_index("arm")
-    assert list(summarise(some_scores(), ["dice", "iou"], ci=False)) == list(SUMMARY_COLUMNS)
+    table = summarize(some_scores(), ["dice"]).set_index("arm")
+    assert list(summarize(some_scores(), ["dice", "iou"], ci=False)) == list(SUMMARY_COLUMNS)
     y = table.loc["y"]
     # Seed 0: Dice 4/6. Seed 1: tp 1, fp 0, fn 2, so 2/4.
     assert y["ours_mean"] == pytest.approx((4 / 6 + 2 / 4) / 2)
@@ -86,15 +86,15 @@ def test_summary_averages_over_seeds_and_counts_people():
     assert np.isnan(y["ours_ci_low"]) and "2 patients" in y["note"]
 
 
-def test_summary_says_how_many_pictures_have_no_dice():
-    row = summarise(some_scores(), ["dice"], pooled=False).iloc[0]
-    assert row["n_images"] == 2 and "1 picture without a score" in row["note"]
+def test_summary_says_how_many_images_have_no_dice():
+    row = summarize(some_scores(), ["dice"], pooled=False).iloc[0]
+    assert row["n_images"] == 2 and "1 image without a score" in row["note"]
 
 
 def test_two_readings_are_not_summed_up_together():
     scores = pd.concat([some_scores().assign(reading=name) for name in ("last", "best")])
     with pytest.raises(UsageError, match="several readings"):
-        summarise(scores, ["dice"])
+        summarize(scores, ["dice"])
 
 
 def test_average_precision_over_all_pixels_comes_from_the_histograms():
@@ -107,15 +107,15 @@ def test_average_precision_over_all_pixels_comes_from_the_histograms():
 def test_a_classifier_is_scored_by_counts_and_by_ranking():
     rows = pd.DataFrame({"id": list("abcd"), "patient": list("abcd")})
     scored = score_classes([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0], rows).assign(arm="x", seed=0)
-    table = summarise(scored, ["accuracy", "recall", "precision", "auc"]).set_index("metric")
+    table = summarize(scored, ["accuracy", "recall", "precision", "auc"]).set_index("metric")
     assert table["ours_mean"].to_dict() == {"accuracy": 0.5, "recall": 1.0, "precision": 0.5, "auc": 0.75}
     assert table.loc["auc", "ours_ci_low"] <= 0.75 <= table.loc["auc", "ours_ci_high"]
 
 
-def test_a_localiser_is_scored_in_pixels():
+def test_a_localizer_is_scored_in_pixels():
     rows = ROWS.iloc[:2]
     scored = score_points([[3, 4], [0, 0]], [[0, 0], [0, 2]], rows).assign(arm="x", seed=0)
-    table = summarise(scored, ["mse", "distance"]).set_index("metric")["ours_mean"]
+    table = summarize(scored, ["mse", "distance"]).set_index("metric")["ours_mean"]
     assert table["mse"] == (12.5 + 2) / 2 and table["distance"] == 3.5
 
 
@@ -123,9 +123,9 @@ def test_a_localiser_is_scored_in_pixels():
 def test_two_graders_agree_as_far_as_people_do():
     if not (REAL / "oct_dme_chiu2015").is_dir():
         pytest.skip("oct_dme_chiu2015 is not in ../shared/data")
-    scans = load_pictures("oct_dme_chiu2015", REAL, masks=["grader1", "grader2"])
+    scans = load_images("oct_dme_chiu2015", REAL, masks=["grader1", "grader2"])
     scored = score_masks(scans.masks["grader2"], scans.masks["grader1"], scans.rows).assign(arm="x", seed=0)
-    whole, mean = (summarise(scored, ["dice"], pooled=pooled).iloc[0] for pooled in (True, False))
+    whole, mean = (summarize(scored, ["dice"], pooled=pooled).iloc[0] for pooled in (True, False))
     assert round(whole["ours_mean"], 3) == 0.689 and whole["n_images"] == 110
     assert round(mean["ours_mean"], 3) == 0.493 and mean["n_images"] == 91
     assert whole["ours_ci_low"] < 0.689 < whole["ours_ci_high"] and whole["n_patients"] == 10
@@ -135,6 +135,6 @@ def test_lengths_that_differ_and_unknown_metrics_are_refused():
     with pytest.raises(UsageError, match="differ"):
         score_masks(PROBABILITY, TARGET, ROWS.iloc[:2])
     with pytest.raises(UsageError, match="no metric 'hausdorff'"):
-        summarise(some_scores(), ["hausdorff"])
+        summarize(some_scores(), ["hausdorff"])
     with pytest.raises(UsageError, match="column 'patient'"):
         score_masks(PROBABILITY, TARGET, ROWS.drop(columns="patient"))

@@ -21,7 +21,7 @@ from test_architecture import MODULES, PACKAGE, ROOT
 
 from retina_kit.data import manifest
 from retina_kit.errors import DataError
-from retina_kit.evaluation.published import TABLE_COLUMNS
+from retina_kit.papers.published import TABLE_COLUMNS
 from retina_kit.reporting.site import build_site
 
 RUNS_STRANGERS_CODE = {
@@ -95,7 +95,7 @@ def test_the_page_escapes_what_comes_from_data(tmp_path):
         "notebook_seconds": 1.0, "peak_memory_mb": 1,
     }  # fmt: skip
     (folder / "results.json").write_text(json.dumps(results))
-    page = build_site(tmp_path, {"other": {"title": evil, "citation": evil, "artefacts": [], "audit": []}}).read_text()
+    page = build_site(tmp_path, {"other": {"title": evil, "citation": evil, "artifacts": [], "audit": []}}).read_text()
     assert "alert" in page
     assert "<script>alert" not in page
     assert "<img src=x" not in page

@@ -1,4 +1,4 @@
-"""The task of segmentation: pictures at two sizes, pooled scores, and the weights of the best time."""
+"""The task of segmentation: images at two sizes, pooled scores, and the weights of the best time."""
 
 import math
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_arm import small_arm
 
+from retina_kit.training.arm import prepare_arm, start_model
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import prepare_arm, start_model
-from retina_kit.training.segment import pooled_scores, window_of
+from retina_kit.training.tasks.segment import pooled_scores, window_of
 
 ARM = small_arm("fluid", data={"scale": 0.5})
 

@@ -1,18 +1,18 @@
-"""The task of segmentation from patches: trained on balanced patches, tested on whole pictures."""
+"""The task of segmentation from patches: trained on balanced patches, tested on whole images."""
 
 import numpy as np
 import pytest
 import torch
 from small_arm import small_arm
 
+from retina_kit.training.arm import prepare_arm, start_model
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.replicate import prepare_arm, start_model
-from retina_kit.training.segment_patches import pixel_counts, spread_over
+from retina_kit.training.tasks.segment_patches import pixel_counts, spread_over
 
 ARM = small_arm("exudates", task="segment_patches")
 ARM["data"] = {
     "dataset": "synthetic_fundus", "mask": "ex", "patch": 32, "per_lesion": 1.0, "copies": 1,
-    "options": {"num_patients": 6, "pictures_per_patient": 1, "size": [80, 80], "seed": 3},
+    "options": {"num_patients": 6, "images_per_patient": 1, "size": [80, 80], "seed": 3},
 }  # fmt: skip
 ARM["model"] = {"name": "encoder_decoder", "width": 0.03}
 ARM["split"] = {"kind": "patients", "test_fraction": 0.5, "seed": 0}
@@ -38,7 +38,7 @@ def test_half_of_the_training_patches_have_a_lesion(made):
     assert counts["accuracy of healthy everywhere"] > 0.9
 
 
-def test_whole_pictures_are_scored_with_their_histograms(made):
+def test_whole_images_are_scored_with_their_histograms(made):
     task, prepared, batches, model = made
     scores = task.score(model, prepared, ARM, batches, precision="float32")
     assert len(scores) == len(prepared.test) == 3
@@ -56,7 +56,7 @@ def test_validation_needs_no_threshold(made):
     assert validate.best_score is scores["average_precision"]
 
 
-def test_a_few_pictures_are_spread_over_all():
+def test_a_few_images_are_spread_over_all():
     index = np.array([2, 4, 6, 8, 10])
     assert spread_over(index, 3).tolist() == [2, 6, 10]
     assert spread_over(index, 0) is index

@@ -12,12 +12,12 @@ import torch
 from small_arm import small_arm, train
 from test_sweep import TRANSFER, Diary, assert_same_result
 
-from retina_kit.errors import EnvironmentProblem, UsageError
-from retina_kit.training.store import RunStore
+from retina_kit.errors import SetupError, UsageError
+from retina_kit.runs.store import RunStore
 
 pytest.importorskip("distributed", reason="dask is not installed (pip install retina-kit[cluster])")
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (pip install retina-kit[cluster])")
-from retina_kit.training.slurm import job_settings, read_settings, slurm_cluster
+from retina_kit.runs.slurm import job_settings, read_settings, slurm_cluster
 
 SLURM_CONF = """
 ClusterName=small
@@ -117,7 +117,7 @@ def test_what_slurm_refuses_is_said(slurm, tmp_path):
     file = tmp_path / "cluster.toml"
     file.write_text('queue = "no_such_partition"\ninterface = "lo"\n')
     with (
-        pytest.raises(EnvironmentProblem, match=r"Slurm does not take the jobs of cluster\.toml.*partition"),
+        pytest.raises(SetupError, match=r"Slurm does not take the jobs of cluster\.toml.*partition"),
         slurm_cluster(file, tmp_path / "logs"),
     ):
         pass

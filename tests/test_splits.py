@@ -1,4 +1,4 @@
-"""Splits that can be counted on paper: four patients with two pictures each."""
+"""Splits that can be counted on paper: four patients with two images each."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from retina_kit.errors import UsageError
 
 @pytest.fixture
 def rows():
-    """Eight pictures: patients a, a, b, b, c, c, d, d; a and b train, c and d test."""
+    """Eight images: patients a, a, b, b, c, c, d, d; a and b train, c and d test."""
     patients = list("aabbccdd")
     return pd.DataFrame(
         {
@@ -50,8 +50,8 @@ def test_the_same_seed_gives_the_same_split(rows):
     assert len(other) == 2
 
 
-def test_a_split_by_pictures_leaks(rows):
-    leaks = [splits.shared_patients(rows, *splits.by_pictures(rows, 0.25, seed)) for seed in range(20)]
+def test_a_split_by_images_leaks(rows):
+    leaks = [splits.shared_patients(rows, *splits.by_images(rows, 0.25, seed)) for seed in range(20)]
     assert any(leaks)
 
 
@@ -76,7 +76,7 @@ def test_a_smaller_training_set_lies_within_the_larger_one():
     sizes = [set(splits.nested_subset(train, count, seed=1)) for count in range(7)]
     assert all(small <= large for small, large in itertools.pairwise(sizes))
     assert sizes[6] == set(train)
-    with pytest.raises(UsageError, match="7 training pictures"):
+    with pytest.raises(UsageError, match="7 training images"):
         splits.nested_subset(train, 7, seed=1)
 
 
@@ -103,7 +103,7 @@ def test_what_is_held_out_is_the_end():
     assert len(train) == 230 and validation.tolist() == list(range(230, 256))  # 230 of 256, as Keras does
 
 
-def test_the_training_pictures_can_be_tested(rows):
+def test_the_training_images_can_be_tested(rows):
     settings = {"kind": "published", "num_train": 2, "tested": "train"}
     train, test = splits.choose_split(rows, settings, seed=3)
     assert train.tolist() == test.tolist()
@@ -143,7 +143,7 @@ def test_rows_that_must_not_be_trained_on_are_left_out(rows):
         splits.choose_split(rows.assign(x=np.nan), settings)
 
 
-def test_copies_of_one_picture_stand_on_one_side_only(rows):
+def test_copies_of_one_image_stand_on_one_side_only(rows):
     rows.loc[0, "patient"] = "d"
     train, test = splits.choose_split(rows, {"kind": "published", "one_side": True})
     assert train.tolist() == [1, 2, 3]

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from retina_kit.errors import DataError, EnvironmentProblem
-from retina_kit.training.store import RunStore, canonical_hash, code_version, meaning_of
+from retina_kit.errors import DataError, SetupError
+from retina_kit.runs.code_version import code_version, meaning_of
+from retina_kit.runs.store import RunStore, canonical_hash
 
 HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.25]})
 SCORES = pd.DataFrame({"id": ["01", "02"], "patient": ["1", "1"], "tp": [3, 0], "dice": [0.75, float("nan")]})
@@ -225,20 +226,11 @@ def test_a_full_disk_leaves_nothing_half_written(small_disk):
     store = RunStore(small_disk / "runs")
     key = put(store, seed=0)
     large = {"weights": torch.zeros(100_000)}
-    with pytest.raises(EnvironmentProblem, match=r"cannot write .*No space left"):
+    with pytest.raises(SetupError, match=r"cannot write .*No space left"):
         store.write("c" * 16, {}, HISTORY, SCORES, large)
     assert [path.name for path in store.folder.iterdir()] == [key]
     assert shutil.disk_usage(small_disk).free > 100_000
     assert store.verify() == {key: []}
-
-
-def test_every_task_decides_results():
-    """What a task does is part of a replicate's hash: changed code, new runs."""
-    from retina_kit.training.replicate import TASKS
-    from retina_kit.training.store import CODE_THAT_DECIDES
-
-    for name in TASKS:
-        assert f"training/{name}.py" in CODE_THAT_DECIDES
 
 
 # ---- several batches on one store ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from retina_kit.data.manifest import has_pack
-from retina_kit.data.synthetic_fundus import LESIONS, draw_fundus
+from retina_kit.data.synthetic.fundus import LESIONS, draw_fundus
 from retina_kit.errors import UsageError
 
 DATA_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -20,9 +20,9 @@ def needs(pack):
 
 def load(pack, masks, size):
     """Return a real pack at a given size."""
-    from retina_kit.data.dataset import load_pictures
+    from retina_kit.data.dataset import load_images
 
-    return load_pictures(pack, DATA_ROOT, masks=masks, size=size)
+    return load_images(pack, DATA_ROOT, masks=masks, size=size)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def test_the_same_seed_gives_the_same_photographs():
 
 def test_photographs_come_in_any_size_as_rgb():
     for size in ((128, 128), (170, 256)):
-        pictures = draw_fundus(1, 2, size, seed=0)
-        assert pictures.images.shape == (2, 3, *size)
-        assert pictures.images.dtype == np.uint8
+        image_set = draw_fundus(1, 2, size, seed=0)
+        assert image_set.images.shape == (2, 3, *size)
+        assert image_set.images.dtype == np.uint8
 
 
 def test_everything_lies_in_the_field_of_view(drawn):
@@ -48,7 +48,7 @@ def test_everything_lies_in_the_field_of_view(drawn):
     assert all(not (mask & outside).any() for name, mask in drawn.masks.items() if name != "fov")
 
 
-def test_the_centre_is_that_of_the_disc_mask(drawn):
+def test_the_center_is_that_of_the_disc_mask(drawn):
     for k, row in drawn.rows.iterrows():
         y, x = np.nonzero(drawn.masks["disc"][k])
         assert abs(x.mean() - row["disc_x"]) < 1.5
@@ -78,10 +78,10 @@ def test_an_unknown_camera_is_an_error():
         draw_fundus(1, camera="phone")
 
 
-def vessel_contrast(pictures):
+def vessel_contrast(image_set):
     """Return the mean relative darkness of vessels against their surroundings in green."""
     found = []
-    for image, vessels in zip(pictures.images[:, 1].astype(float), pictures.masks["vessels"], strict=True):
+    for image, vessels in zip(image_set.images[:, 1].astype(float), image_set.masks["vessels"], strict=True):
         around = cv2.blur(image, (21, 21))
         found.append(((image - around) / np.maximum(around, 1))[vessels].mean())
     return float(np.mean(found))
@@ -100,10 +100,10 @@ def test_vessels_are_as_many_and_as_dark_as_real_ones(drawn):
 
 @needs("stare")
 @needs("chase_db1")
-def test_colours_lie_between_those_of_two_real_cameras(drawn):
+def test_colors_lie_between_those_of_two_real_cameras(drawn):
     means = []
-    for pictures in (load("chase_db1", ["fov"], (336, 350)), load("stare", ["fov"], (302, 350)), drawn):
-        means.append([pictures.images[:, c][pictures.masks["fov"]].mean() for c in range(3)])
+    for image_set in (load("chase_db1", ["fov"], (336, 350)), load("stare", ["fov"], (302, 350)), drawn):
+        means.append([image_set.images[:, c][image_set.masks["fov"]].mean() for c in range(3)])
     low, high = np.minimum(means[0], means[1]) - 25, np.maximum(means[0], means[1]) + 25
     assert (low < means[2]).all()
     assert (means[2] < high).all()

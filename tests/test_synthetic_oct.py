@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from retina_kit.data.manifest import has_pack
-from retina_kit.data.synthetic_oct import draw_oct, mix_devices
+from retina_kit.data.synthetic.oct import draw_oct, mix_devices
 from retina_kit.errors import UsageError
 
 DATA_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -25,9 +25,9 @@ def drawn():
 @pytest.fixture(scope="module")
 def real():
     """The real pack at half its size."""
-    from retina_kit.data.dataset import load_pictures
+    from retina_kit.data.dataset import load_images
 
-    return load_pictures("oct_dme_chiu2015", DATA_ROOT, masks=["union"], size=(248, 384))
+    return load_images("oct_dme_chiu2015", DATA_ROOT, masks=["union"], size=(248, 384))
 
 
 def dice(first, second):
@@ -42,9 +42,9 @@ def test_the_same_seed_gives_the_same_scans():
 
 def test_scans_come_in_any_size_as_uint8():
     for size in ((64, 64), (200, 130), (496, 768)):
-        pictures = draw_oct(1, 2, size, seed=0)
-        assert pictures.images.shape == (2, 1, *size)
-        assert pictures.images.dtype == np.uint8
+        image_set = draw_oct(1, 2, size, seed=0)
+        assert image_set.images.shape == (2, 1, *size)
+        assert image_set.images.dtype == np.uint8
 
 
 def test_fluid_is_its_three_kinds_and_lies_in_the_retina(drawn):
@@ -86,14 +86,14 @@ def test_an_unknown_device_and_a_gap_beyond_one_are_errors():
         draw_oct(1, gap=1.5)
 
 
-def grey_quantiles(images):
-    """Return nine quantiles of the grey values, white wedges left out."""
+def gray_quantiles(images):
+    """Return nine quantiles of the gray values, white wedges left out."""
     return np.percentile(images[images < 255], [1, 5, 10, 25, 50, 75, 90, 95, 99])
 
 
-def profile_of(pictures):
-    """Return mean grey value against depth below the brightest row of the retina, wedges left out, columns aligned."""
-    images = np.where(pictures.images[:, 0] == 255, 0, pictures.images[:, 0]).astype(float)
+def profile_of(image_set):
+    """Return mean gray value against depth below the brightest row of the retina, wedges left out, columns aligned."""
+    images = np.where(image_set.images[:, 0] == 255, 0, image_set.images[:, 0]).astype(float)
     smooth = np.stack([image.reshape(248, 48, 8).mean(axis=2) for image in images])
     profiles = []
     for scan in smooth:
@@ -106,15 +106,15 @@ def profile_of(pictures):
 
 
 @real_data
-def test_the_grey_values_are_those_of_real_scans(drawn, real):
-    """Mean absolute difference of nine quantiles, in grey values (0 to 255)."""
-    difference = np.abs(grey_quantiles(drawn.images) - grey_quantiles(real.images))
+def test_the_gray_values_are_those_of_real_scans(drawn, real):
+    """Mean absolute difference of nine quantiles, in gray values (0 to 255)."""
+    difference = np.abs(gray_quantiles(drawn.images) - gray_quantiles(real.images))
     assert difference.mean() < 8
 
 
 @real_data
 def test_the_white_wedges_are_as_large_as_real_ones(drawn, real):
-    share = [(pictures.images == 255).mean() for pictures in (drawn, real)]
+    share = [(image_set.images == 255).mean() for image_set in (drawn, real)]
     assert abs(share[0] - share[1]) < 0.02
 
 
@@ -131,11 +131,11 @@ def test_there_is_as_much_fluid_as_in_real_eyes(drawn, real):
 @real_data
 def test_speckle_is_as_strong_as_in_real_scans(drawn, real):
     """In the vitreous, at full size, slow changes taken off: SD over mean, and correlation with the next pixel."""
-    from retina_kit.data.dataset import load_pictures
+    from retina_kit.data.dataset import load_images
 
     found = []
-    for pictures in (draw_oct(6, 8, (496, 768), seed=1), load_pictures("oct_dme_chiu2015", DATA_ROOT, masks=[])):
-        rows = pictures.images[:, 0, 60:80].astype(np.float32)
+    for image_set in (draw_oct(6, 8, (496, 768), seed=1), load_images("oct_dme_chiu2015", DATA_ROOT, masks=[])):
+        rows = image_set.images[:, 0, 60:80].astype(np.float32)
         rows = rows[(rows < 250).all(axis=(1, 2)) & (rows.mean(axis=(1, 2)) < 30)]
         residual = np.stack([row - cv2.blur(row, (9, 9)) for row in rows])
         spread = np.mean(residual.std(axis=(1, 2)) / rows.mean(axis=(1, 2)))
@@ -149,7 +149,7 @@ def test_speckle_is_as_strong_as_in_real_scans(drawn, real):
 @real_data
 def test_layers_stand_out_as_in_real_scans(drawn, real):
     """The mean profile round the brightest layer, both scaled to their peak, correlates and hardly differs."""
-    ours, theirs = (profile_of(pictures) for pictures in (drawn, real))
+    ours, theirs = (profile_of(image_set) for image_set in (drawn, real))
     ours, theirs = ours / ours.max(), theirs / theirs.max()
     assert np.corrcoef(ours, theirs)[0, 1] > 0.85
     assert np.abs(ours - theirs).mean() < 0.15

@@ -29,7 +29,7 @@ def comparison():
 
 
 def points():
-    """Three pictures of one localiser."""
+    """Three images of one localizer."""
     rows = pd.DataFrame({"arm": "one", "target_x": [100, 300, 500], "target_y": [200, 210, 220]})
     rows = rows.assign(predicted_x=rows["target_x"] + 20, predicted_y=rows["target_y"] - 15, distance=25.0)
     return rows.assign(distance_diameters=[0.3, 0.4, 2.5])

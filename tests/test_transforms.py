@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from retina_kit.data.transforms import (
-    equalise,
+    equalize,
     gamma,
     preprocess,
     resize_images,
     resize_masks,
     scaled_size,
-    standardise,
-    to_grey,
+    standardize,
+    to_gray,
 )
 from retina_kit.errors import UsageError
 
@@ -22,12 +22,12 @@ def test_a_scale_gives_a_size_of_at_least_16():
     assert scaled_size((20, 400), 0.1) == (16, 40)
 
 
-def test_a_picture_that_shrinks_is_averaged_by_area():
+def test_a_image_that_shrinks_is_averaged_by_area():
     image = np.array([[0, 100, 10, 10], [0, 100, 10, 30]], np.uint8)[None, None]
     assert resize_images(image, (1, 2)).tolist() == [[[[50, 15]]]]
 
 
-def test_a_picture_of_that_size_is_the_same_picture():
+def test_a_image_of_that_size_is_the_same_image():
     image = np.zeros((1, 3, 4, 6), np.uint8)
     assert resize_images(image, (4, 6)) is image
 
@@ -47,27 +47,27 @@ def test_masks_stay_masks_and_keep_their_area():
     assert resize_masks(np.zeros((0, 90, 120), bool), (30, 40)).shape == (0, 30, 40)
 
 
-def test_luminance_weighs_the_colours():
+def test_luminance_weighs_the_colors():
     image = np.zeros((1, 3, 1, 3), np.uint8)
     for channel in range(3):
         image[0, channel, 0, channel] = 100
-    assert to_grey(image).tolist() == [[[[30, 59, 11]]]]
-    grey = np.zeros((2, 1, 4, 4), np.uint8)
-    assert to_grey(grey) is grey
+    assert to_gray(image).tolist() == [[[[30, 59, 11]]]]
+    gray = np.zeros((2, 1, 4, 4), np.uint8)
+    assert to_gray(gray) is gray
 
 
-def test_standardised_pictures_span_all_grey_values():
+def test_standardized_images_span_all_gray_values():
     images = np.array([[[[10, 20, 30]]], [[[100, 100, 200]]]], np.uint8)
-    assert standardise(images, images.mean(), images.std()).tolist() == [[[[0, 128, 255]]], [[[0, 0, 255]]]]
+    assert standardize(images, images.mean(), images.std()).tolist() == [[[[0, 128, 255]]], [[[0, 0, 255]]]]
 
 
-def test_a_flat_picture_can_be_standardised():
-    assert (standardise(np.full((1, 1, 4, 4), 7, np.uint8), 7.0, 1.0) == 0).all()
+def test_a_flat_image_can_be_standardized():
+    assert (standardize(np.full((1, 1, 4, 4), 7, np.uint8), 7.0, 1.0) == 0).all()
 
 
-def test_equalisation_raises_contrast():
+def test_equalization_raises_contrast():
     image = np.random.default_rng(0).integers(100, 120, (1, 1, 256, 256)).astype(np.uint8)
-    strong, weak = equalise(image, clip_limit=2.0), equalise(image, clip_limit=1.5)
+    strong, weak = equalize(image, clip_limit=2.0), equalize(image, clip_limit=1.5)
     assert strong.std() > weak.std() > image.std()
 
 
@@ -79,12 +79,12 @@ def test_gamma_above_1_brightens_and_keeps_the_ends():
 
 def test_steps_follow_one_another_in_their_order():
     images = np.random.default_rng(1).integers(0, 200, (3, 3, 32, 32)).astype(np.uint8)
-    result = preprocess(images, ["grey", "standardise", "gamma"], np.array([0, 1]))
-    grey = to_grey(images)
-    assert (result == gamma(standardise(grey, grey[:2].mean(), grey[:2].std()))).all()
+    result = preprocess(images, ["gray", "standardize", "gamma"], np.array([0, 1]))
+    gray = to_gray(images)
+    assert (result == gamma(standardize(gray, gray[:2].mean(), gray[:2].std()))).all()
     assert preprocess(images, [], np.array([0])) is images
 
 
 def test_an_unknown_step_is_named():
-    with pytest.raises(UsageError, match=r"sharpen.*equalise"):
+    with pytest.raises(UsageError, match=r"sharpen.*equalize"):
         preprocess(np.zeros((1, 1, 4, 4), np.uint8), ["sharpen"], np.array([0]))

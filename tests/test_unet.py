@@ -34,7 +34,7 @@ def test_every_layer_has_the_count_of_the_published_table():
     assert [count(m) for m in modules if isinstance(m, nn.ConvTranspose2d)] == UP_WEIGHTS
 
 
-def test_the_default_has_neither_normalisation_nor_dropout():
+def test_the_default_has_neither_normalization_nor_dropout():
     with torch.device("meta"):
         kinds = {type(m) for m in UNet().modules() if not list(m.children())}
     assert kinds == {nn.Conv2d, UpConvolution, nn.ReLU, nn.MaxPool2d}

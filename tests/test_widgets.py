@@ -1,26 +1,26 @@
-"""Widgets without a browser: each reacts to its controls, and leaves a picture or a table where none can live."""
+"""Widgets without a browser: each reacts to its controls, and leaves an image or a table where none can live."""
 
 import cv2
 import ipywidgets
 import numpy as np
 import pytest
 
-from retina_kit.data.collection import Pictures
-from retina_kit.data.synthetic_oct import draw_oct
+from retina_kit.data.collection import ImageSet
+from retina_kit.data.synthetic.oct import draw_oct
 from retina_kit.evaluation.metrics import dice_per_image
 from retina_kit.evaluation.thresholds import ThresholdCounts
-from retina_kit.reporting.figures.overlays import as_colour, blend_errors, blend_masks, fit_width
+from retina_kit.reporting.figures.overlays import as_color, blend_errors, blend_masks, fit_width
 from retina_kit.reporting.tables import differing_settings
-from retina_kit.reporting.widgets.arm_picker import ArmPicker
-from retina_kit.reporting.widgets.browser import PictureBrowser
-from retina_kit.reporting.widgets.explorer import PredictionExplorer, worst_first
-from retina_kit.reporting.widgets.gap_bench import GapBench
-from retina_kit.reporting.widgets.live_curve import LiveCurve
-from retina_kit.reporting.widgets.static import VIEW, present
+from retina_kit.teaching.widgets.arm_picker import ArmPicker
+from retina_kit.teaching.widgets.browser import ImageBrowser
+from retina_kit.teaching.widgets.explorer import PredictionExplorer, worst_first
+from retina_kit.teaching.widgets.gap_explorer import GapBench
+from retina_kit.teaching.widgets.live_curve import LiveCurve
+from retina_kit.teaching.widgets.static import VIEW, present
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def image_set():
     """Four small drawn scans of two patients with two annotators."""
     return draw_oct(2, 2, (64, 96), annotators=True, fluid=2.0)
 
@@ -47,14 +47,14 @@ def test_a_mask_covers_its_pixels_and_no_others():
     image = np.full((1, 4, 8), 100, np.uint8)
     mask = np.zeros((4, 8), bool)
     mask[1:3, 2:5] = True
-    picture = blend_masks(image, {"fluid": mask}, opacity=1.0, colours=("#FF0000",), width=8)
-    assert (picture[mask] == (255, 0, 0)).all()
-    assert (picture[~mask] == 100).all()
-    assert as_colour(image).shape == (4, 8, 3)
+    painted = blend_masks(image, {"fluid": mask}, opacity=1.0, colors=("#FF0000",), width=8)
+    assert (painted[mask] == (255, 0, 0)).all()
+    assert (painted[~mask] == 100).all()
+    assert as_color(image).shape == (4, 8, 3)
     assert fit_width(mask, 16).sum() == 4 * mask.sum()
 
 
-def test_errors_have_three_colours():
+def test_errors_have_three_colors():
     predicted, target = np.array([[True, True, False, False]]), np.array([[True, False, True, False]])
     hit, false_alarm, missed, right = blend_errors(np.zeros((1, 1, 4), np.uint8), predicted, target, 1.0, width=4)[0]
     assert tuple(hit) == (0xF0, 0xE4, 0x42)
@@ -63,40 +63,40 @@ def test_errors_have_three_colours():
     assert tuple(right) == (0, 0, 0)
 
 
-def test_the_browser_changes_with_every_control(pictures):
-    browser = PictureBrowser(pictures, shown=["annotator1", "annotator2"])
+def test_the_browser_changes_with_every_control(image_set):
+    browser = ImageBrowser(image_set, shown=["annotator1", "annotator2"])
     assert browser.chosen == ["annotator1", "annotator2"]
-    seen = [browser.picture.value]
+    seen = [browser.painted.value]
     changes = [(browser.opacity, 1.0), (browser.switches.children[0], True), (browser.number, 1 - browser.number.value)]
     changes.append((browser.patient, next(p for p in browser.patient.options if p != browser.patient.value)))
     for control, value in changes:
         control.value = value
-        assert browser.picture.value not in seen, control.description
-        seen.append(browser.picture.value)
+        assert browser.painted.value not in seen, control.description
+        seen.append(browser.painted.value)
 
 
-def test_the_browser_takes_several_data_sets(pictures):
-    other = Pictures(pictures.images[:1], {}, pictures.rows[:1], "other")
-    browser = PictureBrowser({"one": pictures, "two": other})
-    before = browser.picture.value
+def test_the_browser_takes_several_data_sets(image_set):
+    other = ImageSet(image_set.images[:1], {}, image_set.rows[:1], "other")
+    browser = ImageBrowser({"one": image_set, "two": other})
+    before = browser.painted.value
     browser.data.value = "two"
-    assert browser.picture.value != before
+    assert browser.painted.value != before
     assert browser.chosen == []
 
 
-def test_the_explorer_follows_the_threshold(pictures):
-    truth = pictures.masks["fluid"]
+def test_the_explorer_follows_the_threshold(image_set):
+    truth = image_set.masks["fluid"]
     probability = np.where(truth, 0.8, 0.3)
-    explorer = PredictionExplorer(pictures.images, probability, truth, list(pictures.rows["id"]))
+    explorer = PredictionExplorer(image_set.images, probability, truth, list(image_set.rows["id"]))
     assert "pooled: 1.000" in explorer.says()
-    before = explorer.picture.value
+    before = explorer.painted.value
     explorer.threshold.value = 0.2
-    assert explorer.picture.value != before
+    assert explorer.painted.value != before
     assert f"pooled: {2 * truth.sum() / (truth.sum() + truth.size):.3f}" in explorer.says()
-    assert decoded(explorer.picture).shape[1] == 640
+    assert decoded(explorer.painted).shape[1] == 640
 
 
-def test_the_worst_picture_comes_first_and_those_without_a_dice_last():
+def test_the_worst_image_comes_first_and_those_without_a_dice_last():
     assert worst_first(np.array([0.5, np.nan, 0.1]), ["a", "b", "c"]) == [
         ("c: Dice 0.10", 2), ("a: Dice 0.50", 0), ("b: no Dice", 1),
     ]  # fmt: skip
@@ -139,22 +139,22 @@ def test_the_interrupt_means_stop_and_is_given_back():
 
 
 def test_the_gap_bench_shows_what_its_dials_say_and_trains():
-    from retina_kit.gap_bench import draw_bench
+    from retina_kit.teaching.domain_gap import draw_bench
 
     dials = GapBench(draw_bench, lambda bench: {"zero_shot": 0.1, "fine_tuned": 0.4, "scratch": 0.2},
                      annotators=("exact", "second"))  # fmt: skip
-    seen = [dials.picture.value]
+    seen = [dials.painted.value]
     for control, value in ((dials.gap, 0.0), (dials.noise, 2.0), (dials.annotator, "second")):
         control.value = value
-        assert dials.picture.value not in seen, control.description
-        seen.append(dials.picture.value)
+        assert dials.painted.value not in seen, control.description
+        seen.append(dials.painted.value)
     dials.button.click()
     assert "0.40" in dials.scores.value
     assert "fine-tuned on the target: Dice 0.40" in dials.says()
 
 
 def test_the_bench_trains_a_tiny_network(monkeypatch):
-    from retina_kit import gap_bench
+    from retina_kit.teaching import domain_gap as gap_bench
 
     monkeypatch.setattr(gap_bench, "STEPS", dict.fromkeys(gap_bench.STEPS, 2))
     scores = gap_bench.train_bench(gap_bench.draw_bench(annotator="second", num_patients=4))

@@ -75,11 +75,11 @@ def train(images, targets, task, pacer):
     if model.count_params() != 7_759_521:
         raise SystemExit(f"the network has {model.count_params()} weights, not 7,759,521")
     model.compile(keras.optimizers.Adam(1e-5), loss=dice_loss, metrics=[] if best else [dice_coefficient])
-    pictures, truth = images[..., None].astype("float32") / 255, targets[..., None].astype("float32")
+    image_set, truth = images[..., None].astype("float32") / 255, targets[..., None].astype("float32")
     settings = {"epochs": 10**6, "verbose": 0, "callbacks": [Turns(pacer)]}
     if not best:
-        model.fit(pictures, truth, batch_size=task.batch, shuffle=True, **settings)
-    data = tf.data.Dataset.from_tensor_slices((pictures, truth)).cache().shuffle(len(pictures))
+        model.fit(image_set, truth, batch_size=task.batch, shuffle=True, **settings)
+    data = tf.data.Dataset.from_tensor_slices((image_set, truth)).cache().shuffle(len(image_set))
     model.fit(data.batch(task.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE), **settings)
 
 

@@ -11,17 +11,17 @@ from retina_kit.training.device import choose_device
 
 
 class Scans(Dataset):
-    """Pictures and masks as dictionaries."""
+    """Images and masks as dictionaries."""
 
     def __init__(self, images, targets):
         self.images, self.targets = images, targets
 
     def __len__(self):
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, index):
-        """Return one picture and its mask, both (1, H, W)."""
+        """Return one image and its mask, both (1, H, W)."""
         return {"image": self.images[index][None], "mask": self.targets[index][None]}
 
 
@@ -52,7 +52,7 @@ class Segmenter(lightning.LightningModule):
         self.outputs.clear()
 
     def configure_optimizers(self):
-        """Return the optimiser."""
+        """Return the optimizer."""
         return torch.optim.Adam(self.parameters(), lr=1e-5, fused=self.best or None)
 
 

@@ -55,7 +55,7 @@ def train(images, targets, task, pacer):
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def _(engine):
-        output = engine.state.output  # decollated: a list of dictionaries, one a picture
+        output = engine.state.output  # decollated: a list of dictionaries, one an image
         float((output[0] if isinstance(output, list) else output)[CommonKeys.LOSS])
         pacer()
 

@@ -12,15 +12,15 @@ from retina_kit.training.device import choose_device
 
 
 def train(images, targets, task, pacer):
-    """Train with NCHW float32, or at best with channels_last, bfloat16 autocast and a fused optimiser."""
+    """Train with NCHW float32, or at best with channels_last, bfloat16 autocast and a fused optimizer."""
     device, best = choose_device(task.device), task.settings == "best"
     model = build_model({"name": "unet"}).to(device).train()
     if best:
         model = model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-5, fused=best or None)
-    pictures = torch.from_numpy(images[:, None]).float() / 255
+    image_set = torch.from_numpy(images[:, None]).float() / 255
     truth = torch.from_numpy(targets[:, None]).float()
-    loader = DataLoader(TensorDataset(pictures, truth), task.batch, shuffle=True, pin_memory=device.type == "cuda")
+    loader = DataLoader(TensorDataset(image_set, truth), task.batch, shuffle=True, pin_memory=device.type == "cuda")
     criterion = nn.BCEWithLogitsLoss()
     layout = {"memory_format": torch.channels_last} if best else {}
     context = torch.autocast(device.type, torch.bfloat16) if best else contextlib.nullcontext()

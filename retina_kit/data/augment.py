@@ -1,4 +1,4 @@
-"""Batched augmentation: one resampling a batch, on the device where the pictures already lie."""
+"""Batched augmentation: one resampling a batch, on the device where the images already lie."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ import torch.nn.functional as F
 
 from retina_kit.errors import UsageError
 
-IGNORE = 255  # the label of pixels that lie outside the picture; the losses leave them out
+IGNORE = 255  # the label of pixels that lie outside the image; the losses leave them out
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is drawn anew for each picture of a batch.
+    """What is drawn anew for each image of a batch.
 
-    `crop` is the side of the square that is cut out, in pixels (0: whole pictures, no crop); `ratio` bounds
-    the scale at which the picture is resampled first; `flip` is the probability of a horizontal mirror.
+    `crop` is the side of the square that is cut out, in pixels (0: whole images, no crop); `ratio` bounds
+    the scale at which the image is resampled first; `flip` is the probability of a horizontal mirror.
     The defaults change nothing. Huang 2023, section 3.3.2, uses crop 256, ratio 0.5 to 2, flip 0.5.
     """
 
@@ -25,12 +25,12 @@ class Augmentation:
 
     @property
     def does_nothing(self) -> bool:
-        """Say whether every picture passes through unchanged."""
+        """Say whether every image passes through unchanged."""
         return self.crop == 0 and tuple(self.ratio) == (1.0, 1.0) and self.flip == 0
 
 
 def draw_geometry(settings, num_images, height, width, generator):
-    """Return the scale, the corner (y, x) in resampled pixels and the mirror of each picture, as (N,) tensors.
+    """Return the scale, the corner (y, x) in resampled pixels and the mirror of each image, as (N,) tensors.
 
     All numbers come from `generator` on the CPU, so that a step's augmentation depends on nothing but its seed.
     """
@@ -44,11 +44,11 @@ def draw_geometry(settings, num_images, height, width, generator):
 
 
 def augment(images, targets, settings, generator):
-    """Return images (N, C, h, w) and targets (N, h, w) after a random resize, crop and mirror of each picture.
+    """Return images (N, C, h, w) and targets (N, h, w) after a random resize, crop and mirror of each image.
 
-    `images` is float (N, C, H, W), already normalised; `targets` is uint8 (N, H, W). Images are resampled
+    `images` is float (N, C, H, W), already normalized; `targets` is uint8 (N, H, W). Images are resampled
     bilinearly and padded with 0, targets take the nearest pixel and are padded with `IGNORE`: what the
-    resize-crop-flip pipeline of Huang 2023 does picture by picture, here in one `grid_sample` a batch.
+    resize-crop-flip pipeline of Huang 2023 does image by image, here in one `grid_sample` a batch.
     """
     if settings.does_nothing:
         return images, targets
@@ -61,13 +61,13 @@ def augment(images, targets, settings, generator):
 
 
 def augment_points(images, points, settings, generator):
-    """Return images (N, C, H, W) and points (N, 2) after a random resize, shift and mirror of each picture.
+    """Return images (N, C, H, W) and points (N, 2) after a random resize, shift and mirror of each image.
 
-    Points are x and y as fractions of width and height. The size stays, so `crop` must be 0: a picture that
+    Points are x and y as fractions of width and height. The size stays, so `crop` must be 0: an image that
     was enlarged is cut at a random place, one that was reduced is padded with 0 at its right and bottom.
     """
     if settings.crop:
-        raise UsageError("pictures with points are not cropped; set the augmentation's crop to 0")
+        raise UsageError("images with points are not cropped; set the augmentation's crop to 0")
     if settings.does_nothing:
         return images, points
     num_images, _, height, width = images.shape
@@ -82,7 +82,7 @@ def augment_points(images, points, settings, generator):
 def resample(images, drawn, size):
     """Return images (N, C, h, w) of `size` after a drawn geometry, the grid they were read at, and what is inside.
 
-    `drawn` is what `draw_geometry` returned; pixels that come from outside the picture are 0.
+    `drawn` is what `draw_geometry` returned; pixels that come from outside the image are 0.
     """
     num_images, _, height, width = images.shape
     out_height, out_width = size
@@ -90,7 +90,7 @@ def resample(images, drawn, size):
     y = torch.arange(out_height, device=images.device) + 0.5
     x = torch.arange(out_width, device=images.device) + 0.5
     x = torch.where(mirror[:, None], out_width - x, x.expand(num_images, -1))
-    source_y = (y + top[:, None]) / scale[:, None] * (2 / height) - 1  # -1 .. 1 spans the picture
+    source_y = (y + top[:, None]) / scale[:, None] * (2 / height) - 1  # -1 .. 1 spans the image
     source_x = (x + left[:, None]) / scale[:, None] * (2 / width) - 1
     grid = torch.stack(torch.broadcast_tensors(source_x[:, None, :], source_y[:, :, None]), dim=-1)
     inside = (grid.abs() <= 1).all(dim=-1)

@@ -2,8 +2,8 @@
 
 import fastjsonschema
 
-from retina_kit.data.originals import CONVERSIONS
 from retina_kit.errors import DataError
+from retina_kit.packs.convert import CONVERSIONS
 
 TEXT = {"type": "string", "minLength": 1}
 MEANINGS = {"type": "object", "additionalProperties": TEXT, "propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"}}
@@ -37,8 +37,8 @@ CARD = {
     "type": "object",
     "properties": {
         "title": TEXT,
-        "home": {"type": "string", "pattern": "^(https?://|own pictures$)"},
-        "licence": TEXT,
+        "home": {"type": "string", "pattern": "^(https?://|own images$)"},
+        "license": TEXT,
         "access": {"enum": ["open", "terms", "registration", "request", "own"]},
         "redistribute": {"type": "boolean"},
         "citation": TEXT,
@@ -55,7 +55,7 @@ CARD = {
         "sources": {"type": "array", "items": SOURCE},
     },
     "required": [
-        "title", "home", "licence", "access", "redistribute", "citation", "modality", "channels",
+        "title", "home", "license", "access", "redistribute", "citation", "modality", "channels",
         "how_to_get",
     ],
     "additionalProperties": False,

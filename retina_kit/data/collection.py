@@ -1,4 +1,4 @@
-"""A collection of pictures with their masks and rows: what every data set, real or drawn, becomes."""
+"""A collection of images with their masks and rows: what every data set, real or drawn, becomes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from retina_kit.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of one size, their masks, and one row each.
+class ImageSet:
+    """Images of one size, their masks, and one row each.
 
     `images` is uint8 (N, C, H, W), C = 1 for OCT and 3 (RGB) for fundus photographs; `masks` maps a name to bool
     (N, H, W); `rows` has a RangeIndex and at least the columns id, patient and split.
@@ -24,23 +24,23 @@ class Pictures:
     name: str
 
     def __post_init__(self):
-        """Check that pictures, masks and rows belong together."""
+        """Check that images, masks and rows belong together."""
         count, _, height, width = self.images.shape
         if len(self.rows) != count:
-            raise UsageError(f"{self.name}: {count} pictures but {len(self.rows)} rows")
+            raise UsageError(f"{self.name}: {count} images but {len(self.rows)} rows")
         for name, mask in self.masks.items():
             if mask.shape != (count, height, width):
                 raise UsageError(f"{self.name}: mask {name} is {mask.shape}, expected {(count, height, width)}")
 
     def __len__(self):
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.images)
 
     def subset(self, index):
-        """Return the pictures at these positions, in this order."""
+        """Return the images at these positions, in this order."""
         index = np.asarray(index)
         masks = {name: take(mask, index) for name, mask in self.masks.items()}
-        return Pictures(take(self.images, index), masks, self.rows.iloc[index].reset_index(drop=True), self.name)
+        return ImageSet(take(self.images, index), masks, self.rows.iloc[index].reset_index(drop=True), self.name)
 
     def fingerprint(self):
         """Return a sha256 over pixels, masks and ids."""

@@ -1,4 +1,4 @@
-"""Loads a data set by its name, real or drawn, as one collection of pictures."""
+"""Loads a data set by its name, real or drawn, as one collection of images."""
 
 import ast
 import concurrent.futures
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retina_kit.data.collection import Pictures
+from retina_kit.data.collection import ImageSet
 from retina_kit.data.copies import add_copies
 from retina_kit.data.field_of_view import crop_to_field
 from retina_kit.data.large_arrays import new_array
@@ -21,15 +21,15 @@ from retina_kit.errors import DataError, UsageError
 DRAWN = ("synthetic_oct", "synthetic_fundus")
 
 
-def load_pictures(
+def load_images(
     name, data_root, *, masks, size=None, split=None, without=None, marked=False, crop=False, copies=0, **options
 ):
-    """Return the pictures of a data set with the named masks.
+    """Return the images of a data set with the named masks.
 
     `name` is a data pack below `data_root`, or "synthetic_oct" or "synthetic_fundus", whose `options` say how
-    they are drawn. `size` (H, W) resizes pictures by area and masks to the nearest pixel; `split` keeps "train" or
+    they are drawn. `size` (H, W) resizes images by area and masks to the nearest pixel; `split` keeps "train" or
     "test" rows only, `without` leaves rows out (see `kept_rows`), `marked` those that lack a file of a mask; `crop`
-    cuts to the field of view, and `copies` adds so many augmented copies of each picture. Raises DataError where a
+    cuts to the field of view, and `copies` adds so many augmented copies of each image. Raises DataError where a
     file is missing or its pixels are not those of the manifest.
     """
     if name not in (*DRAWN, *list_cards(data_root)):
@@ -37,24 +37,24 @@ def load_pictures(
     if name in DRAWN and (without or marked):
         raise UsageError(f"{name} is drawn: no rows of it are left out; draw fewer patients instead")
     if name in DRAWN:
-        pictures = _draw(name, size=size, **options)
+        image_set = _draw(name, size=size, **options)
     elif options:
         raise UsageError(f"data set {name!r} is read from files and takes no options: {', '.join(options)}")
     else:
-        pictures = _read(name, data_root, masks, size, split, without, marked)
-    unknown = set(masks) - set(pictures.masks)
+        image_set = _read(name, data_root, masks, size, split, without, marked)
+    unknown = set(masks) - set(image_set.masks)
     if unknown:
-        raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join(pictures.masks)}")
-    kept = Pictures(pictures.images, {m: pictures.masks[m] for m in masks}, pictures.rows, name)
+        raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join(image_set.masks)}")
+    kept = ImageSet(image_set.images, {m: image_set.masks[m] for m in masks}, image_set.rows, name)
     kept = kept if split is None else kept.subset(np.flatnonzero(kept.rows["split"] == split))
     kept = crop_to_field(kept) if crop else kept
     return add_copies(kept, copies) if copies else kept
 
 
 def fingerprint(name, *, masks, columns=(), data_root=None, **options):
-    """Return a hash of what `load_pictures` would give, without reading or drawing a picture.
+    """Return a hash of what `load_images` would give, without reading or drawing an image.
 
-    For a pack it is taken from the manifest's checksums and from the rows' `columns` (labels); for drawn pictures
+    For a pack it is taken from the manifest's checksums and from the rows' `columns` (labels); for drawn images
     from the options and from the code that draws them, comments and docstrings apart. `data_root` is where packs of
     your own lie.
     """
@@ -73,22 +73,22 @@ def fingerprint(name, *, masks, columns=(), data_root=None, **options):
 
 @functools.cache
 def _code_that_draws():
-    """Return a hash of the code that draws pictures; it is parsed once a process, not once an arm."""
+    """Return a hash of the code that draws images; it is parsed once a process, not once an arm."""
     folder = Path(__file__).parent
     code = [ast.dump(ast.parse(path.read_text())) for path in sorted(folder.glob("synthetic_*.py"))]
     return hashlib.sha256("".join(code).encode()).hexdigest()
 
 
 def _draw(name, size=None, **options):
-    """Return drawn pictures."""
+    """Return drawn images."""
     if size is not None:
         options["size"] = tuple(size)
     elif "size" in options:
         options["size"] = tuple(options["size"])
     if name == "synthetic_oct":
-        from retina_kit.data.synthetic_oct import draw_oct as draw
+        from retina_kit.data.synthetic.oct import draw_oct as draw
     else:
-        from retina_kit.data.synthetic_fundus import draw_fundus as draw
+        from retina_kit.data.synthetic.fundus import draw_fundus as draw
     try:
         return draw(**options)
     except TypeError as error:
@@ -96,7 +96,7 @@ def _draw(name, size=None, **options):
 
 
 def _read(name, data_root, masks, size, split=None, without=None, marked=False):
-    """Return the pictures of a pack, decoded in a pool of threads; of one split only where it is named."""
+    """Return the images of a pack, decoded in a pool of threads; of one split only where it is named."""
     require_pack(name, data_root)
     card, rows = read_card(name, data_root), read_manifest(name, data_root)
     if split is not None:
@@ -118,12 +118,12 @@ def _read(name, data_root, masks, size, split=None, without=None, marked=False):
     unmarked = [mask for mask in needed if (rows[f"mask_{mask}"] == "").any()]
     if unmarked:
         hint = "load one split of it, or only the marked ones (marked=True)"
-        raise UsageError(f"{name} has the mask {unmarked[0]!r} for some pictures only; {hint}")
+        raise UsageError(f"{name} has the mask {unmarked[0]!r} for some images only; {hint}")
     images, stacked = _decode(rows, lambda row: _read_row(row, card, Path(data_root) / name, needed, size), name)
     for mask in masks:
         if mask in card.derived:
             stacked[mask] = _union([stacked[part] for part in card.derived[mask]])
-    return Pictures(images, stacked, rows, name)
+    return ImageSet(images, stacked, rows, name)
 
 
 def _decode(rows, read_row, name):
@@ -136,7 +136,7 @@ def _decode(rows, read_row, name):
     def place(position, row):
         image, masks = (first, its_masks) if position == 0 else read_row(row)
         if image.shape != first.shape:
-            raise UsageError(f"the pictures of {name} differ in size; give a common size=(H, W)")
+            raise UsageError(f"the images of {name} differ in size; give a common size=(H, W)")
         images[position] = image
         for mask, stack in stacked.items():
             stack[position] = masks[mask]
@@ -163,7 +163,7 @@ def kept_rows(rows, *, ids=(), also_in="", also_split="test"):
     """
     unknown = set(ids) - set(rows["id"])
     if unknown:
-        raise UsageError(f"there is no picture {sorted(unknown)[0]!r} to leave out")
+        raise UsageError(f"there is no image {sorted(unknown)[0]!r} to leave out")
     out = rows["id"].isin(list(ids))
     if also_in:
         other = read_manifest(also_in)
@@ -177,7 +177,7 @@ def _splits_of(name, data_root):
 
 
 def _read_row(row, card, folder, masks, size):
-    """Return one picture (C, H, W) and its masks {name: (H, W)}, proven against the manifest."""
+    """Return one image (C, H, W) and its masks {name: (H, W)}, proven against the manifest."""
     path = folder / row["image"]
     image = read_image(path, card.channels)
     if row["image_sha256"] and pixel_sha256(image) != row["image_sha256"]:

@@ -1,11 +1,11 @@
-"""What a picture file says of itself before it is unpacked: kind, size, inks and number of frames."""
+"""What an image file says of itself before it is unpacked: kind, size, inks and number of frames."""
 
 import contextlib
 import re
 import struct
 from dataclasses import dataclass
 
-START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the JPEG markers that give height, width and colours
+START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the JPEG markers that give height, width and colors
 TIFF_SIZES = {1: "B", 3: "H", 4: "I"}  # the number types that sizes are written in
 WIDTH, HEIGHT, INKS, ROWS_OF_STRIP, TILE_WIDTH, TILE_HEIGHT = 256, 257, 262, 278, 322, 323
 FOUR_INKS = 5  # of TIFF's tag INKS
@@ -24,7 +24,7 @@ class Header:
 
 
 def read_header(data):
-    """Return the Header of a file's bytes, None where they are no picture of a kind that the kit reads."""
+    """Return the Header of a file's bytes, None where they are no image of a kind that the kit reads."""
     readers = {
         b"\x89PNG\r\n\x1a\n": png_header, b"\xff\xd8": jpeg_header, b"II*\0": tiff_header, b"MM\0*": tiff_header,
         b"GIF8": gif_header, b"BM": bmp_header, b"P4": pnm_header, b"P5": pnm_header, b"P6": pnm_header,
@@ -53,12 +53,12 @@ def png_header(data):
 
 def jpeg_header(data):
     """Return the header of a JPEG; one whose frame cannot be found is broken, since a decoder may find another."""
-    height, width, colours = jpeg_frame(data)
-    return Header("jpeg", width, height, four_inks=colours == 4, broken=width * height == 0)
+    height, width, colors = jpeg_frame(data)
+    return Header("jpeg", width, height, four_inks=colors == 4, broken=width * height == 0)
 
 
 def jpeg_frame(data):
-    """Return (height, width, number of colours) from a JPEG's frame header; (0, 0, 3) where it has none."""
+    """Return (height, width, number of colors) from a JPEG's frame header; (0, 0, 3) where it has none."""
     place = 2
     while place + 9 < len(data) and data[place] == 0xFF:
         if data[place + 1] == 0xFF:  # a marker may be padded
@@ -72,7 +72,7 @@ def jpeg_frame(data):
 
 
 def tiff_header(data):
-    """Return the header of a TIFF: the larger of picture, strip and tile counts, since each is given memory."""
+    """Return the header of a TIFF: the larger of image, strip and tile counts, since each is given memory."""
     order = "<" if data[:2] == b"II" else ">"
     (start,) = struct.unpack_from(f"{order}I", data, 4)
     (num_entries,) = struct.unpack_from(f"{order}H", data, start)
@@ -91,19 +91,19 @@ def tiff_header(data):
 def gif_header(data):
     """Return the header of a GIF, its blocks walked to count the frames."""
     width, height = struct.unpack_from("<HH", data, 6)
-    place, frames = 13 + colour_table(data[10]), 0
+    place, frames = 13 + color_table(data[10]), 0
     with contextlib.suppress(IndexError):
         while data[place] in (0x21, 0x2C):
             frames += data[place] == 0x2C
-            place += 2 if data[place] == 0x21 else 11 + colour_table(data[place + 9])
+            place += 2 if data[place] == 0x21 else 11 + color_table(data[place + 9])
             while data[place]:
                 place += 1 + data[place]
             place += 1
     return Header("gif", width, height, many_frames=frames > 1)
 
 
-def colour_table(flags):
-    """Return how many bytes the colour table of a GIF takes."""
+def color_table(flags):
+    """Return how many bytes the color table of a GIF takes."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 

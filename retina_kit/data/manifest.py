@@ -1,6 +1,6 @@
 """Cards and manifests: what a data set is, who may use it, and which file holds which pixels.
 
-A card is data_manifests/<name>.toml; a manifest is data_manifests/<name>.csv with a row a picture. Below a
+A card is data_manifests/<name>.toml; a manifest is data_manifests/<name>.csv with a row an image. Below a
 data root the files of a pack lie in <data_root>/<name>/, under the relative paths that the manifest gives.
 """
 
@@ -30,7 +30,7 @@ class Card:
     name: str
     title: str
     home: str
-    licence: str
+    license: str
     access: str  # open | terms (research use, confirm once) | registration | request | own
     redistribute: bool
     citation: str
@@ -38,7 +38,7 @@ class Card:
     channels: int
     how_to_get: str
     doi: str = ""
-    size: tuple[int, ...] = ()  # H, W; empty where pictures differ
+    size: tuple[int, ...] = ()  # H, W; empty where images differ
     masks: dict = field(default_factory=dict)  # name -> meaning
     derived: dict = field(default_factory=dict)  # name -> masks whose union it is
     labels: dict = field(default_factory=dict)  # further column of the manifest -> meaning
@@ -104,7 +104,7 @@ def _read_manifest(name, data_root=None):
 
 
 def read_manifest(name, data_root=None):
-    """Return the manifest of a data set, a row a picture: id, patient, split, files, checksums, labels."""
+    """Return the manifest of a data set, a row an image: id, patient, split, files, checksums, labels."""
     rows = _read_manifest(name, data_root)
     if rows is None:
         raise DataError(f"data set {name!r} has a card but no manifest yet; {read_card(name, data_root).how_to_get}")
@@ -152,7 +152,7 @@ def can_fetch(card):
 
 
 def has_pack(name, data_root):
-    """Say whether a pack's folder holds its first and its last picture."""
+    """Say whether a pack's folder holds its first and its last image."""
     rows = _read_manifest(name, data_root)
     folder = Path(data_root) / name
     if rows is None or rows.empty:
@@ -203,11 +203,11 @@ def data_summary(name, data_root):
         "name": name,
         "title": card.title,
         "present": has_pack(name, data_root),
-        "num_pictures": 0 if rows is None else len(rows),
+        "num_images": 0 if rows is None else len(rows),
         "num_patients": 0 if rows is None else rows["patient"].nunique(),
         "masks": list(card.masks) + list(card.derived),
         "access": card.access,
-        "licence": card.licence,
+        "license": card.license,
         "redistribute": card.redistribute,
         "home": card.home,
         "citation": card.citation,

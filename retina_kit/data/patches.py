@@ -11,7 +11,7 @@ def padded_size(size, side):
 
 
 def cut_patches(stack, side, fill=0):
-    """Return the patches (N * rows * columns, ..., side, side) of pictures (N, ..., H, W), row by row.
+    """Return the patches (N * rows * columns, ..., side, side) of images (N, ..., H, W), row by row.
 
     Patches do not overlap. What hangs over the right and bottom borders is `fill`: nothing is stretched, unlike in
     the published code, which resizes the remainders to a whole patch.
@@ -26,7 +26,7 @@ def cut_patches(stack, side, fill=0):
 
 
 def join_patches(patches, size):
-    """Return the pictures (N, ..., H, W) of `size` (H, W) whose patches these are: the inverse of `cut_patches`."""
+    """Return the images (N, ..., H, W) of `size` (H, W) whose patches these are: the inverse of `cut_patches`."""
     side = patches.shape[-1]
     tall, wide = padded_size(size, side)
     grid = patches.reshape(-1, tall // side, wide // side, *patches.shape[1:])
@@ -52,9 +52,9 @@ def balanced_index(targets, per_lesion, seed):
 
 
 def training_patches(images, masks, side, per_lesion, seed):
-    """Return (images (M, C, side, side), targets (M, side, side) uint8) of pictures and bool masks, balanced.
+    """Return (images (M, C, side, side), targets (M, side, side) uint8) of images and bool masks, balanced.
 
-    Targets are 0, 1 and `IGNORE` beyond the picture's border.
+    Targets are 0, 1 and `IGNORE` beyond the image's border.
     """
     targets = cut_patches(masks.astype(np.uint8), side, fill=IGNORE)
     chosen = balanced_index(targets, per_lesion, seed)

@@ -1,4 +1,4 @@
-"""Reads one picture or one mask from a file, and says clearly what is wrong with it."""
+"""Reads one image or one mask from a file, and says clearly what is wrong with it."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from retina_kit.data.headers import read_header
 from retina_kit.errors import DataError
 
-MOST_PIXELS = 80_000_000  # larger than any fundus camera's picture; a smaller file that says so is a bomb
+MOST_PIXELS = 80_000_000  # larger than any fundus camera's image; a smaller file that says so is a bomb
 
 
 def pixel_sha256(pixels):
@@ -19,37 +19,35 @@ def pixel_sha256(pixels):
 
 
 def read_image(path, channels, data=None):
-    """Return a picture as uint8 (H, W) for 1 channel or (H, W, 3), RGB, for 3.
+    """Return an image as uint8 (H, W) for 1 channel or (H, W, 3), RGB, for 3.
 
     `data` is the file's content where it is in memory already. Raises DataError for a file that is missing,
-    cut short, not a picture, not 8-bit, not grey or RGB, or too large.
+    cut short, not an image, not 8-bit, not gray or RGB, or too large.
     """
     pixels = without_opacity(decode(path, data))
     if channels == 1:
         if pixels.ndim == 3 and (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
             pixels = pixels[..., 0]
         if pixels.ndim != 2:
-            raise DataError(f"{path} is a colour picture; a grey one is expected")
+            raise DataError(f"{path} is a color image; a gray one is expected")
         return pixels
     if pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise DataError(f"{path} has shape {pixels.shape}; a picture with three colours is expected")
+        raise DataError(f"{path} has shape {pixels.shape}; an image with three colors is expected")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def read_mask(path, size=None, data=None):
     """Return a mask as bool (H, W). Only two values may occur: 0 and one other (1 or 255).
 
-    `size` (H, W) is that of the picture it belongs to; `data` is the content where it is in memory already.
+    `size` (H, W) is that of the image it belongs to; `data` is the content where it is in memory already.
     """
     pixels = decode(path, data)
     if pixels.ndim == 3:
         if (pixels[..., :3] != pixels[..., :1]).any():
-            raise DataError(f"{path} is a coloured picture; a mask is grey and holds 0 and 255 (or 0 and 1) only")
+            raise DataError(f"{path} is a colored image; a mask is gray and holds 0 and 255 (or 0 and 1) only")
         pixels = pixels[..., 0]
     if size is not None and pixels.shape != tuple(size):
-        raise DataError(
-            f"{path} is {pixels.shape[0]}x{pixels.shape[1]}, but its picture is {size[0]}x{size[1]} (H x W)"
-        )
+        raise DataError(f"{path} is {pixels.shape[0]}x{pixels.shape[1]}, but its image is {size[0]}x{size[1]} (H x W)")
     values = np.flatnonzero(np.bincount(pixels.ravel(), minlength=256))
     strange = [int(value) for value in values if value not in (0, 1, 255)]
     if strange or {1, 255} <= set(values):
@@ -65,7 +63,7 @@ def without_opacity(pixels):
 
 
 def decode(path, data=None):
-    """Return the pixels of a picture file as OpenCV decodes them, uint8; a rotation in its EXIF is not obeyed."""
+    """Return the pixels of an image file as OpenCV decodes them, uint8; a rotation in its EXIF is not obeyed."""
     path = Path(path)
     try:
         data = np.fromfile(path, np.uint8) if data is None else np.frombuffer(data, np.uint8)
@@ -77,14 +75,14 @@ def decode(path, data=None):
     except cv2.error as error:
         raise DataError(f"{path} cannot be decoded: {error.err}") from error
     if pixels is None or is_cut_short(data):
-        raise DataError(f"{path} is not a whole picture (damaged or cut short); fetch or copy it again")
+        raise DataError(f"{path} is not a whole image (damaged or cut short); fetch or copy it again")
     if pixels.dtype != np.uint8:
         raise DataError(f"{path} has {pixels.dtype} pixels; 8-bit ones are expected")
     return pixels
 
 
 def is_cut_short(data):
-    """Say whether a PNG or JPEG file lacks its end; OpenCV fills that with grey and says nothing."""
+    """Say whether a PNG or JPEG file lacks its end; OpenCV fills that with gray and says nothing."""
     tail = data[-64:].tobytes()
     if data[:4].tobytes() == b"\x89PNG":
         return b"IEND" not in tail
@@ -94,18 +92,18 @@ def is_cut_short(data):
 
 
 def check_header(path, data):
-    """Raise where a file is no picture that is read here, promises too many pixels, several frames or four inks."""
+    """Raise where a file is no image that is read here, promises too many pixels, several frames or four inks."""
     if not data.size:
         return
     header = read_header(data.tobytes())
     if header is None:
-        raise DataError(f"{path} is not a whole picture of a kind that is read here: PNG, JPEG, TIFF, GIF, BMP or PNM")
+        raise DataError(f"{path} is not a whole image of a kind that is read here: PNG, JPEG, TIFF, GIF, BMP or PNM")
     if header.broken:
-        raise DataError(f"{path} is not a whole picture (damaged or cut short); fetch or copy it again")
+        raise DataError(f"{path} is not a whole image (damaged or cut short); fetch or copy it again")
     if header.width * header.height > MOST_PIXELS:
         size = f"{header.width}x{header.height}"
         raise DataError(f"{path} says it has {size} pixels; at most {MOST_PIXELS:,} are read")
     if header.four_inks:
-        raise DataError(f"{path} is a CMYK picture; save it as RGB")
+        raise DataError(f"{path} is a CMYK image; save it as RGB")
     if header.many_frames:
         raise DataError(f"{path} holds several frames or pages; save the one that is meant by itself")

@@ -25,8 +25,8 @@ def by_patients(rows, test_fraction, seed):
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
-def by_pictures(rows, test_fraction, seed):
-    """Return a split picture by picture: neighbours of one eye fall on both sides, so test scores flatter."""
+def by_images(rows, test_fraction, seed):
+    """Return a split image by image: neighbors of one eye fall on both sides, so test scores flatter."""
     order = np.random.default_rng(seed).permutation(len(rows))
     num_test = max(1, round(test_fraction * len(rows)))
     return np.sort(order[num_test:]), np.sort(order[:num_test])
@@ -49,7 +49,7 @@ def leave_patients_out(rows, num_folds, fold, seed=None):
 def nested_subset(train, num_train, seed):
     """Return `num_train` of the training positions; a smaller subset lies within every larger one of that seed."""
     if num_train > len(train):
-        raise UsageError(f"{num_train} training pictures were asked for; there are {len(train)}")
+        raise UsageError(f"{num_train} training images were asked for; there are {len(train)}")
     return np.sort(np.random.default_rng(seed).permutation(train)[:num_train])
 
 
@@ -62,7 +62,7 @@ def hold_out(train, fraction):
 def nested_share(train, percent, seed):
     """Return `percent` of the training positions, at least 2; a smaller share lies within every larger one."""
     if not 0 < percent <= 100:
-        raise UsageError(f"a share of the training pictures is above 0 and at most 100 per cent, not {percent}")
+        raise UsageError(f"a share of the training images is above 0 and at most 100 per cent, not {percent}")
     return nested_subset(train, min(len(train), max(2, round(len(train) * percent / 100))), seed)
 
 
@@ -77,9 +77,9 @@ def leave_out(rows, train, test, *, known=(), train_without=(), one_side=False):
     """Return (train, test) without the rows that must not be there.
 
     Rows without an entry in a column of `known` leave both sides. Patients with an entry in a column of
-    `train_without`, such as "is also in another data set", are not trained on, with all their pictures: a copy
-    of a picture has its patient, but not always its entry. With `one_side` no picture is trained on whose patient
-    is tested: byte-identical pictures stand on one side only.
+    `train_without`, such as "is also in another data set", are not trained on, with all their images: a copy
+    of an image has its patient, but not always its entry. With `one_side` no image is trained on whose patient
+    is tested: byte-identical images stand on one side only.
     """
     for column in known:
         complete = has_entry(rows, column)
@@ -101,7 +101,7 @@ def shared_patients(rows, train, test):
 SPLIT_KEYS = {
     "published": set(),
     "patients": {"test_fraction", "seed"},
-    "pictures": {"test_fraction", "seed"},
+    "images": {"test_fraction", "seed"},
     "leave_patients_out": {"num_folds", "seed"},
 }
 LEAVE_OUT_KEYS = ("known", "train_without", "one_side")
@@ -110,9 +110,9 @@ LEAVE_OUT_KEYS = ("known", "train_without", "one_side")
 def choose_split(rows, settings, *, fold=None, seed=0):
     """Return the split that an arm's table describes: kind, its settings, and what it leaves out.
 
-    `num_train` pictures or `train_percent` per cent of them train on fewer; `leave_out` explains the keys known,
+    `num_train` images or `train_percent` per cent of them train on fewer; `leave_out` explains the keys known,
     train_without and one_side. The split's own seed makes it the same for all replicates; a subset is drawn anew by
-    each `seed`. With `tested` = "train" the training pictures are tested: how well does a network know what it saw?
+    each `seed`. With `tested` = "train" the training images are tested: how well does a network know what it saw?
     """
     settings = dict(settings)
     kind, num_train, percent = (settings.pop(key, None) for key in ("kind", "num_train", "train_percent"))
@@ -127,8 +127,8 @@ def choose_split(rows, settings, *, fold=None, seed=0):
         train, test = published(rows)
     elif kind == "patients":
         train, test = by_patients(rows, **settings)
-    elif kind == "pictures":
-        train, test = by_pictures(rows, **settings)
+    elif kind == "images":
+        train, test = by_images(rows, **settings)
     else:
         train, test = leave_patients_out(rows, fold=fold or 0, **settings)
     train, test = leave_out(rows, train, test, **left_out)

@@ -1,4 +1,4 @@
-"""Preprocessing of whole pictures with OpenCV, before they become a resident tensor."""
+"""Preprocessing of whole images with OpenCV, before they become a resident tensor."""
 
 import cv2
 import numpy as np
@@ -36,20 +36,20 @@ def resize_masks(masks, size):
     return resized
 
 
-def to_grey(images):
-    """Return luminance (N, 1, H, W) of RGB images (N, 3, H, W), 0.299 R + 0.587 G + 0.114 B; grey ones pass."""
+def to_gray(images):
+    """Return luminance (N, 1, H, W) of RGB images (N, 3, H, W), 0.299 R + 0.587 G + 0.114 B; gray ones pass."""
     if images.shape[1] == 1:
         return images
-    grey = new_array((len(images), 1, *images.shape[2:]), np.uint8)
-    for image, out in zip(images, grey, strict=True):
+    gray = new_array((len(images), 1, *images.shape[2:]), np.uint8)
+    for image, out in zip(images, gray, strict=True):
         out[0] = cv2.cvtColor(image.transpose(1, 2, 0), cv2.COLOR_RGB2GRAY)
-    return grey
+    return gray
 
 
-def standardise(images, mean, std):
-    """Return grey images after (x - mean) / std, then stretched picture by picture to 0..255 (Hu 2018's lab).
+def standardize(images, mean, std):
+    """Return gray images after (x - mean) / std, then stretched image by image to 0..255 (Hu 2018's lab).
 
-    `mean` and `std` are the training pictures' own.
+    `mean` and `std` are the training images' own.
     """
     standard = (images.astype(np.float32) - mean) / std
     low = standard.min(axis=(1, 2, 3), keepdims=True)
@@ -57,8 +57,8 @@ def standardise(images, mean, std):
     return np.rint((standard - low) / np.maximum(high - low, 1e-6) * 255).astype(np.uint8)
 
 
-def equalise(images, clip_limit=2.0, tiles=8):
-    """Return images after contrast-limited adaptive histogram equalisation, each channel by itself."""
+def equalize(images, clip_limit=2.0, tiles=8):
+    """Return images after contrast-limited adaptive histogram equalization, each channel by itself."""
     clahe = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=(tiles, tiles))
     return np.stack([np.stack([clahe.apply(channel) for channel in image]) for image in images])
 
@@ -70,10 +70,10 @@ def gamma(images, value=1.2):
 
 
 STEPS = {
-    "grey": lambda images, training: to_grey(images),
-    "standardise": lambda images, training: standardise(images, images[training].mean(), images[training].std()),
-    "equalise": lambda images, training: equalise(images),
-    "equalise_weakly": lambda images, training: equalise(images, clip_limit=1.5),
+    "gray": lambda images, training: to_gray(images),
+    "standardize": lambda images, training: standardize(images, images[training].mean(), images[training].std()),
+    "equalize": lambda images, training: equalize(images),
+    "equalize_weakly": lambda images, training: equalize(images, clip_limit=1.5),
     "gamma": lambda images, training: gamma(images),
 }
 

@@ -18,11 +18,11 @@ from retina_kit.evaluation.evidence import Estimate, gather_evidence
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
 COLUMNS = (
     "claim", "statement", "kind", "statistic", "estimate", "ci_low", "ci_high", "p_value", "verdict", "rule",
-    "n_patients", "n_seeds", "scope", "must_hold",
+    "n_patients", "n_seeds", "scope",
 )  # fmt: skip
 KEYS = {
     "id", "statement", "kind", "test", "arms", "metric", "pooled", "reading", "margin", "x", "value",
-    "must_hold", "where",
+    "where",
 }  # fmt: skip
 
 
@@ -78,8 +78,8 @@ def linear_with(claim, evidence):
     """The score rises with x along a straight line, to within the margin."""
     arms, x, margin = claim["arms"], np.asarray(claim["x"], float), claim["margin"]
     found = evidence.combine(_slope(arms, x))
-    centred = x - x.mean()
-    away = np.eye(len(x)) - 1 / len(x) - np.outer(centred, centred) / (centred @ centred)
+    centered = x - x.mean()
+    away = np.eye(len(x)) - 1 / len(x) - np.outer(centered, centered) / (centered @ centered)
     departures = [evidence.combine(dict(zip(arms, row, strict=True))) for row in away]
     worst = max(departures, key=lambda departure: abs(departure.value))
     verdict = verdict_of(found)
@@ -129,8 +129,8 @@ def _beside_value(claim, evidence, sign):
 
 def _slope(arms, x):
     """Return the weights whose sum is the least-squares slope of the arms' scores over x."""
-    centred = np.asarray(x, float) - np.mean(x)
-    return dict(zip(arms, centred / (centred @ centred), strict=True))
+    centered = np.asarray(x, float) - np.mean(x)
+    return dict(zip(arms, centered / (centered @ centered), strict=True))
 
 
 TESTS = {  # name -> (test, how many arms or pairs, further keys that it needs)
@@ -164,7 +164,7 @@ def _evaluate(claim, scores, synthetic):
     """Return one row of evaluate_claims as a dict."""
     row = {"claim": claim["id"], "statement": claim["statement"], "kind": claim["kind"]}
     row |= {"scope": "direction only (synthetic data)" if synthetic else "number", "verdict": INCONCLUSIVE}
-    row |= {"must_hold": claim.get("must_hold", False), "n_patients": 0, "n_seeds": 0, "statistic": ""}
+    row |= {"n_patients": 0, "n_seeds": 0, "statistic": ""}
     row |= dict.fromkeys(("estimate", "ci_low", "ci_high", "p_value"), math.nan)
     missing = sorted(set(arms_of(claim)) - set(scores["arm"]))
     if missing:

@@ -11,7 +11,7 @@ def convergence_of(histories, metric, epochs_of_update, share=0.95):
     """Return one row an arm and seed: the final score, and when `share` of it was reached, first and for good.
 
     `histories` has a row an update: arm, seed, step, and `metric` where there was a validation. `epochs_of_update`
-    maps an arm to the passes over its pictures that one update is. The final score is the mean of the last three
+    maps an arm to the passes over its images that one update is. The final score is the mean of the last three
     validations. "first" is the first validation at or above the share, which may be a lucky one; updates and
     epochs are those of the first from which the curve stays there. An arm that ends at 0 has learned nothing and
     reaches nothing (NaN).

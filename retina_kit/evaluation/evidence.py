@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from retina_kit.evaluation.clusters import patient_sums
-from retina_kit.evaluation.statistics import (
+from retina_kit.evaluation.bootstrap import (
     MIN_PATIENTS,
     NUM_RESAMPLES,
     bootstrap_p_value,
@@ -15,6 +14,7 @@ from retina_kit.evaluation.statistics import (
     resample_patients,
     seed_spread,
 )
+from retina_kit.evaluation.patients import patient_sums
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Evidence:
 
 
 def gather_evidence(scores, arms, metric, pooled):
-    """Return the Evidence of some arms; those tested on the same pictures share their draws."""
+    """Return the Evidence of some arms; those tested on the same images share their draws."""
     parts = {arm: patient_sums(scores[scores["arm"] == arm], metric, pooled=pooled) for arm in arms}
     by_seed = {arm: part.by_seed() for arm, part in parts.items()}
     num_patients = min(len(part.patients) for part in parts.values())

@@ -1,7 +1,7 @@
 """Scores of one mask, one confusion matrix or one ranking: Dice, IoU, their relatives, curves, distances.
 
 Functions take torch tensors or numpy arrays and give back the same kind. Counts (tp, fp, fn, tn) are pixels,
-or pictures for a classifier. A score whose denominator is zero is NaN, never silently 0 or 1.
+or images for a classifier. A score whose denominator is zero is NaN, never silently 0 or 1.
 """
 
 import numpy as np
@@ -91,7 +91,7 @@ def iou_per_image(predicted, target):
 
 
 def dice_half_thresholded(probability, target):
-    """Return the published Dice of each picture: values above 0.5 become 1, the others stay soft.
+    """Return the published Dice of each image: values above 0.5 become 1, the others stay soft.
 
     `probability` is a float (N, H, W) in 0..1, `target` a bool one. Smoothing 1 in numerator and denominator,
     so two empty masks earn up to 1. The soft rest of the background lowers the score (Melinscak 2020, code).

@@ -1,15 +1,15 @@
 """From predictions to scored rows, and from scored rows to one number an arm.
 
-A scored row is one test picture: id, patient, and its counts (tp, fp, fn, tn in pixels) or scores. "Pooled"
-adds the counts of all pictures before the metric is taken (Huang 2023); "mean per image" takes the metric of
-each picture and averages (Melinscak 2020, Hu 2018). The two differ: pooling weighs a picture by its fluid.
+A scored row is one test image: id, patient, and its counts (tp, fp, fn, tn in pixels) or scores. "Pooled"
+adds the counts of all images before the metric is taken (Huang 2023); "mean per image" takes the metric of
+each image and averages (Melinscak 2020, Hu 2018). The two differ: pooling weighs an image by its fluid.
 """
 
 import numpy as np
 import pandas as pd
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.clusters import COUNTS, patient_sums
+from retina_kit.evaluation.bootstrap import NUM_RESAMPLES, bootstrap_interval, seed_spread, standard_error
 from retina_kit.evaluation.metrics import (
     counts_per_image,
     dice_half_thresholded,
@@ -18,9 +18,9 @@ from retina_kit.evaluation.metrics import (
     score_histogram,
     squared_error,
 )
-from retina_kit.evaluation.statistics import NUM_RESAMPLES, bootstrap_interval, seed_spread, standard_error
+from retina_kit.evaluation.patients import COUNTS, patient_sums
 
-AT_ONCE = 64  # pictures that are scored together, so that large test sets need little memory
+AT_ONCE = 64  # images that are scored together, so that large test sets need little memory
 SUMMARY_COLUMNS = (
     "arm", "metric", "ours_mean", "ours_sd", "ours_ci_low", "ours_ci_high", "n_images", "n_patients",
     "n_seeds", "note",
@@ -28,7 +28,7 @@ SUMMARY_COLUMNS = (
 
 
 def score_masks(probability, target, rows, threshold=0.5, num_bins=0):
-    """Return one scored row a picture: id, patient, tp, fp, fn, tn, dice (NaN where both masks are empty).
+    """Return one scored row an image: id, patient, tp, fp, fn, tn, dice (NaN where both masks are empty).
 
     `probability` is float or bool, `target` bool, both (N, H, W), torch or numpy; `rows` has N rows with id
     and patient. Probabilities also give dice_half_thresholded, and with `num_bins` the histograms
@@ -42,7 +42,7 @@ def score_masks(probability, target, rows, threshold=0.5, num_bins=0):
 
 
 def _score_some(probability, target, rows, threshold, num_bins):
-    """Return the scored rows of a few pictures."""
+    """Return the scored rows of a few images."""
     target, is_soft = target.astype(bool), probability.dtype != bool
     counts = counts_per_image(probability > threshold if is_soft else probability, target)
     scored = _identity(rows).assign(**dict(zip(COUNTS, counts, strict=True)))
@@ -58,9 +58,9 @@ def _score_some(probability, target, rows, threshold, num_bins):
 
 
 def score_classes(probability, target, rows, threshold=0.5):
-    """Return one scored row a picture of a yes/no classifier: probability, target, and its 0/1 counts.
+    """Return one scored row an image of a yes/no classifier: probability, target, and its 0/1 counts.
 
-    Counts are pictures here, so accuracy, recall and precision come from `pooled`, and AUC from the ranking.
+    Counts are images here, so accuracy, recall and precision come from `pooled`, and AUC from the ranking.
     """
     probability, target = np.asarray(probability, float), np.asarray(target).astype(bool)
     _check_lengths(probability, target, rows)
@@ -70,9 +70,9 @@ def score_classes(probability, target, rows, threshold=0.5):
 
 
 def score_points(predicted, target, rows):
-    """Return one scored row a picture of a localiser: distance (pixels) and mse (pixels2, mean of x and y).
+    """Return one scored row an image of a localizer: distance (pixels) and mse (pixels2, mean of x and y).
 
-    `predicted` and `target` are (N, 2) in pixels of the same picture size (Hu 2018, section 2.2).
+    `predicted` and `target` are (N, 2) in pixels of the same image size (Hu 2018, section 2.2).
     """
     predicted, target = np.asarray(predicted, float), np.asarray(target, float)
     _check_lengths(predicted, target, rows)
@@ -94,7 +94,7 @@ def _identity(rows):
     """Return who each row is: id and patient, numbered from 0."""
     missing = [name for name in ("id", "patient") if name not in rows]
     if missing:
-        raise UsageError(f"rows lack the column {missing[0]!r}; scored rows say whose pictures they are")
+        raise UsageError(f"rows lack the column {missing[0]!r}; scored rows say whose images they are")
     return rows[["id", "patient"]].reset_index(drop=True)
 
 
@@ -104,9 +104,9 @@ def pooled(scores, by=("arm", "seed"), metrics=("iou", "dice", "recall")):
 
 
 def mean_per_image(scores, by=("arm", "seed"), metrics=("dice",)):
-    """Return the mean over each group's pictures: the columns of `by`, metric, value, n, num_empty.
+    """Return the mean over each group's images: the columns of `by`, metric, value, n, num_empty.
 
-    Pictures without a score, such as the Dice of two empty masks, are left out of n and counted apart.
+    Images without a score, such as the Dice of two empty masks, are left out of n and counted apart.
     """
     return _grouped(scores, by, metrics, is_pooled=False)
 
@@ -121,11 +121,11 @@ def _grouped(scores, by, metrics, is_pooled):
     return pd.DataFrame(records, columns=[*by, "metric", "value", "n", "num_empty"])
 
 
-def summarise(scores, metrics, *, pooled=True, ci=True, num_resamples=NUM_RESAMPLES):
+def summarize(scores, metrics, *, pooled=True, ci=True, num_resamples=NUM_RESAMPLES):
     """Return one row an arm and metric: mean and SD over seeds, interval over patients, counts, note.
 
     The interval is that of the seed-averaged metric when patients are drawn anew (2.5 to 97.5 per cent).
-    Folds of one seed are taken together. What is not a count metric is averaged over pictures in any case.
+    Folds of one seed are taken together. What is not a count metric is averaged over images in any case.
     """
     if "reading" in scores and scores["reading"].nunique() > 1:
         readings = ", ".join(scores["reading"].unique())
@@ -145,15 +145,15 @@ def _summary(arm, metric, sums, ci, num_resamples):
     notes = [reason] if reason else []
     if sums.num_empty:
         plural = "s" * (sums.num_empty != 1)
-        notes.append(f"{sums.num_empty} picture{plural} without a score (both masks empty) left out")
+        notes.append(f"{sums.num_empty} image{plural} without a score (both masks empty) left out")
     sizes = (sums.num_images, len(sums.patients), sums.num_seeds)
     return (arm, metric, spread.mean, spread.sd, low, high, *sizes, "; ".join(notes))
 
 
 def spreads(scores, metric="dice", *, num_resamples=NUM_RESAMPLES):
-    """Return one row an arm: the mean over its test pictures with every spread that a "+-" may stand for.
+    """Return one row an arm: the mean over its test images with every spread that a "+-" may stand for.
 
-    sd_of_pictures is the population SD over pictures (numpy's std, what Melinscak 2020 prints as SEM), sem the
+    sd_of_images is the population SD over images (numpy's std, what Melinscak 2020 prints as SEM), sem the
     standard error that follows from it, ci_low and ci_high the interval over patients. Seeds are averaged.
     """
     records = []
@@ -167,5 +167,5 @@ def spreads(scores, metric="dice", *, num_resamples=NUM_RESAMPLES):
         records.append(
             (arm, float(seed_spread(sums.by_seed()).mean), sd, standard_error(sd, number), low, high, *sizes)
         )
-    columns = ["arm", "mean", "sd_of_pictures", "sem", "ci_low", "ci_high", "n_images", "n_patients", "n_seeds"]
+    columns = ["arm", "mean", "sd_of_images", "sem", "ci_low", "ci_high", "n_images", "n_patients", "n_seeds"]
     return pd.DataFrame(records, columns=columns)

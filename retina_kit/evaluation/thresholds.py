@@ -1,4 +1,4 @@
-"""What a threshold does: the counts of every picture at each of a hundred thresholds, from one pass over the pixels."""
+"""What a threshold does: the counts of every image at each of a hundred thresholds, from one pass over the pixels."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ NUM_STEPS = 100
 
 
 class ThresholdCounts:
-    """Counts tp, fp, fn of N pictures at the thresholds 0.00, 0.01, ... 1.00; a pixel above the threshold counts."""
+    """Counts tp, fp, fn of N images at the thresholds 0.00, 0.01, ... 1.00; a pixel above the threshold counts."""
 
     def __init__(self, probability, target):
         """Take probabilities in 0..1 and bool targets, both (N, H, W)."""
@@ -27,9 +27,9 @@ class ThresholdCounts:
         return self.tp[:, k], self.fp[:, k], self.fn[:, k]
 
     def dice(self, threshold):
-        """Return the Dice of each picture, NaN where prediction and truth are both empty."""
+        """Return the Dice of each image, NaN where prediction and truth are both empty."""
         return dice_of_counts(*self.at(threshold))
 
     def pooled_dice(self, threshold):
-        """Return the Dice of all pictures' pixels together."""
+        """Return the Dice of all images' pixels together."""
         return float(dice_of_counts(*(counts.sum() for counts in self.at(threshold))))

@@ -1,4 +1,4 @@
-"""Is there a lesion in the picture? An encoder and the dense head that goes with it (Ortiz 2022, stage 1)."""
+"""Is there a lesion in the image? An encoder and the dense head that goes with it (Ortiz 2022, stage 1)."""
 
 from retina_kit.errors import UsageError
 from retina_kit.models.encoders import make_encoder, set_norm_momentum
@@ -9,7 +9,7 @@ from retina_kit.models.unet import check_sides, init_glorot
 class EncoderClassifier(FreezableEncoder):
     """Images (N, C, H, W) to logits (N, num_outputs); one output is the logit of "there is a lesion".
 
-    The published networks take 480x480 RGB pictures; with attention "channel_axis" they have 507,061,556
+    The published networks take 480x480 RGB images; with attention "channel_axis" they have 507,061,556
     (vgg_like) and 26,235,338 (resnet_like) weights, BatchNorm statistics included. 97 % of the former is the
     dense head, which `input_size` (H, W) and `width` make smaller. With `encoder` "vgg16" or "resnet50" the
     head is torchvision's. `norm_momentum` is BatchNorm's, for runs of a few hundred steps.
@@ -27,8 +27,8 @@ class EncoderClassifier(FreezableEncoder):
         set_norm_momentum(self, norm_momentum)
 
     def forward(self, images):
-        """Return one logit, or `num_outputs`, a picture."""
+        """Return one logit, or `num_outputs`, an image."""
         check_sides(images, 32)
         if tuple(images.shape[-2:]) != self.input_size:
-            raise UsageError(f"this classifier takes {self.input_size} pictures, not {tuple(images.shape[-2:])}")
+            raise UsageError(f"this classifier takes {self.input_size} images, not {tuple(images.shape[-2:])}")
         return self.head(self.encoder(images)[-1])

@@ -37,7 +37,7 @@ class SkipDecoder(nn.Module):
         )
 
     def forward(self, features):
-        """Return features at the size of the picture from the encoder's five, the finest first."""
+        """Return features at the size of the image from the encoder's five, the finest first."""
         current = features[-1]
         for step, skip in zip(self.steps, [*reversed(features[:-1]), None], strict=True):
             current = step(current)

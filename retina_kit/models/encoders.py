@@ -30,7 +30,7 @@ def make_encoder(name, *, attention="none", width=1.0, in_channels=3, weights=No
         from retina_kit.models import standard_encoders  # torchvision takes more than a second to import
 
         if in_channels != 3:
-            raise UsageError(f"encoder {name!r} takes 3 channels, not {in_channels}; repeat the grey channel")
+            raise UsageError(f"encoder {name!r} takes 3 channels, not {in_channels}; repeat the gray channel")
         kinds = {"vgg16": standard_encoders.VGG16Encoder, "resnet50": standard_encoders.ResNet50Encoder}
         return kinds[name](attention=attention, weights=weights)
     if name not in ENCODERS:
@@ -102,7 +102,7 @@ class VGGLikeEncoder(nn.Module):
         return [*features[1:], current]
 
     def classification_head(self, input_size, num_outputs=1):
-        """Return the dense head for pictures of `input_size` (H, W): 4096, 4096, 1024 and the outputs."""
+        """Return the dense head for images of `input_size` (H, W): 4096, 4096, 1024 and the outputs."""
         height, width = input_size
         sizes = [self.channels[-1] * (height // 32) * (width // 32)]
         sizes += [scaled(units, self.width) for units in (4096, 4096, 1024)]
@@ -177,7 +177,7 @@ class ResNetLikeEncoder(nn.Module):
         return features
 
     def classification_head(self, input_size, num_outputs=1):
-        """Return the head for pictures of `input_size` (H, W): 2x2 means, dropout and one dense layer."""
+        """Return the head for images of `input_size` (H, W): 2x2 means, dropout and one dense layer."""
         cells = -(-input_size[0] // 64) * -(-input_size[1] // 64)
         pool = nn.AvgPool2d(2, ceil_mode=True)  # as Keras's "same": what hangs over the edge does not count
         dense = nn.Linear(self.channels[-1] * cells, num_outputs)

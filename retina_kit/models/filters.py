@@ -15,7 +15,7 @@ def convolutions(model):
     return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
 
 
-def maximise_filters(model, layer, *, num_filters=16, size=64, num_steps=40, step_size=1.0, offset=128.0, spread=20.0,
+def maximize_filters(model, layer, *, num_filters=16, size=64, num_steps=40, step_size=1.0, offset=128.0, spread=20.0,
                      seed=0):  # fmt: skip
     """Return inputs (num_filters, C, size, size), float32, one for each of the first filters of a convolution.
 
@@ -51,8 +51,8 @@ def maximise_filters(model, layer, *, num_filters=16, size=64, num_steps=40, ste
     return inputs.detach()
 
 
-def as_pictures(inputs):
-    """Return maximised inputs as uint8 pictures (N, C, H, W): standardised one by one, contrast 0.1 around grey.
+def as_images(inputs):
+    """Return maximized inputs as uint8 images (N, C, H, W): standardized one by one, contrast 0.1 around gray.
 
     Melinscak 2020's code: subtract the mean, divide by the deviation + 1e-5, times 0.1, plus 0.5, clip.
     """

@@ -41,7 +41,7 @@ class FCNHead(nn.Module):
 
 
 class PSPHead(nn.Module):
-    """Pyramid pooling: the means over 1, 4, 9 and 36 parts of the picture beside a pixel's own features."""
+    """Pyramid pooling: the means over 1, 4, 9 and 36 parts of the image beside a pixel's own features."""
 
     def __init__(self, in_channels=64, channels=16, num_classes=2, pools=(1, 2, 3, 6)):
         super().__init__()

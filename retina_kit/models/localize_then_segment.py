@@ -11,11 +11,11 @@ OUTSIDE = -20.0  # the logit of pixels outside the window: a probability of 2e-9
 
 
 class LocalizeThenSegment(nn.Module):
-    """Whole pictures (N, C, H, W) to logits (N, num_classes, H, W), by way of a window around the found centre.
+    """Whole images (N, C, H, W) to logits (N, num_classes, H, W), by way of a window around the found center.
 
     Hu 2018 hands the localizer's features on to the U-Net; this network, which is ours, hands its answer on:
-    the picture is reduced to the localizer's `input_size`, the localizer says the centre, and the U-Net sees
-    `window` (height, width) pixels of the picture around it, at full size. Pixels outside the window are
+    the image is reduced to the localizer's `input_size`, the localizer says the center, and the U-Net sees
+    `window` (height, width) pixels of the image around it, at full size. Pixels outside the window are
     background. `localizer` is the table of a `Localizer`; `freeze_localizer` keeps a trained one as it is. Its
     answer is a place to cut at, so no gradient reaches it either way.
     """
@@ -31,16 +31,16 @@ class LocalizeThenSegment(nn.Module):
     def forward(self, images):
         """Return logits at the size of the images."""
         rows, columns = self.places(images)
-        picture = torch.arange(len(images), device=images.device)[:, None, None]
-        windows = images.permute(0, 2, 3, 1)[picture, rows, columns].permute(0, 3, 1, 2)
+        which = torch.arange(len(images), device=images.device)[:, None, None]
+        windows = images.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2)
         logits = self.unet(windows.contiguous(memory_format=torch.channels_last))
         whole = logits.new_full((len(images), *images.shape[-2:], logits.shape[1]), OUTSIDE)
-        whole = whole.index_put((picture, rows, columns), logits.permute(0, 2, 3, 1))
+        whole = whole.index_put((which, rows, columns), logits.permute(0, 2, 3, 1))
         return whole.permute(0, 3, 1, 2)
 
     @torch.no_grad()
     def places(self, images):
-        """Return the rows (N, h, 1) and columns (N, 1, w) of the windows, all of them inside the pictures."""
+        """Return the rows (N, h, 1) and columns (N, 1, w) of the windows, all of them inside the images."""
         height, width = images.shape[-2:]
         tall, wide = min(self.window[0], height), min(self.window[1], width)
         x, y = self.localizer(F.interpolate(images, self.localizer.input_size, mode="area")).float().T

@@ -1,4 +1,4 @@
-"""The U-Net's encoder with a fully connected head that says where a structure's centre is (Hu 2018, 2.2)."""
+"""The U-Net's encoder with a fully connected head that says where a structure's center is (Hu 2018, 2.2)."""
 
 import torch
 from torch import nn
@@ -9,10 +9,10 @@ from retina_kit.models.unet import WIDTHS, Encoder, check_sides, init_glorot
 
 
 class Localizer(FreezableEncoder):
-    """Images (N, C, H, W) to centres (N, 2): x and y as fractions of the picture's width and height.
+    """Images (N, C, H, W) to centers (N, 2): x and y as fractions of the image's width and height.
 
-    (0, 0) is the top left corner of the picture and (1, 1) the bottom right one, so that pixels are x * W and
-    y * H. The answer is linear: a centre outside the picture is possible. `input_size` is (H, W), which
+    (0, 0) is the top left corner of the image and (1, 1) the bottom right one, so that pixels are x * W and
+    y * H. The answer is linear: a center outside the image is possible. `input_size` is (H, W), which
     the flattened head needs to know.
 
     `encoder` is a U-Net's, with the same names: its weights fit a `UNet` of the same widths and norm. The
@@ -20,7 +20,7 @@ class Localizer(FreezableEncoder):
     of `hidden` units with ReLU and one of 2 without, and `hidden=0` is a single linear layer. `pool`
     averages the deepest features over a pool x pool grid before they are flattened; 0 flattens all of them.
 
-    Inside, the head counts in `units` to a side, and starts at the picture's middle. The paper's errors are
+    Inside, the head counts in `units` to a side, and starts at the image's middle. The paper's errors are
     in pixels, so several hundred units: steps of RMSprop and Adam are as large for every weight whatever the
     gradient, and thousands of inputs that move together throw a head that counts in fractions far out.
     """
@@ -42,10 +42,10 @@ class Localizer(FreezableEncoder):
         nn.init.constant_(last.bias, units / 2)
 
     def forward(self, images):
-        """Return the centres (x, y) of the images."""
+        """Return the centers (x, y) of the images."""
         check_sides(images, 2 ** (len(self.encoder.widths) - 1))
         if tuple(images.shape[-2:]) != self.input_size:
-            raise UsageError(f"this localizer takes {self.input_size} pictures, not {tuple(images.shape[-2:])}")
+            raise UsageError(f"this localizer takes {self.input_size} images, not {tuple(images.shape[-2:])}")
         features = self.encoder(images)[-1]
         kind = "cuda" if features.is_cuda else "cpu"
         with torch.autocast(kind, enabled=False):  # bfloat16 knows a fraction to 1/256 only

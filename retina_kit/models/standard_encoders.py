@@ -1,6 +1,6 @@
 """VGG-16 and ResNet-50 as torchvision has them, as encoders, with ImageNet weights from a file of the user's.
 
-They take RGB images (N, 3, H, W), for ImageNet weights normalised by ImageNet's mean and SD, and return the
+They take RGB images (N, 3, H, W), for ImageNet weights normalized by ImageNet's mean and SD, and return the
 features at 1/2, 1/4, 1/8, 1/16 and 1/32 of the size, as the encoders in `encoders` do.
 """
 
@@ -49,7 +49,7 @@ class VGG16Encoder(nn.Module):
         return [*features[1:], current]
 
     def classification_head(self, input_size, num_outputs=1):
-        """Return VGG-16's own head: 7x7 means, 4096, 4096 and the outputs, for pictures of any size."""
+        """Return VGG-16's own head: 7x7 means, 4096, 4096 and the outputs, for images of any size."""
         return nn.Sequential(
             *[nn.AdaptiveAvgPool2d(7), nn.Flatten()],
             *[nn.Linear(512 * 49, 4096), nn.ReLU(inplace=True), nn.Dropout(0.5)],
@@ -96,7 +96,7 @@ class ResNet50Encoder(ResNet):
         return features
 
     def classification_head(self, input_size, num_outputs=1):
-        """Return ResNet-50's own head: the mean over space and one dense layer, for pictures of any size."""
+        """Return ResNet-50's own head: the mean over space and one dense layer, for images of any size."""
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, num_outputs))
 
 

@@ -74,7 +74,7 @@ class Decoder(nn.Module):
         )
 
     def forward(self, features):
-        """Return features at the size of the picture from those of every level, the finest first."""
+        """Return features at the size of the image from those of every level, the finest first."""
         current = features[-1]
         for up, block, skip in zip(self.ups, self.blocks, reversed(features[:-1]), strict=True):
             current = block(torch.cat([up(current), skip], dim=1))
@@ -82,7 +82,7 @@ class Decoder(nn.Module):
 
 
 def _make_up(in_channels, out_channels, how):
-    """Return what doubles the size: 2x2 transposed convolution, or nearest neighbours and 3x3 convolution."""
+    """Return what doubles the size: 2x2 transposed convolution, or nearest neighbors and 3x3 convolution."""
     if how == "transpose":
         return UpConvolution(in_channels, out_channels)
     if how == "nearest":
@@ -114,7 +114,7 @@ class UpConvolution(nn.ConvTranspose2d):
 class UNet(FreezableEncoder):
     """U-Net from images (N, C, H, W) to logits (N, num_classes, H, W); H and W are multiples of 16.
 
-    The defaults have 7,759,521 weights: five levels, biases, no normalisation, 2x2 transposed convolutions
+    The defaults have 7,759,521 weights: five levels, biases, no normalization, 2x2 transposed convolutions
     (Melinscak 2020, II.B). `norm="batch"` and `dropout` give Hu 2018's network, whose sizes are not printed.
     One `dropout` rate acts in the bottleneck and the decoder; a list gives each of the nine blocks its own,
     in the order of the network. With `dropout_between` they act where Melinscak 2020's code has them
@@ -149,7 +149,7 @@ def check_sides(images, multiple):
     """Raise where a side of the images cannot be halved often enough."""
     height, width = images.shape[-2:]
     if height % multiple or width % multiple:
-        raise UsageError(f"pictures of {height}x{width} do not fit: pad both sides to multiples of {multiple}")
+        raise UsageError(f"images of {height}x{width} do not fit: pad both sides to multiples of {multiple}")
 
 
 def init_glorot(model):

@@ -178,7 +178,7 @@ def keep_failed(path, failed, problem):
 
 
 def export_html(notebook, target, title):
-    """Write an executed notebook as one HTML file that needs no network; pictures are embedded."""
+    """Write an executed notebook as one HTML file that needs no network; images are embedded."""
     exporter = HTMLExporter(template_name="lab", embed_images=True)
     for name in ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"):
         if hasattr(exporter, name):
@@ -192,7 +192,7 @@ def export_html(notebook, target, title):
 
 
 def without_widgets(notebook):
-    """Return a notebook whose widgets are left out where a picture or a table stands in for them."""
+    """Return a notebook whose widgets are left out where an image or a table stands in for them."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             shown = output.get("data", {})

@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.published import TABLE_COLUMNS
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.machine import peak_memory_mb
+from retina_kit.papers.published import TABLE_COLUMNS
 
 PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python", "papermill", "matplotlib")
 

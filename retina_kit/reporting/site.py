@@ -7,8 +7,8 @@ import jinja2
 import pandas as pd
 
 from retina_kit.errors import DataError
-from retina_kit.evaluation.published import TABLE_COLUMNS
 from retina_kit.files import atomic_path
+from retina_kit.papers.published import TABLE_COLUMNS
 from retina_kit.reporting.tables import in_unit, interval
 
 
@@ -16,7 +16,7 @@ def build_site(output_root, paper_meta):
     """Write <output_root>/index.html and return its path.
 
     Every <paper>/<profile>-<data>/ folder with a results.json becomes a section. `paper_meta` maps each paper, in the
-    order of the page, to plain data: title, citation, artefacts, audit findings; papers without a run are listed.
+    order of the page, to plain data: title, citation, artifacts, audit findings; papers without a run are listed.
     """
     output_root = Path(output_root)
     folders = sorted(path.parent for path in output_root.glob("*/*/results.json"))
@@ -54,7 +54,7 @@ def read_run(folder, output_root, paper_meta):
         },
         "other_tables": [name for name, table in tables.items() if list(table.columns) != list(TABLE_COLUMNS)],
         "claims": claims_of(claims),
-        "not_made": [item for item in meta.get("artefacts", []) if item["id"] not in made],
+        "not_made": [item for item in meta.get("artifacts", []) if item["id"] not in made],
         "training_seconds": round(sum(arm["seconds"] for arm in results["arms"])),
         "devices": sorted({arm["device"] for arm in results["arms"]}),
     }

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from retina_kit.evaluation.published import TABLE_COLUMNS
+from retina_kit.papers.published import TABLE_COLUMNS
 
 UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters"}  # all other scores are shown in per cent
 SETTINGS = ("task", "data", "split", "model", "start", "recipe", "evaluation", "folds")  # what decides a result

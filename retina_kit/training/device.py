@@ -5,7 +5,7 @@ import ctypes
 
 import torch
 
-from retina_kit.errors import EnvironmentProblem, UsageError
+from retina_kit.errors import SetupError, UsageError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt, malloc.h
 
@@ -19,9 +19,9 @@ def choose_device(name="auto"):
     except RuntimeError as error:
         raise UsageError(f"device {name!r} is not one of auto, cpu, cuda, cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem(f"device {name!r} was asked for, but torch sees no GPU; use --device cpu")
+        raise SetupError(f"device {name!r} was asked for, but torch sees no GPU; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise EnvironmentProblem(f"device {name!r}: there are only {torch.cuda.device_count()} GPUs")
+        raise SetupError(f"device {name!r}: there are only {torch.cuda.device_count()} GPUs")
     return device
 
 

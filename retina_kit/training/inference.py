@@ -1,4 +1,4 @@
-"""From a trained network to a probability a pixel: whole pictures or overlapping windows, in batches."""
+"""From a trained network to a probability a pixel: whole images or overlapping windows, in batches."""
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ def pad_to_multiple(images, multiple=MULTIPLE):
 
 @torch.inference_mode()
 def predict_logits(model, images, *, window=0, stride=0, batch_size=8, precision="auto"):
-    """Return logits (N, K, H, W), float32, of normalised images (N, C, H, W); window 0 takes whole pictures.
+    """Return logits (N, K, H, W), float32, of normalized images (N, C, H, W); window 0 takes whole images.
 
     Where windows overlap, their logits are averaged. The model is put into evaluation mode and left there.
     """
@@ -41,7 +41,7 @@ def predict_logits(model, images, *, window=0, stride=0, batch_size=8, precision
 
 
 def _whole(model, images, precision):
-    """Return the logits of one batch of whole pictures."""
+    """Return the logits of one batch of whole images."""
     padded = pad_to_multiple(images).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, precision):
         logits = model(padded)
@@ -49,7 +49,7 @@ def _whole(model, images, precision):
 
 
 def _windowed(model, image, window, stride, batch_size, precision):
-    """Return the logits (1, K, H, W) of one picture (C, H, W), averaged over the windows that cover a pixel."""
+    """Return the logits (1, K, H, W) of one image (C, H, W), averaged over the windows that cover a pixel."""
     height, width = image.shape[-2:]
     tall, wide = min(window, height), min(window, width)
     corners = [
@@ -73,12 +73,12 @@ def _windowed(model, image, window, stride, batch_size, precision):
 def predict_probability(model, batches, images, *, size=None, **settings):
     """Return the foreground's probability (N, H, W), float32 on the CPU, for uint8 images (N, C, h, w).
 
-    `batches` knows how training pictures were normalised. `size` (H, W) resamples the result bilinearly, for
-    pictures that were reduced before the network saw them.
+    `batches` knows how training images were normalized. `size` (H, W) resamples the result bilinearly, for
+    images that were reduced before the network saw them.
     """
     whole, done = None, 0
     for some in images.split(settings.get("batch_size", 8)):
-        inputs = batches.normalise(some.to(batches.images.device)).expand(-1, batches.in_channels, -1, -1)
+        inputs = batches.normalize(some.to(batches.images.device)).expand(-1, batches.in_channels, -1, -1)
         probability = foreground_probability(predict_logits(model, inputs, **settings))
         if size and tuple(size) != tuple(probability.shape[-2:]):
             probability = F.interpolate(probability[:, None], size=size, mode="bilinear")[:, 0]

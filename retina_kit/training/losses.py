@@ -1,7 +1,7 @@
 """The losses of the four papers, each from float32 logits and uint8 targets, each with its convention in words.
 
 `logits` is (N, K, H, W) with K = 2 for a softmax over background and foreground, or K = 1 for a sigmoid;
-`targets` is (N, H, W) with 0, 1 and `IGNORE` (255, outside the picture).
+`targets` is (N, H, W) with 0, 1 and `IGNORE` (255, outside the image).
 """
 
 import functools
@@ -47,7 +47,7 @@ def foreground_probability(logits):
 
 
 def pooled_soft_dice(logits, targets, smooth=1.0):
-    """Soft Dice of the foreground over the whole batch as one picture: (2 sum(py) + s) / (sum(p) + sum(y) + s)."""
+    """Soft Dice of the foreground over the whole batch as one image: (2 sum(py) + s) / (sum(p) + sum(y) + s)."""
     valid = targets != IGNORE
     probability = foreground_probability(logits) * valid
     foreground = (targets == 1).to(probability.dtype)
@@ -76,7 +76,7 @@ def mean_squared_error(outputs, targets):
 
 
 def binary_cross_entropy(outputs, targets):
-    """Mean binary cross-entropy of one logit a picture, outputs (N, 1), targets (N, 1) (Ortiz 2022, stage 1)."""
+    """Mean binary cross-entropy of one logit an image, outputs (N, 1), targets (N, 1) (Ortiz 2022, stage 1)."""
     return F.binary_cross_entropy_with_logits(outputs, targets)
 
 

@@ -1,4 +1,4 @@
-"""How an arm is trained, as data: optimiser, learning rate, schedule, loss, batch, length, augmentation."""
+"""How an arm is trained, as data: optimizer, learning rate, schedule, loss, batch, length, augmentation."""
 
 import math
 from dataclasses import dataclass, field, fields
@@ -15,9 +15,9 @@ SCHEDULES = ("constant", "poly")
 
 @dataclass(frozen=True)
 class Recipe:
-    """One arm's training settings; a step is one update of the weights, an epoch one pass over the pictures.
+    """One arm's training settings; a step is one update of the weights, an epoch one pass over the images.
 
-    Give either `steps` or `epochs`. With steps the reshuffled pictures follow one another without end and every
+    Give either `steps` or `epochs`. With steps the reshuffled images follow one another without end and every
     batch is full; with epochs the last batch of each pass may be smaller, as in Keras. `steps = 0` trains nothing:
     the weights that an arm starts with are scored as they are.
     """
@@ -69,7 +69,7 @@ class Recipe:
         return recipe
 
     def steps_per_epoch(self, num_images):
-        """Return how many updates one pass over `num_images` pictures takes."""
+        """Return how many updates one pass over `num_images` images takes."""
         return math.ceil(num_images / self.batch_size)
 
     def num_steps(self, num_images):
@@ -84,7 +84,7 @@ class Recipe:
         return self.end_learning_rate + (self.learning_rate - self.end_learning_rate) * left**self.poly_power
 
     def make_optimizer(self, model):
-        """Return the optimiser over the weights that are not frozen."""
+        """Return the optimizer over the weights that are not frozen."""
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         settings = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
         if self.optimizer == "sgd":

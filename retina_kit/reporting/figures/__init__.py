@@ -1,10 +1,10 @@
 """Figures: functions that take data and give back axes or a figure; nothing here saves or shows anything."""
 
-from retina_kit.reporting.figures.axes import COLOURS, new_axes, new_grid
-from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_picture
+from retina_kit.reporting.figures.axes import COLORS, new_axes, new_grid
+from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_image
 from retina_kit.reporting.figures.curves import plot_history, plot_losses, plot_validations
 from retina_kit.reporting.figures.diagrams import plot_method, plot_stages
-from retina_kit.reporting.figures.pictures import draw_picture, overlay_of, plot_pictures, plot_predictions, plot_steps
+from retina_kit.reporting.figures.images import draw_image, overlay_of, plot_images, plot_predictions, plot_steps
 from retina_kit.reporting.figures.points import plot_point_errors
 from retina_kit.reporting.figures.scores import plot_beside_paper, plot_claims, plot_dice_of_patients, plot_split
 from retina_kit.reporting.figures.shares import plot_contrasts, plot_dice_by_share, plot_p_values, plot_spread
@@ -12,8 +12,8 @@ from retina_kit.reporting.figures.sizes import plot_dice_by_size
 from retina_kit.reporting.figures.two_phases import plot_two_phases
 
 __all__ = [
-    "COLOURS",
-    "draw_picture",
+    "COLORS",
+    "draw_image",
     "new_axes",
     "new_grid",
     "overlay_of",
@@ -27,11 +27,11 @@ __all__ = [
     "plot_dice_of_patients",
     "plot_filters",
     "plot_history",
+    "plot_images",
     "plot_losses",
     "plot_method",
-    "plot_one_picture",
+    "plot_one_image",
     "plot_p_values",
-    "plot_pictures",
     "plot_point_errors",
     "plot_predictions",
     "plot_split",

@@ -1,6 +1,6 @@
 """What happens while a network is trained: the loss, and the validation scores."""
 
-from retina_kit.reporting.figures.axes import COLOURS, new_axes
+from retina_kit.reporting.figures.axes import COLORS, new_axes
 
 
 def plot_history(history, ax=None, *, label="", metric=None):
@@ -12,7 +12,7 @@ def plot_history(history, ax=None, *, label="", metric=None):
     if metric and metric in history and history[metric].notna().any():
         scored = history.dropna(subset=[metric])
         right = ax.twinx()
-        right.plot(scored["step"], scored[metric], "o-", color=COLOURS[1], markersize=3)
+        right.plot(scored["step"], scored[metric], "o-", color=COLORS[1], markersize=3)
         right.set(ylabel=f"validation {metric}", ylim=(0, 1))
         right.grid(False)
     return ax
@@ -24,10 +24,10 @@ def plot_losses(histories, labels, ax=None, *, published=None, window=10):
     `published` holds curves that were read off the paper's own (columns row, step, value): dotted.
     """
     ax = ax or new_axes(7, 3.4)
-    for colour, (arm, label) in zip(COLOURS * 4, labels.items(), strict=False):
+    for color, (arm, label) in zip(COLORS * 4, labels.items(), strict=False):
         loss = histories[histories["arm"] == arm].groupby("step")["loss"].mean()
         smooth = loss.rolling(min(window, max(1, len(loss) // 5)), min_periods=1).mean()
-        ax.plot(smooth.index / smooth.index.max(), smooth, color=colour, label=label)
+        ax.plot(smooth.index / smooth.index.max(), smooth, color=color, label=label)
     if published is not None:
         for row, points in published.groupby("row", sort=False):
             share = points["step"] / points["step"].max()
@@ -45,11 +45,11 @@ def plot_validations(histories, metric, labels, ax=None, *, published=None):
     """
     ax = ax or new_axes(7.5, 4)
     scored = histories.dropna(subset=[metric])
-    for colour, (arm, label) in zip(COLOURS * 4, labels.items(), strict=False):
+    for color, (arm, label) in zip(COLORS * 4, labels.items(), strict=False):
         lines = scored[scored["arm"] == arm].groupby("step")[metric]
         mean = lines.mean()
-        ax.plot(mean.index, mean, "o-", markersize=3, color=colour, label=label)
-        ax.fill_between(mean.index, lines.min(), lines.max(), color=colour, alpha=0.15, linewidth=0)
+        ax.plot(mean.index, mean, "o-", markersize=3, color=color, label=label)
+        ax.fill_between(mean.index, lines.min(), lines.max(), color=color, alpha=0.15, linewidth=0)
     if published is not None:
         for row, points in published.dropna(subset=["value"]).groupby("row", sort=False):
             ax.plot(points["step"], points["value"], ":", linewidth=1, color="0.55")

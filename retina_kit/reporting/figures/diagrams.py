@@ -1,13 +1,13 @@
-"""Diagrams drawn from what they show: networks from their stages, a method from its own pictures."""
+"""Diagrams drawn from what they show: networks from their stages, a method from its own images."""
 
 import math
 
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from retina_kit.reporting.figures.axes import COLOURS, new_grid
-from retina_kit.reporting.figures.pictures import draw_picture
+from retina_kit.reporting.figures.axes import COLORS, new_grid
+from retina_kit.reporting.figures.images import draw_image
 
-PART_COLOURS = dict(zip(("input", "encoder", "decoder", "head"), ("0.8", *COLOURS[:3]), strict=True))
+PART_COLORS = dict(zip(("input", "encoder", "decoder", "head"), ("0.8", *COLORS[:3]), strict=True))
 
 
 def plot_stages(networks, *, num_columns=1):
@@ -33,7 +33,7 @@ def _draw_boxes(ax, stages):
     left, middles = 0.0, {}
     for place, stage in enumerate(stages.to_dict("records")):
         tall, wide = 0.2 + math.sqrt(stage["height"]) / 5, 0.15 + math.log2(1 + stage["channels"]) / 10
-        box = Rectangle((left, -tall / 2), wide, tall, facecolor=PART_COLOURS[stage["part"]], alpha=0.75)
+        box = Rectangle((left, -tall / 2), wide, tall, facecolor=PART_COLORS[stage["part"]], alpha=0.75)
         ax.add_patch(box)
         size = f"{stage['height']}x{stage['width']}" if stage["height"] > 1 else ""
         ax.text(left + wide / 2, -tall / 2 - 0.15, f"{stage['channels']:,}\n{size}", ha="center", va="top", fontsize=7)
@@ -57,14 +57,14 @@ def _draw_skips(ax, stages, middles):
 
 
 def plot_method(steps):
-    """Return a figure with the pictures of a method from left to right, an arrow from each to the next.
+    """Return a figure with the images of a method from left to right, an arrow from each to the next.
 
     `steps` maps what is done to an image (C, H, W) uint8, or to an (image, mask) pair.
     """
     figure, axes = new_grid(1, len(steps), cell=2.3, aspect=1.15)
     for k, (ax, (title, shown)) in enumerate(zip(axes[0], steps.items(), strict=True)):
         image, mask = shown if isinstance(shown, tuple) else (shown, None)
-        draw_picture(ax, image, mask, title=f"{k + 1}. {title}")
+        draw_image(ax, image, mask, title=f"{k + 1}. {title}")
         if k:
             ax.annotate("", (0.0, 0.5), (-0.14, 0.5), xycoords="axes fraction", arrowprops={"arrowstyle": "->"})
     return figure

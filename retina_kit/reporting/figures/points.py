@@ -1,15 +1,15 @@
-"""Where a localiser's centres lie: error maps over the picture, and how many lie within a distance."""
+"""Where a localizer's centers lie: error maps over the image, and how many lie within a distance."""
 
 import numpy as np
 
-from retina_kit.reporting.figures.axes import COLOURS, new_grid
+from retina_kit.reporting.figures.axes import COLORS, new_grid
 
 
 def plot_point_errors(scores, labels, size):
-    """Return a figure: an error map an arm, and the share of pictures within a distance.
+    """Return a figure: an error map an arm, and the share of images within a distance.
 
-    `scores` has predicted_x, predicted_y, target_x, target_y and distance in pixels of a picture of `size`
-    (H, W). An arrow goes from the true centre to the predicted one, its colour is the distance.
+    `scores` has predicted_x, predicted_y, target_x, target_y and distance in pixels of an image of `size`
+    (H, W). An arrow goes from the true center to the predicted one, its color is the distance.
     """
     height, width = size
     figure, axes = new_grid(1, len(labels) + 1, cell=4.2, aspect=height / width + 0.1)
@@ -30,13 +30,13 @@ def plot_point_errors(scores, labels, size):
 
 
 def draw_cumulative(ax, scores, labels):
-    """Draw which share of the pictures has its centre within a distance, in disc diameters, a line an arm."""
-    for colour, (arm, label) in zip(COLOURS, labels.items(), strict=False):
+    """Draw which share of the images has its center within a distance, in disc diameters, a line an arm."""
+    for color, (arm, label) in zip(COLORS, labels.items(), strict=False):
         values = np.sort(scores.loc[scores["arm"] == arm, "distance_diameters"].dropna())
-        ax.step([0, *values], np.arange(len(values) + 1) / max(1, len(values)), where="post", color=colour, label=label)
+        ax.step([0, *values], np.arange(len(values) + 1) / max(1, len(values)), where="post", color=color, label=label)
     ax.axvline(0.5, color="0.3", linewidth=0.8, linestyle="--")
     ax.tick_params(labelsize=8)
     ax.set(xticks=[0, 0.5, 1, 1.5, 2], yticks=[0, 0.5, 1], xlim=(0, 2), ylim=(0, 1.02))
-    ax.set(xlabel="distance, disc diameters (dashed: the disc's border)", ylabel="share of the test pictures")
+    ax.set(xlabel="distance, disc diameters (dashed: the disc's border)", ylabel="share of the test images")
     ax.spines[["left", "bottom"]].set_visible(True)
     ax.legend(frameon=False, fontsize=7, loc="lower right")

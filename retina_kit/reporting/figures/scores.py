@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.patches import Patch
 
-from retina_kit.reporting.figures.axes import COLOURS, VERDICT_COLOURS, new_axes
+from retina_kit.reporting.figures.axes import COLORS, VERDICT_COLORS, new_axes
 
 
 def plot_beside_paper(table, ax=None, *, labels=None):
@@ -12,7 +12,7 @@ def plot_beside_paper(table, ax=None, *, labels=None):
     arms = list(dict.fromkeys(table["arm"]))
     ax = ax or new_axes(1.6 + 1.1 * len(arms) * len(metrics) ** 0.5, 3.6)
     width = 0.8 / len(metrics)
-    for k, (metric, colour) in enumerate(zip(metrics, COLOURS, strict=False)):
+    for k, (metric, color) in enumerate(zip(metrics, COLORS, strict=False)):
         rows = table[table["metric"] == metric].set_index("arm").reindex(arms)
         x = np.arange(len(arms)) + (k - (len(metrics) - 1) / 2) * width
         ax.bar(
@@ -20,7 +20,7 @@ def plot_beside_paper(table, ax=None, *, labels=None):
             rows["ours_mean"],
             width * 0.9,
             yerr=rows["ours_sd"],
-            color=colour,
+            color=color,
             label=f"{metric}, this run",
             capsize=2,
         )
@@ -32,25 +32,25 @@ def plot_beside_paper(table, ax=None, *, labels=None):
 
 
 def plot_claims(claims, ax=None):
-    """Draw each claim's estimate with its interval, coloured by its verdict; replications are filled."""
+    """Draw each claim's estimate with its interval, colored by its verdict; replications are filled."""
     decided = claims.reset_index(drop=True)
     ax = ax or new_axes(8, 0.45 * len(decided) + 1)
     for k, row in decided.iterrows():
-        colour = VERDICT_COLOURS[row["verdict"]]
-        face = colour if row["kind"] == "replication" else "white"
-        ax.plot([row["ci_low"], row["ci_high"]], [k, k], color=colour)
-        ax.plot(row["estimate"], k, "o", color=colour, markerfacecolor=face)
+        color = VERDICT_COLORS[row["verdict"]]
+        face = color if row["kind"] == "replication" else "white"
+        ax.plot([row["ci_low"], row["ci_high"]], [k, k], color=color)
+        ax.plot(row["estimate"], k, "o", color=color, markerfacecolor=face)
     ax.axvline(0, color="0.3", linewidth=0.8)
     ax.set_yticks(range(len(decided)), decided["claim"] + " (" + decided["kind"] + ")", fontsize=8)
     ax.invert_yaxis()
     ax.set(xlabel="estimate with its interval; right of 0 speaks for the claim")
-    handles = [Patch(color=colour, label=verdict) for verdict, colour in VERDICT_COLOURS.items()]
+    handles = [Patch(color=color, label=verdict) for verdict, color in VERDICT_COLORS.items()]
     ax.legend(handles=handles, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
 def plot_dice_of_patients(scores, arms, ax=None):
-    """Draw every test picture's Dice, a row of dots a patient, a colour an arm: means hide failures."""
+    """Draw every test image's Dice, a row of dots a patient, a color an arm: means hide failures."""
     ax = ax or new_axes(7, 3.2)
     patients = sorted(scores["patient"].unique())
     for k, (arm, label) in enumerate(arms.items()):
@@ -58,19 +58,19 @@ def plot_dice_of_patients(scores, arms, ax=None):
         x = rows["patient"].map(patients.index) + (k - (len(arms) - 1) / 2) * 0.18
         ax.plot(x, rows["dice"], "o", markersize=3, alpha=0.6, label=label)
     ax.set_xticks(range(len(patients)), patients)
-    ax.set(xlabel="patient", ylabel="Dice of a picture", ylim=(-0.02, 1.02))
+    ax.set(xlabel="patient", ylabel="Dice of an image", ylim=(-0.02, 1.02))
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
 def plot_split(rows, train, test, ax=None):
-    """Draw how many pictures of each patient are trained on and tested; a patient with both colours leaks."""
+    """Draw how many images of each patient are trained on and tested; a patient with both colors leaks."""
     ax = ax or new_axes(6, 2.6)
     patients = list(dict.fromkeys(rows["patient"]))
     counts = [rows["patient"].iloc[index].value_counts().reindex(patients, fill_value=0) for index in (train, test)]
     ax.bar(patients, counts[0], label="train")
     ax.bar(patients, counts[1], bottom=counts[0], label="test")
-    ax.set(xlabel="patient", ylabel="pictures")
+    ax.set(xlabel="patient", ylabel="images")
     ax.tick_params(axis="x", labelrotation=90 if len(patients) > 12 else 0)
     ax.legend(frameon=False, ncols=2)
     return ax

@@ -1,14 +1,14 @@
-"""Dice against the share of the training pictures, its p-values, and the pictures behind a mean."""
+"""Dice against the share of the training images, its p-values, and the images behind a mean."""
 
 import numpy as np
 
-from retina_kit.reporting.figures.axes import COLOURS, new_axes
+from retina_kit.reporting.figures.axes import COLORS, new_axes
 
 TESTS = {"p_t": "paired t-test", "p_wilcoxon": "Wilcoxon", "p_bootstrap": "bootstrap over patients"}
 
 
 def plot_dice_by_share(table, families, ax=None):
-    """Draw mean Dice against the share of training pictures, a line a family with its interval over patients.
+    """Draw mean Dice against the share of training images, a line a family with its interval over patients.
 
     `table` is a tidy table with the columns family and percent; `families` maps families to what the legend
     says. Printed values of the paper are diamonds.
@@ -16,13 +16,13 @@ def plot_dice_by_share(table, families, ax=None):
     ax = ax or new_axes(6.5, 4)
     for k, (family, label) in enumerate(families.items()):
         rows = table[table["family"] == family].sort_values("percent")
-        colour, x = COLOURS[k], rows["percent"] + (k - (len(families) - 1) / 2) * 0.8
+        color, x = COLORS[k], rows["percent"] + (k - (len(families) - 1) / 2) * 0.8
         low, high = rows["ours_mean"] - rows["ours_ci_low"], rows["ours_ci_high"] - rows["ours_mean"]
-        ax.errorbar(x, rows["ours_mean"], yerr=[low, high], fmt="o-", color=colour, capsize=3, label=label)
+        ax.errorbar(x, rows["ours_mean"], yerr=[low, high], fmt="o-", color=color, capsize=3, label=label)
         printed = rows.dropna(subset=["paper_value"])
-        ax.plot(printed["percent"], printed["paper_value"], "D", color=colour, markeredgecolor="black", markersize=7)
+        ax.plot(printed["percent"], printed["paper_value"], "D", color=color, markeredgecolor="black", markersize=7)
     ax.plot([], [], "D", color="white", markeredgecolor="black", label="the paper")
-    ax.set(xlabel="training pictures of a fold, per cent", ylabel="Dice (mean and 95 % CI over patients)")
+    ax.set(xlabel="training images of a fold, per cent", ylabel="Dice (mean and 95 % CI over patients)")
     ax.set(xlim=(0, 105), ylim=(max(-0.02, min(0.75, table["ours_ci_low"].min() - 0.03)), 1.0))
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
@@ -31,11 +31,11 @@ def plot_dice_by_share(table, families, ax=None):
 def plot_p_values(comparison, ax=None, *, lowest=1e-8):
     """Draw the p-values of one pair of families against the share, a line a test, on a logarithmic axis."""
     ax = ax or new_axes(6, 3.2)
-    for colour, (column, label) in zip(COLOURS, TESTS.items(), strict=False):
-        ax.plot(comparison["percent"], comparison[column].clip(lower=lowest), "o-", color=colour, label=label)
+    for color, (column, label) in zip(COLORS, TESTS.items(), strict=False):
+        ax.plot(comparison["percent"], comparison[column].clip(lower=lowest), "o-", color=color, label=label)
     ax.axhline(0.05, color="0.3", linewidth=0.8, linestyle="--")
     ax.annotate("0.05", (0, 0.05), fontsize=8, va="bottom")
-    ax.set(xlabel="training pictures of a fold, per cent", ylabel="p-value", yscale="log", xlim=(0, 105))
+    ax.set(xlabel="training images of a fold, per cent", ylabel="p-value", yscale="log", xlim=(0, 105))
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
@@ -47,12 +47,12 @@ def plot_contrasts(comparison, labels, ax=None):
     """
     ax = ax or new_axes(7, 3.4)
     percents = sorted(comparison["percent"].unique())
-    for colour, percent in zip(COLOURS, percents, strict=False):
+    for color, percent in zip(COLORS, percents, strict=False):
         rows = comparison[comparison["percent"] == percent]
         y = [list(labels).index(pair) for pair in zip(rows["family"], rows["baseline"], strict=True)]
         y = np.array(y) + (percents.index(percent) - (len(percents) - 1) / 2) * 0.7 / len(percents)
         spread = [rows["difference"] - rows["ci_low"], rows["ci_high"] - rows["difference"]]
-        ax.errorbar(rows["difference"], y, xerr=spread, fmt="o", color=colour, capsize=2, label=f"{percent} %")
+        ax.errorbar(rows["difference"], y, xerr=spread, fmt="o", color=color, capsize=2, label=f"{percent} %")
     ax.axvline(0, color="0.3", linewidth=0.8)
     ax.set_yticks(range(len(labels)), labels.values(), fontsize=8)
     ax.invert_yaxis()
@@ -62,7 +62,7 @@ def plot_contrasts(comparison, labels, ax=None):
 
 
 def plot_spread(scores, arms, ax=None, *, metric="dice"):
-    """Draw the score of every picture, a column of dots an arm, with box and number of complete failures.
+    """Draw the score of every image, a column of dots an arm, with box and number of complete failures.
 
     `arms` maps arms to their labels.
     """
@@ -71,9 +71,9 @@ def plot_spread(scores, arms, ax=None, *, metric="dice"):
     ax.boxplot(values, positions=range(len(arms)), widths=0.6, showfliers=False, medianprops={"color": "0.2"})
     for k, mine in enumerate(values):
         x = k + 0.22 * np.sin(np.arange(len(mine)) * 2.4)  # dots side by side, the same in every run
-        ax.plot(x, mine, "o", markersize=2.5, alpha=0.6, color=COLOURS[k % len(COLOURS)])
+        ax.plot(x, mine, "o", markersize=2.5, alpha=0.6, color=COLORS[k % len(COLORS)])
         ax.text(k, 1.03, f"{(mine < 0.01).sum()}", ha="center", fontsize=8)
     ax.text(-0.75, 1.03, "failed", ha="right", fontsize=8)
     ax.set_xticks(range(len(arms)), arms.values(), rotation=25, ha="right", fontsize=8)
-    ax.set(ylabel=f"{metric} of a picture", ylim=(-0.03, 1.1), xlim=(-0.7, len(arms) - 0.3))
+    ax.set(ylabel=f"{metric} of an image", ylim=(-0.03, 1.1), xlim=(-0.7, len(arms) - 0.3))
     return ax

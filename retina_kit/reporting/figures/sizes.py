@@ -1,18 +1,18 @@
 """Scores against the size of the training set, with the spread that is meant."""
 
-from retina_kit.reporting.figures.axes import COLOURS, new_axes
+from retina_kit.reporting.figures.axes import COLORS, new_axes
 
 SPREADS = {
-    "sd_of_pictures": "SD over pictures",
+    "sd_of_images": "SD over images",
     "sem": "SEM",
     "interval": "95 % interval over patients",
 }
 
 
 def plot_dice_by_size(spreads, lines, *, spread="interval", ax=None):
-    """Draw mean Dice against the number of training pictures, a line a start (Melinscak 2020, Figure 4).
+    """Draw mean Dice against the number of training images, a line a start (Melinscak 2020, Figure 4).
 
-    `spreads` has a row an arm: arm, n_train, mean, sd_of_pictures, sem, ci_low, ci_high; `lines` maps a label to its
+    `spreads` has a row an arm: arm, n_train, mean, sd_of_images, sem, ci_low, ci_high; `lines` maps a label to its
     arms. `spread` names the error bars, one of SPREADS. The paper's values, where its arm of that size has one
     (paper_value), are diamonds at our size, whatever its own was.
     """
@@ -22,9 +22,9 @@ def plot_dice_by_size(spreads, lines, *, spread="interval", ax=None):
         interval = [rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]]
         bars = interval if spread == "interval" else rows[spread]
         place = rows["n_train"] * (1 + 0.02 * (k - (len(lines) - 1) / 2))
-        ax.errorbar(place, rows["mean"], yerr=bars, fmt="o-", capsize=3, color=COLOURS[k], label=label)
+        ax.errorbar(place, rows["mean"], yerr=bars, fmt="o-", capsize=3, color=COLORS[k], label=label)
         if rows["paper_value"].notna().any():
-            ax.plot(place, rows["paper_value"], "D--", color=COLOURS[k], alpha=0.45, label=f"{label}, the paper")
+            ax.plot(place, rows["paper_value"], "D--", color=COLORS[k], alpha=0.45, label=f"{label}, the paper")
     ax.set(xscale="log", xlabel="training B-scans", ylabel="Dice, mean of the test B-scans", ylim=(0, 1))
     ticks = sorted(set(spreads["n_train"]))
     ax.set_xticks(ticks, ticks)

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from retina_kit.reporting.figures.axes import COLOURS, new_grid
+from retina_kit.reporting.figures.axes import COLORS, new_grid
 
-COLOUR_OF = {"encoder": COLOURS[0], "decoder": COLOURS[2], "head": COLOURS[1]}
+COLOR_OF = {"encoder": COLORS[0], "decoder": COLORS[2], "head": COLORS[1]}
 
 
 def blocks_of(layers):
@@ -24,7 +24,7 @@ def blocks_of(layers):
 
 
 def plot_two_phases(localizer_layers, unet_layers):
-    """Return a figure: the localiser on the left, the U-Net that takes over its encoder on the right.
+    """Return a figure: the localizer on the left, the U-Net that takes over its encoder on the right.
 
     Each box is a block, with its channels and its height x width; a lock of dashes stands for a frozen part.
     """
@@ -47,7 +47,7 @@ def draw_network(ax, blocks, frozen):
     for k, row in decoder.iterrows():
         y = k + 2
         draw_box(ax, 2.4, y, row)
-        arrow(ax, (0.8, y), (1.6, y), COLOUR_OF["encoder"], "concatenate" if k == len(decoder) - 1 else "")
+        arrow(ax, (0.8, y), (1.6, y), COLOR_OF["encoder"], "concatenate" if k == len(decoder) - 1 else "")
         arrow(ax, (0.8, 1) if k == 0 else (2.4, y - 0.68), (1.9, y - 0.32) if k == 0 else (2.4, y - 0.32), "0.3")
     head = blocks[blocks["part"] == "head"].iloc[-1]
     x, y = (4.4, depth) if len(decoder) else (2.4, 1)
@@ -62,20 +62,20 @@ def draw_box(ax, x, y, row, *, dashed=False, label=None, width=0.8):
     """Draw one block with its label: channels, height x width."""
     output = row["output"]
     text = label or f"{output[0]} channels\n{output[1]} x {output[2]}"
-    style = {"linestyle": "--" if dashed else "-", "edgecolor": COLOUR_OF[row["part"]], "linewidth": 1.6}
-    face = (*[1 - 0.18 * (1 - value) for value in rgb(COLOUR_OF[row["part"]])],)
+    style = {"linestyle": "--" if dashed else "-", "edgecolor": COLOR_OF[row["part"]], "linewidth": 1.6}
+    face = (*[1 - 0.18 * (1 - value) for value in rgb(COLOR_OF[row["part"]])],)
     shape = FancyBboxPatch((x - width, y - 0.3), 2 * width, 0.6, boxstyle="round,pad=0.02", facecolor=face, **style)
     ax.add_patch(shape)
     ax.text(x, y, text, ha="center", va="center", fontsize=8)
 
 
-def rgb(colour):
-    """Return a colour "#rrggbb" as three fractions."""
-    return [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+def rgb(color):
+    """Return a color "#rrggbb" as three fractions."""
+    return [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
 
 
-def arrow(ax, start, end, colour, label=""):
+def arrow(ax, start, end, color, label=""):
     """Draw an arrow between two points, with a word above it."""
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color=colour, linewidth=1))
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color=color, linewidth=1))
     if label:
-        ax.text((start[0] + end[0]) / 2, start[1] + 0.07, label, ha="center", fontsize=7, color=colour)
+        ax.text((start[0] + end[0]) / 2, start[1] + 0.07, label, ha="center", fontsize=7, color=color)

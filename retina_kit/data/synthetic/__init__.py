@@ -1,0 +1,1 @@
+"""Synthetic eyes: OCT B-scans, fundus photographs and their vessels, with exact masks."""

@@ -1,0 +1,1 @@
+"""What the papers report: published values, comparison tables, and an audit of the numbers."""

@@ -1,0 +1,1 @@
+"""Carry runs out: plan them, execute them, store them, and show their progress."""

@@ -1,0 +1,119 @@
+"""What a batch would cost before it is begun: hours, memory and disk, from measured steps, not from guesses."""
+
+import time
+
+from retina_kit.runs.execute import name_of, peak_memory_mb
+from retina_kit.runs.store import canonical_hash
+from retina_kit.training.arm import prepare_arm, start_model
+from retina_kit.training.device import choose_device
+from retina_kit.training.inference import predict_probability
+from retina_kit.training.loop import Stopwatch, fit
+from retina_kit.training.recipe import Recipe
+
+DECIDES_COST = ("loss", "auxiliary_loss", "auxiliary_weight", "optimizer", "batch_size", "augmentation")
+PROBE_SECONDS = 4.0
+ROOM_FOR_OPTIMIZER = 3  # a checkpoint holds the weights and up to two momenta of each
+
+
+def cost_key(description):
+    """Return a hash of what decides the time and memory of one step; seed, length and learning rate do not."""
+    recipe = {key: value for key, value in description["recipe"].items() if key in DECIDES_COST}
+    data = {key: value for key, value in description["data"].items() if key != "mask"}
+    parts = {key: description.get(key) for key in ("task", "model", "split")}
+    return canonical_hash(parts | {"recipe": recipe, "data": data, "freeze": description["start"].get("freeze", [])})
+
+
+def measured_costs(store, device):
+    """Return {cost key: cost of a step} from the finished runs of a store on this kind of device; newest wins."""
+    costs = {}
+    for run in store.runs():
+        facts = run.settings
+        if facts.get("steps") and facts["device"] == name_of(device):
+            weights = sum(path.stat().st_size for path in run.folder.glob("*.safetensors"))
+            costs[cost_key(facts["description"])] = {
+                "seconds_a_step": facts["seconds"] / facts["steps"],  # reading, validating and scoring included
+                "extra_seconds": 0.0,
+                "steps": facts["steps"],
+                "memory_mb": facts["peak_memory_mb"],
+                "weights_mb": weights / 2**20,
+                "from": "past runs",
+            }
+    return costs
+
+
+def probe(job, data_root, device):
+    """Return the cost of a job from a few real steps of it, and from scoring a few of its test images."""
+    task, prepared = prepare_arm(job.arm, job.seed, job.fold, data_root)
+    recipe, model = Recipe.from_settings(job.arm["recipe"]), start_model(job.arm, job.seed)
+    batches = task.make_batches(prepared, job.arm, recipe, job.seed, device)
+    fit(model, batches, recipe, device=device, precision=job.precision, watch=lambda *_: True)  # the first is slow
+    clock = Stopwatch(PROBE_SECONDS)
+    fit(model, batches, recipe, device=device, precision=job.precision, watch=clock)
+    images, began = prepared.images[prepared.test[:4]], time.perf_counter()
+    predict_probability(model, batches, images, precision=job.precision, batch_size=len(images))
+    scoring = (time.perf_counter() - began) * len(prepared.test) / len(images)
+    times = 1 + (len(batches) // recipe.validate_every if recipe.validate_every else 0)
+    return {
+        "seconds_a_step": clock.seconds / clock.num_steps,
+        "extra_seconds": scoring * times,
+        "steps": len(batches),
+        "memory_mb": peak_memory_mb(device),
+        "weights_mb": sum(tensor.nbytes for tensor in model.state_dict().values()) / 2**20,
+        "from": "a probe",
+    }
+
+
+def estimate(jobs, store, data_root, device_name):
+    """Return one row a replicate that is to be trained: seconds, memory, disk, and what that was taken from.
+
+    `seconds` count the arm's own number of steps; replicates of one cost key are measured once.
+    """
+    device = choose_device(device_name)
+    costs, rows, lengths = measured_costs(store, device), [], {}
+    for job in {job.key: job for job in jobs}.values():
+        if store.find(job.key):
+            continue
+        key = cost_key(job.description)
+        length = job.arm["recipe"].get("steps") or job.arm["recipe"].get("epochs", 0)
+        if key not in costs:
+            costs[key] = probe(job, data_root, device)
+            lengths[key] = length
+        cost = costs[key]
+        steps = job.arm["recipe"].get("steps") or cost["steps"] * length / lengths.get(key, length)
+        rows.append(
+            {
+                "replicate": job.title,
+                "steps": round(steps),
+                "seconds": steps * cost["seconds_a_step"] + cost["extra_seconds"],
+                "memory_mb": cost["memory_mb"],
+                "disk_mb": cost["weights_mb"],
+                "checkpoint_mb": cost["weights_mb"] * ROOM_FOR_OPTIMIZER,
+                "from": cost["from"],
+            }
+        )
+    return rows
+
+
+def summary(rows, device_name, workers):
+    """Return the lines and the facts that `--plan` prints of these rows."""
+    device = choose_device(device_name)
+    kind = "GPU" if device.type == "cuda" else "CPU"
+    hours = sum(row["seconds"] for row in rows) / 3600
+    memory = max((row["memory_mb"] for row in rows), default=0)
+    disk = sum(row["disk_mb"] for row in rows) + workers * max((row["checkpoint_mb"] for row in rows), default=0)
+    sources = sorted({row["from"] for row in rows})
+    facts = {
+        "replicates": len(rows),
+        "device": name_of(device),
+        f"{kind.lower()}_hours": round(hours, 4),
+        "hours_to_wait": round(hours / max(1, min(workers, len(rows))), 4),
+        "memory_mb_a_replicate": memory,
+        "disk_mb": round(disk, 1),
+        "measured_by": sources,
+    }
+    lines = [
+        f"{len(rows)} replicates to train on {name_of(device)}: {hours:.3g} {kind} hours, measured by "
+        f"{' and '.join(sources) or 'nothing: all is in the store'}",
+        f"memory: {memory:,} MiB a replicate; disk: {disk:,.0f} MiB with checkpoints",
+    ]
+    return {"text": lines, **facts, "rows": rows}

@@ -1,0 +1,1 @@
+"""Lessons: widgets, exercises, and course material."""

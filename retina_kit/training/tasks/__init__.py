@@ -1,0 +1,1 @@
+"""The tasks a network can be trained for."""

@@ -1,0 +1,95 @@
+"""Releases that the kit has no manifest of: indexed from a user's copy, then packs like any other."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import small_pack
+
+from retina_kit.data import manifest
+from retina_kit.data.dataset import load_images
+from retina_kit.errors import DataError, UsageError
+from retina_kit.packs.importing import import_pack
+
+
+@pytest.fixture(autouse=True)
+def cards(tmp_path, monkeypatch):
+    """The kit's own cards in a folder of the test, without manifests."""
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    for name in ("eyepacs", "messidor", "e_ophtha", "idrid"):
+        shutil.copy(manifest.folder_of_cards() / f"{name}.toml", folder)
+    small_pack.use_cards(monkeypatch, folder)
+    yield folder
+    small_pack.forget_cards()
+
+
+def write_image(path, value=90, mask=False):
+    """Write a small photograph, or a mask with four lesion pixels in red."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((24, 32, 3), np.uint8)
+    pixels[4:6, 4:6] = (0, 0, 255) if mask else (value, value, value)
+    assert cv2.imwrite(str(path), pixels)
+
+
+def test_eyepacs_has_two_eyes_a_patient(tmp_path):
+    for name in ("10_left", "10_right", "13_left"):
+        write_image(tmp_path / "in" / "train" / f"{name}.jpeg")
+    pd.DataFrame({"image": ["10_left", "10_right", "13_left", "15_left"], "level": [0, 3, 1, 0]}).to_csv(
+        tmp_path / "in" / "trainLabels.csv", index=False
+    )
+    assert import_pack("eyepacs", tmp_path / "in", tmp_path / "data", progress=False) == 3
+    rows = load_images("eyepacs", tmp_path / "data", masks=[]).rows
+    assert rows["patient"].tolist() == ["10", "10", "13"]
+    assert rows["has_lesion"].tolist() == [0, 1, 1]
+    assert manifest.verify_pack("eyepacs", tmp_path / "data") == []
+
+
+def test_messidor_becomes_png_with_its_grades(tmp_path):
+    write_image(tmp_path / "in" / "Base11" / "20051019_38557_0100_PP.tif")
+    (tmp_path / "in" / "Annotation_Base11.csv").write_text(
+        "Image name;Ophthalmologic department;Retinopathy grade\n20051019_38557_0100_PP.tif;X;2\n"
+    )
+    import_pack("messidor", tmp_path / "in", tmp_path / "data", progress=False)
+    rows = load_images("messidor", tmp_path / "data", masks=[]).rows
+    assert rows["image"].tolist() == ["images/20051019_38557_0100_PP.png"]
+    assert rows["grade"].tolist() == [2]
+
+
+def test_a_mask_of_e_ophtha_that_was_never_drawn_is_not_an_empty_one(tmp_path):
+    parts = tmp_path / "in"
+    write_image(parts / "e_optha_EX" / "EX" / "E0001" / "C1.jpg")
+    write_image(parts / "e_optha_EX" / "Annotation_EX" / "E0001" / "C1_EX.png", mask=True)
+    write_image(parts / "e_optha_EX" / "healthy" / "E0002" / "C2.jpg")
+    write_image(parts / "e_optha_MA" / "MA" / "E0003" / "C3.jpg")
+    write_image(parts / "e_optha_MA" / "Annotation_MA" / "E0003" / "C3.png", mask=True)
+    import_pack("e_ophtha", parts, tmp_path / "data", progress=False)
+    with pytest.raises(UsageError, match="for some images only"):
+        load_images("e_ophtha", tmp_path / "data", masks=["ex"])
+    exudates = load_images("e_ophtha", tmp_path / "data", masks=["ex"], marked=True)
+    assert exudates.rows["id"].tolist() == ["ex_C1", "ex_C2"]
+    assert exudates.masks["ex"].sum(axis=(1, 2)).tolist() == [4, 0]
+
+
+def test_a_lesion_of_idrid_without_a_file_is_absent(tmp_path):
+    part = tmp_path / "in" / "A. Segmentation"
+    write_image(part / "1. Original Images" / "a. Training Set" / "IDRiD_01.jpg")
+    write_image(part / "1. Original Images" / "b. Testing Set" / "IDRiD_55.jpg")
+    truth = part / "2. All Segmentation Groundtruths" / "a. Training Set" / "3. Hard Exudates"
+    write_image(truth / "IDRiD_01_EX.tif", mask=True)
+    import_pack("idrid", tmp_path / "in", tmp_path / "data", progress=False)
+    image_set = load_images("idrid", tmp_path / "data", masks=["ex", "se"])
+    assert image_set.rows["split"].tolist() == ["train", "test"]
+    assert image_set.masks["ex"].sum(axis=(1, 2)).tolist() == [4, 0]
+    assert not image_set.masks["se"].any()
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    write_image(tmp_path / "in" / "holiday.jpg")
+    with pytest.raises(DataError, match="holds no image of idrid"):
+        import_pack("idrid", tmp_path / "in", tmp_path / "data", progress=False)
+    with pytest.raises(DataError, match="no CSV file with the columns image, level"):
+        import_pack("eyepacs", tmp_path / "in", tmp_path / "data", progress=False)
+    assert not (tmp_path / "cards" / "idrid.csv").exists()

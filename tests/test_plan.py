@@ -1,0 +1,271 @@
+"""Many replicates: parents first, failures to themselves, and the same result on a pool."""
+
+import multiprocessing
+import os
+import signal
+
+import pandas as pd
+import pytest
+import torch
+from small_arm import small_arm, small_jobs, train
+
+from retina_kit.errors import Interrupted, UsageError
+from retina_kit.runs.execute import describe
+from retina_kit.runs.plan import in_order
+from retina_kit.runs.pool import sensible_workers
+from retina_kit.runs.scheduling import StepReporter
+from retina_kit.runs.store import RunStore, canonical_hash
+from retina_kit.training.arm import predict_with
+
+TRANSFER = {"from": "parent", "parts": ["encoder"]}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+class Diary:
+    """A progress display that remembers what it was told."""
+
+    def __init__(self, stop_at=None):
+        self.lines, self.steps, self.stop_at = [], [], stop_at
+
+    def start(self, job):
+        self.lines.append(f"start {job.title}")
+
+    def step(self, key, step, num_steps, loss, scores):
+        self.steps.append((step, num_steps))
+        return step == self.stop_at
+
+    def done(self, job, outcome):
+        self.lines.append(f"{'failed' if isinstance(outcome, Exception) else 'done'} {job.title}")
+
+
+# ---- the plan ------------------------------------------------------------------------------------------------------
+def names(arms):
+    """Return the names of arms."""
+    return [arm["name"] for arm in arms]
+
+
+def test_parents_come_before_children_and_nothing_else_moves():
+    arms = [
+        small_arm("grandchild", start={"from": "child"}),
+        small_arm("alone"),
+        small_arm("child", start={"from": "parent"}),
+        small_arm("parent"),
+    ]
+    assert names(in_order(arms)) == ["parent", "child", "grandchild", "alone"]
+
+
+def test_a_circle_is_shown():
+    arms = [small_arm(name, start={"from": parent}) for name, parent in (("a", "b"), ("b", "c"), ("c", "a"))]
+    with pytest.raises(UsageError, match="circle: a -> b -> c -> a"):
+        in_order(arms)
+
+
+def test_an_unknown_parent_is_named():
+    with pytest.raises(UsageError, match="arm child starts from 'nobody', which is not an arm of this profile"):
+        in_order([small_arm("child", start={"from": "nobody"})])
+
+
+def test_a_child_starts_from_the_parent_of_its_seed_or_from_its_first():
+    arms = [small_arm("parent", seeds=[0, 1]), small_arm("child", start=TRANSFER)]
+    jobs = {(job.arm["name"], job.seed): job for job in small_jobs(arms, seeds=(1, 2))}
+    assert list(jobs) == [("parent", 0), ("parent", 1), ("child", 1), ("child", 2)]
+    assert jobs["child", 1].parent == jobs["parent", 1].key
+    assert jobs["child", 2].parent == jobs["parent", 0].key
+
+
+def test_folds_are_replicates_of_their_own():
+    arms = [
+        small_arm("parent", folds=2, split={"kind": "leave_patients_out", "num_folds": 2}),
+        small_arm("child", folds=2, start=TRANSFER),
+    ]
+    for arm in arms:
+        arm["split"] = {"kind": "leave_patients_out", "num_folds": 2}
+    jobs = small_jobs(arms)
+    assert [job.title for job in jobs] == [
+        f"{name} (seed 0, fold {fold})" for name in ("parent", "child") for fold in (0, 1)
+    ]
+    assert [job.parent for job in jobs[2:]] == [job.key for job in jobs[:2]]
+    assert len({job.key for job in jobs}) == 4
+
+
+def test_names_and_labels_decide_nothing_but_settings_do():
+    def key(arm, seed=0, parent=None):
+        return canonical_hash(describe(arm, seed, None, "fingerprint", parent))
+
+    plain = key(small_arm("fluid"))
+    assert key(small_arm("renamed", role="pretraining")) == plain
+    others = [
+        key(small_arm("fluid"), seed=1),
+        key(small_arm("fluid"), parent="0" * 16),
+        key(small_arm("fluid", recipe={"steps": 4})),
+        key(small_arm("fluid", model={"norm": None})),
+        key(small_arm("fluid", data={"mask": "irf"})),
+    ]
+    assert len({plain, *others}) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": {"optimizer": "magic"}}, "arm fluid: optimizer 'magic' is not one of sgd"),
+        ({"recipe": {"steps": -1}}, "arm fluid: .*steps"),
+        ({"model": {"width": 3}}, "arm fluid: model 'unet' has no setting 'width'; did you mean 'widths'"),
+        ({"start": {"freeze": ["tail"]}}, "arm fluid: .*'tail'"),
+        ({"task": "guess"}, "arm fluid: no task is called 'guess'"),
+        ({"evaluation": {"readings": ["last", "best"]}}, "validate_every is 0"),
+    ],
+)
+def test_an_arm_that_cannot_be_trained_stops_the_plan(changes, message):
+    with pytest.raises(UsageError, match=message):
+        small_jobs([small_arm("fluid", **changes)])
+
+
+# ---- the run -------------------------------------------------------------------------------------------------------
+def test_what_the_store_has_is_not_trained_again(store):
+    arms = [small_arm("parent"), small_arm("child", start=TRANSFER)]
+    first, second = Diary(), Diary()
+    runs = train(arms, store, progress=first)
+    assert first.lines == [f"{what} {name} (seed 0)" for name in ("parent", "child") for what in ("start", "done")]
+    assert first.steps == [(1, 3), (2, 3), (3, 3)] * 2
+    assert train(arms, store, progress=second) == runs
+    assert second.lines == []
+
+
+def test_two_names_for_one_replicate_are_trained_once(store):
+    diary = Diary()
+    runs = train([small_arm("a"), small_arm("b")], store, progress=diary)
+    assert diary.lines == ["start a (seed 0)", "done a (seed 0)"]
+    assert runs["a", 0] == runs["b", 0]
+
+
+def test_a_child_begins_with_its_parents_encoder(store):
+    arms = [small_arm("parent"), small_arm("child", start={**TRANSFER, "freeze": ["encoder"]})]
+    runs = train(arms, store)
+    parent, child = runs["parent", 0].weights(), runs["child", 0].weights()
+    assert all(torch.equal(parent[name], child[name]) for name in child if name.startswith("encoder."))
+    assert not torch.equal(parent["head.weight"], child["head.weight"])
+
+
+def test_a_run_scores_every_test_image_and_predicts_again(store):
+    arm = small_arm("fluid", recipe={"validate_every": 1}, evaluation={"readings": ["last", "best", "last_whole"]})
+    run = train([arm], store)["fluid", 0]
+    assert run.scores["reading"].value_counts().to_dict() == {"last": 2, "best": 2, "last_whole": 2}
+    assert (run.scores[["tp", "fp", "fn", "tn"]].sum(axis=1) == 32 * 48).all()
+    assert len(run.history) == 3
+    probability, prepared, index = predict_with(run, arm, 0, None, "nowhere", device="cpu", precision="float32")
+    assert probability.shape == (2, 32, 48)
+    overlap = ((probability > 0.5) & prepared.masks[index]).sum(axis=(1, 2))
+    assert overlap.tolist() == run.scores[run.scores["reading"] == "last"]["tp"].tolist()
+
+
+def test_a_failure_stays_with_its_arm_and_its_children(store):
+    arms = [
+        small_arm("parent", data={"mask": "magic"}),
+        small_arm("child", start=TRANSFER),
+        small_arm("grandchild", start={"from": "child"}),
+        small_arm("alone"),
+    ]
+    diary = Diary()
+    outcomes = train(arms, store, progress=diary)
+    assert "magic" in str(outcomes["parent", 0])
+    assert outcomes["child", 0] is outcomes["grandchild", 0] is outcomes["parent", 0]
+    assert len(outcomes["alone", 0].scores) == 2
+    assert diary.lines == ["start parent (seed 0)", "failed parent (seed 0)", "start alone (seed 0)",
+                           "done alone (seed 0)"]  # fmt: skip
+
+
+def test_a_stop_saves_and_the_next_run_goes_on(store, tmp_path):
+    arm = small_arm("fluid", recipe={"steps": 5})
+    with pytest.raises(Interrupted, match="stopped after step 2; run again") as caught:
+        train([arm], store, progress=Diary(stop_at=2))
+    assert caught.value.exit_code == 130
+    diary = Diary()
+    resumed = train([arm], store, progress=diary)["fluid", 0]
+    assert [step for step, _ in diary.steps] == [3, 4, 5]
+    unbroken = train([arm], RunStore(tmp_path / "other"))["fluid", 0]
+    assert_same_result(resumed, unbroken)
+
+
+def assert_same_result(first, second):
+    """Compare the files of two runs of one replicate: all but what was measured on the way."""
+    assert first.folder.name == second.folder.name
+    assert first.settings["files"] == second.settings["files"]  # the sha256 of history, scores and weights
+    pd.testing.assert_frame_equal(first.scores, second.scores)
+
+
+def test_a_pool_gives_the_same_results(store, tmp_path):
+    arms = [
+        small_arm("parent"),
+        small_arm("child", start=TRANSFER),
+        small_arm("wrong", data={"mask": "magic"}),
+        small_arm("child of wrong", start={"from": "wrong"}),
+    ]
+    diary = Diary()
+    on_pool = train(arms, store, workers=2, progress=diary)
+    here = train(arms, RunStore(tmp_path / "other"))
+    for name in ("parent", "child"):
+        assert_same_result(on_pool[name, 0], here[name, 0])
+    for name in ("wrong", "child of wrong"):
+        assert str(on_pool[name, 0]) == str(here[name, 0])
+        assert type(on_pool[name, 0]) is UsageError
+    assert sorted(diary.lines) == ["done child (seed 0)", "done parent (seed 0)", "failed wrong (seed 0)",
+                                   "start child (seed 0)", "start parent (seed 0)", "start wrong (seed 0)"]  # fmt: skip
+    assert diary.lines.index("done parent (seed 0)") < diary.lines.index("start child (seed 0)")
+    assert set(diary.steps) == {(1, 3), (2, 3), (3, 3)}
+
+
+class Killer(Diary):
+    """A progress display that kills the workers at the first step it hears of, so many times."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def step(self, key, step, num_steps, loss, scores):
+        super().step(key, step, num_steps, loss, scores)
+        if len(self.lines) - self.lines.count("killed") and self.lines.count("killed") < self.times:
+            self.lines.append("killed")
+            for worker in multiprocessing.active_children():
+                if "SpawnProcess" in worker.name:
+                    os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(store, tmp_path):
+    arms = [small_arm(name, recipe={"steps": 100, "learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
+    killer = Killer(times=1)
+    outcomes = train(arms, store, workers=2, progress=killer)
+    assert killer.lines.count("killed") == 1
+    here = train(arms, RunStore(tmp_path / "other"))
+    for arm in here:
+        assert_same_result(outcomes[arm], here[arm])
+
+
+def test_a_replicate_whose_workers_die_again_and_again_is_given_up(store, monkeypatch):
+    monkeypatch.setattr("retina_kit.runs.pool.MOST_DEATHS", 1)
+    arms = [small_arm(name, recipe={"steps": 5000, "learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
+    arms.append(small_arm("child", start={"from": "a"}))
+    outcomes = train(arms, store, workers=2, progress=Killer(times=1))
+    assert all("worker process died; run again" in str(outcome) for outcome in outcomes.values())
+    assert store.runs() == []
+
+
+def test_losses_are_read_rarely():
+    seen = []
+    watch = StepReporter("key", lambda *report: seen.append(report[1]), times=10)
+    for step in range(1000):
+        watch(step, 1000, [torch.tensor(0.5)], {})
+    assert seen == [1, 101, 201, 301, 401, 501, 601, 701, 801, 901, 1000]
+
+
+def test_a_gpu_has_one_worker_and_a_cpu_no_more_than_cores():
+    assert sensible_workers(torch.device("cuda")) == 1
+    assert 1 <= sensible_workers(torch.device("cpu")) <= os.cpu_count()
