@@ -6,7 +6,7 @@ import tempfile
 from benchmarks.machine import ceilings, higher
 from benchmarks.pacer import Rival, save_images
 from benchmarks.steps import work_of_a_step
-from retina_kit.data.synthetic.oct import draw_oct
+from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.files import kit_root
 
 NUM_PICTURES = 32
@@ -33,7 +33,7 @@ def compare(size, *, batch, device, rows, repeats, num_steps=None, together=len(
     `num_steps` updates, `repeats` times. By default a turn is one pass over the images, so that what a rival does
     between two passes counts as well. Where not all fit into memory at once, each group has the kit beside it.
     """
-    image_set = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
+    image_set = generate_oct(NUM_PICTURES // 4, 4, size, seed=0)
     best, found = ceilings(device), []
     work = work_of_a_step({"name": "unet"}, (batch, 1, *size))
     others = [name for name in rows if name != THE_KIT]
@@ -73,7 +73,7 @@ def take_turns(names, image_set, batch, device, repeats, num_steps):
 
 def side_by_side(count, size, *, batch, device, num_steps):
     """Return updates a second of `count` replicates that the kit trains at the same time on one device."""
-    image_set = draw_oct(NUM_PICTURES // 4, 4, size, seed=0)
+    image_set = generate_oct(NUM_PICTURES // 4, 4, size, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         path = save_images(image_set.images[:, 0], image_set.masks["fluid"].astype("uint8"), folder)
         rivals = [Rival("kit", "best", path, batch, str(device), kit_root()) for _ in range(count)]

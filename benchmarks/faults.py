@@ -35,7 +35,7 @@ NUM_BATCHES_SIDE_BY_SIDE = 2
 
 
 def arms():
-    """Return six small arms: a parent, two children, a grandchild and two alone; one with a best reading."""
+    """Return six small arms: a parent, two children, a grandchild and two alone; one with a best variant."""
     recipe = {"steps": STEPS, "batch_size": 2, "augmentation": {"crop": 16, "ratio": [0.8, 1.2], "flip": 0.5}}
     small = {
         "role": "control", "task": "segment", "folds": 0, "needs": [],
@@ -48,10 +48,10 @@ def arms():
     made = []
     for rate, (name, start) in enumerate(starts.items(), start=1):
         own = recipe | {"learning_rate": rate * 1e-3, "validate_every": 10 if name == "validated" else 0}
-        readings = ["last", "best"] if name == "validated" else ["last"]
+        variants = ["last", "best"] if name == "validated" else ["last"]
         start = start | ({"parts": ["encoder"]} if start else {})
         made.append({**small, "name": name, "label": name, "start": start, "recipe": own,
-                     "evaluation": {"readings": readings}})  # fmt: skip
+                     "evaluation": {"variants": variants}})  # fmt: skip
     return made
 
 

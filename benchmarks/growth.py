@@ -27,7 +27,7 @@ from retina_kit.data import large_arrays
 from retina_kit.data.dataset import load_images
 from retina_kit.data.manifest import MANIFEST_FILE, Card, parse_manifest
 from retina_kit.data.splits import choose_split
-from retina_kit.data.synthetic.oct import draw_oct
+from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.errors import KitError
 from retina_kit.files import kit_root
 from retina_kit.models.build import build_model
@@ -56,9 +56,11 @@ def manifest_rows(count):
 def images_held(count):
     """Seconds to draw `count` scans of 128x128 and to draw ten batches of them: all of them lie in memory as uint8."""
     began = time.perf_counter()
-    batches = make_batches(draw_oct(max(1, count // 10), 10, (128, 128), seed=0), Recipe(steps=10), torch.device("cpu"))
+    batches = make_batches(
+        generate_oct(max(1, count // 10), 10, (128, 128), seed=0), Recipe(steps=10), torch.device("cpu")
+    )
     for step in range(10):
-        batches.draw(step)
+        batches.sample(step)
     return time.perf_counter() - began
 
 
@@ -73,13 +75,13 @@ def images_read(count):
         image_set = load_images("grown", folder, masks=["fluid"])
         batches = make_batches(image_set, Recipe(steps=10), torch.device("cpu"))
         for step in range(10):
-            batches.draw(step)
+            batches.sample(step)
         return time.perf_counter() - began
 
 
 def write_pack(folder, count):
     """Write drawn scans as a pack of one's own whose manifest has `count` rows."""
-    drawn = draw_oct(10, min(count, 100) // 10, (128, 128), seed=0)
+    drawn = generate_oct(10, min(count, 100) // 10, (128, 128), seed=0)
     for place in ("images", "masks"):
         (folder / place).mkdir()
     for name, image, mask in zip(drawn.rows["id"], drawn.images[:, 0], drawn.masks["fluid"], strict=True):
@@ -110,7 +112,7 @@ def width(channels):
 def seconds_an_update(settings, side, num_steps=3):
     """Return the median seconds of an update in the kit's loop, batch 4."""
     recipe, device = Recipe(loss="soft_dice", batch_size=4, steps=10**6), torch.device("cpu")
-    batches = make_batches(draw_oct(1, 4, (side, side), seed=0), recipe, device)
+    batches = make_batches(generate_oct(1, 4, (side, side), seed=0), recipe, device)
     return statistics.median(
         seconds_of_steps(build_model(settings), batches, recipe, device=device, num_steps=num_steps)
     )

@@ -52,7 +52,7 @@ def shape_of(arm):
 def measure_shape(experiment, shape, device, num_steps):
     """Return one row: an arm that stands for its like, its updates in all, and its measured seconds an update."""
     arm, recipe = experiment.arm(shape["arm"]), shape["recipe"]
-    images, _ = shape["batches"].draw(0)
+    images, _ = shape["batches"].sample(0)
     short = Recipe(**{**vars(recipe), "steps": num_steps + 2, "epochs": 0, "validate_every": 0})
     shape["batches"].recipe = short
     seconds = seconds_of_steps(experiment.model(shape["arm"]), shape["batches"], short, device=device,

@@ -12,7 +12,7 @@ import time
 
 import torch
 
-from retina_kit.data.synthetic.oct import draw_oct
+from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.experiment import Experiment
 from retina_kit.teaching.domain_gap import draw_bench, train_bench
 from retina_kit.teaching.widgets.arm_picker import ArmPicker
@@ -38,7 +38,7 @@ def turn(control, values):
 
 def measure(paper, *, num_patients=4, scans_per_patient=6):
     """Return {"widget: control": ms of the slowest reaction} of every widget."""
-    image_set = draw_oct(num_patients, scans_per_patient, (496, 768), annotators=True)
+    image_set = generate_oct(num_patients, scans_per_patient, (496, 768), annotators=True)
     truth = image_set.masks["fluid"]
     probability = 0.4 * image_set.masks["annotator1"] + 0.4 * image_set.masks["annotator2"] + 0.1
     browser = ImageBrowser(image_set)

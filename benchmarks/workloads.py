@@ -18,8 +18,8 @@ from benchmarks.planning import plan_paper
 from benchmarks.steps import seconds_of_steps, work_of_a_step
 from benchmarks.workers import one_or_many
 from retina_kit.data.augment import Augmentation
-from retina_kit.data.synthetic.fundus import draw_fundus
-from retina_kit.data.synthetic.oct import draw_oct
+from retina_kit.data.synthetic.fundus import generate_fundus
+from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.evaluation.scoring import score_masks, summarize
 from retina_kit.files import kit_root
 from retina_kit.machine import peak_memory_mb
@@ -35,7 +35,7 @@ PAPERS = ("hu2018", "melinscak2020", "ortiz2022", "huang2023")
 def vessel_net_crops(device, repeats):
     """huang2023: UNet-S5-D16 at full width on augmented crops of 256, auxiliary head included; batch 2 on a CPU."""
     batch, settings = 2 if device.type == "cpu" else 8, {"name": "unet_s5_d16", "head": "fcn"}
-    image_set = draw_oct(2, 4, (496, 768), seed=0)
+    image_set = generate_oct(2, 4, (496, 768), seed=0)
     recipe = Recipe(
         optimizer="sgd", learning_rate=0.01, batch_size=batch, steps=10**6, auxiliary_weight=0.4,
         augmentation=Augmentation(crop=256, ratio=(0.5, 2.0), flip=0.5),
@@ -44,7 +44,7 @@ def vessel_net_crops(device, repeats):
     seconds = seconds_of_steps(build_model(settings), batches, recipe, device=device, num_steps=repeats)
     began = time.perf_counter()
     for step in range(10):
-        batches.draw(step)
+        batches.sample(step)
     drawing = (time.perf_counter() - began) / 10
     work = work_of_a_step(settings, (batch, 3, 256, 256), auxiliary=True)
     facts = {"batch": batch, "share spent on drawing the batch": round(drawing / statistics.median(seconds), 4)}
@@ -70,7 +70,7 @@ def timed(seconds, work=None):
 def sliding_windows(device, repeats):
     """huang2023: a whole test set, eight scans of 496x768 in 54 windows of 128 each, lesson width."""
     settings = {"name": "unet_s5_d16", "head": "fcn", "base_width": 16}
-    image_set = draw_oct(2, 4, (496, 768), seed=0)
+    image_set = generate_oct(2, 4, (496, 768), seed=0)
     batches = make_batches(image_set, Recipe(steps=1), device, in_channels=3)
     model = build_model(settings).to(device=device, memory_format=torch.channels_last)
     seconds, images = [], torch.from_numpy(image_set.images)
@@ -88,9 +88,9 @@ def drawing(device, repeats):
     """Images that the kit draws a second, OCT and fundus, 256x256 and (OCT) 1024x512."""
     speeds = {}
     for name, draw, size in (
-        ("OCT 256x256", draw_oct, (256, 256)),
-        ("fundus 256x256", draw_fundus, (256, 256)),
-        ("OCT 1024x512", draw_oct, (1024, 512)),
+        ("OCT 256x256", generate_oct, (256, 256)),
+        ("fundus 256x256", generate_fundus, (256, 256)),
+        ("OCT 1024x512", generate_oct, (1024, 512)),
     ):
         seconds = []
         for seed in range(repeats):

@@ -178,7 +178,7 @@ show(shown)
 # patients anew. None of them knows that images of a fold share one network.
 
 # %%
-last = experiment.scores[experiment.scores["reading"] == "last"]
+last = experiment.scores[experiment.scores["variant"] == "last"]
 figure2b = compare_families(last, shares, [("pretrained_frozen", "random_trainable")])
 report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: p-values of three tests at each share")
 report.save_table("figure2b", figure2b, tidy=False)

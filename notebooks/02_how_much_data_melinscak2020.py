@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from retina_kit.data.splits import shared_patients
-from retina_kit.data.synthetic.oct import draw_oct
+from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.experiment import Experiment
 from retina_kit.teaching.domain_gap import draw_bench, train_bench
 from retina_kit.models.build import build_model, count_parameters
@@ -98,7 +98,7 @@ browse_images(target)
 
 # %%
 gaps = (0.0, 0.25, 0.5, 0.75, 1.0)
-eyes = [draw_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed=4) for gap in gaps]
+eyes = [generate_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed=4) for gap in gaps]
 titles = [f"drawn, gap {gap:g}" for gap in gaps]
 images, masks = (np.concatenate(part) for part in zip(*[(eye.images, eye.masks["fluid"]) for eye in eyes], strict=True))
 show(figures.plot_images(images, masks, titles, num_columns=5))

@@ -98,7 +98,7 @@ show(fluid.to_frame("%").T, report.save_table("graders", experiment.graders("psp
 arm = experiment.arm("psp_chase")
 recipe = Recipe.from_settings(arm["recipe"])
 batches = experiment.batches("psp_chase")
-crops, crop_targets = batches.draw(0)
+crops, crop_targets = batches.sample(0)
 shown = (crops[:, :1] * batches.std + batches.mean).clamp(0, 255).byte().numpy()
 show(figures.plot_images(shown, crop_targets.numpy() == 1))
 
@@ -137,11 +137,11 @@ print(f"{len(runs)} replicates, {seconds:.0f} seconds of training in all")
 # Pooled over all test pixels, as the paper does. "SD" is over seeds, "CI" over patients drawn anew: with the paper's
 # two test subjects there is none to speak of. Two columns of the paper's tables are swapped; the notes say where.
 # Here it is the last update that counts. The paper's tables look like the best of its validations, on the test scans
-# themselves: that reading is `table1_best`.
+# themselves: that variant is `table1_best`.
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
-report.save_table("table1_best", experiment.table("table1", reading="best"))
+report.save_table("table1_best", experiment.table("table1", variant="best"))
 report.save_figure("table1", figures.plot_beside_paper(table1, labels=labels), alt="Table 1: with and without vessels")
 show_beside_paper(table1, labels)
 
@@ -211,7 +211,7 @@ explore_predictions(*experiment.probabilities("psp_chase_fluid_dice"))
 
 # %%
 left_out = report.save_table("left_out", experiment.table("left_out"))
-last = experiment.scores[experiment.scores["reading"] == "last"]
+last = experiment.scores[experiment.scores["variant"] == "last"]
 patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in ("fcn_stare", "fcn_stare_left_out")})
 report.save_figure("patients", patients, alt="Dice of every test image, by patient")
 show(patients)
@@ -234,7 +234,7 @@ show_claims(claims)
 # - Its "DeepLabV3+" is DeepLabV3 (the ASPP head); its truth is the union of two graders, not one expert.
 # - Its vessel networks were downloaded; here they are trained first. Cityscapes weights are not part of the kit, so the
 #   poster's Cityscapes network is left out; HRF arms need the data pack `hrf`.
-# - The test windows keep half the side of the training crop, as the source networks had it; the reading
+# - The test windows keep half the side of the training crop, as the source networks had it; the variant
 #   `last_whole` in `scores` takes whole scans instead.
 # - Crops are drawn uniformly: the original redraws up to ten times until no class fills 75 % of a crop, which with 1 %
 #   of fluid practically never happens.

@@ -8,7 +8,7 @@ import shutil
 PACKAGES = (
     "torch",
     "torchvision",
-    "opencv-python",
+    "opencv-python-headless",
     "jupyterlab",
     "ipywidgets",
     "papermill",

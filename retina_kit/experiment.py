@@ -232,7 +232,7 @@ class Experiment:
 
     @functools.cached_property
     def scores(self):
-        """One scored row a test image, reading, arm, seed and fold."""
+        """One scored row a test image, variant, arm, seed and fold."""
         return self._gather("scores")
 
     @functools.cached_property
@@ -240,11 +240,11 @@ class Experiment:
         """One row a training step of every arm, seed and fold."""
         return self._gather("history")
 
-    def predict(self, arm_name, *, seed=None, fold=None, index=None, reading="last"):
+    def predict(self, arm_name, *, seed=None, fold=None, index=None, variant="last"):
         """Return (probability (n, H, W), the arm's prepared images, the indices predicted) of a trained arm."""
         arm, seed = self.arm(arm_name), seed if seed is not None else self._first_seed(arm_name)
         run = self.run_of(arm_name, seed, fold)
-        return predict_with(run, arm, seed, fold, self.data_root, index=index, reading=reading, device=self.device)
+        return predict_with(run, arm, seed, fold, self.data_root, index=index, variant=variant, device=self.device)
 
     def _first_seed(self, arm_name):
         return next(job.seed for job in self.jobs if job.arm["name"] == arm_name)
@@ -265,7 +265,7 @@ class Experiment:
         `pick` is "spread" (over the test set), "worst" (those of the lowest Dice of the last arm) or "largest" (those
         with the most to find). Where there are folds, an image is predicted by the network that did not learn it.
         """
-        rows = self.scores[(self.scores["arm"] == arm_names[-1]) & (self.scores["reading"] == "last")]
+        rows = self.scores[(self.scores["arm"] == arm_names[-1]) & (self.scores["variant"] == "last")]
         rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & (rows["tp"] + rows["fn"] > 0)]
         if pick == "spread":
             rows = rows.iloc[:: max(1, len(rows) // num_images)]
@@ -305,7 +305,7 @@ class Experiment:
         """The numbers, claims and errata that the paper prints."""
         return read_published(self.paper)
 
-    def table(self, table_id, reading="last"):
+    def table(self, table_id, variant="last"):
         """Return a table of the paper, tidy: our mean, SD over seeds and interval beside the printed value."""
         tables = {table["id"]: table for table in self.content["table"]}
         if table_id not in tables:
@@ -313,7 +313,7 @@ class Experiment:
         settings = tables[table_id]
         trained = {arm["name"] for arm in self.arms}
         rows = {arm: row for arm, row in settings["rows"].items() if arm in trained}
-        scores = self.scores[(self.scores["reading"] == reading) & self.scores["arm"].isin(rows)]
+        scores = self.scores[(self.scores["variant"] == variant) & self.scores["arm"].isin(rows)]
         metrics = [metric for metric in settings["metrics"] if metric != TIME]
         ours = summarize(scores, metrics, pooled=settings.get("pooled", True))
         if TIME in settings["metrics"]:
@@ -329,7 +329,7 @@ class Experiment:
     def by_size(self, table_id):
         """Return a table's arms with their number of training images, every spread, and the paper's values."""
         table = self.table(table_id).drop_duplicates("arm").set_index("arm")
-        scores = self.scores[(self.scores["reading"] == "last") & self.scores["arm"].isin(table.index)]
+        scores = self.scores[(self.scores["variant"] == "last") & self.scores["arm"].isin(table.index)]
         found = spreads(scores).set_index("arm")
         found.insert(0, "n_train", [self.arm(arm)["split"].get("num_train") for arm in found.index])
         return found.join(table[["paper_value", "paper_spread", "paper_spread_is"]]).reset_index()

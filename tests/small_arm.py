@@ -18,7 +18,7 @@ ARM = {
     "model": {"name": "unet", "widths": [4, 4, 4, 4, 4], "norm": "batch"},
     "start": {},
     "recipe": {"steps": 3, "batch_size": 2, "augmentation": {"crop": 16, "ratio": [0.8, 1.2], "flip": 0.5}},
-    "evaluation": {"readings": ["last"]},
+    "evaluation": {"variants": ["last"]},
 }
 
 

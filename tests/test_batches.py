@@ -16,7 +16,7 @@ def batches_of(num_images, **recipe):
 
 def seen(batches, step):
     """Return the numbers of the images of a step."""
-    return batches.draw(step)[0][:, 0, 0, 0].int().tolist()
+    return batches.sample(step)[0][:, 0, 0, 0].int().tolist()
 
 
 def test_an_epoch_sees_every_image_once_and_ends_with_a_smaller_batch():
@@ -45,7 +45,7 @@ def test_gray_images_are_normalized_and_repeated():
     images = torch.full((2, 1, 16, 16), 100, dtype=torch.uint8)
     targets = torch.zeros(2, 16, 16, dtype=torch.uint8)
     batches = Batches(images, targets, Recipe(steps=1), seed=0, device="cpu", mean=[50.0], std=[25.0], in_channels=3)
-    drawn, _ = batches.draw(0)
+    drawn, _ = batches.sample(0)
     assert drawn.shape[1:] == (3, 16, 16)
     assert (drawn == 2).all()
 

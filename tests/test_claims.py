@@ -17,7 +17,7 @@ def scores_of(levels, *, num_patients=12, seeds=(0, 1), noise=0.05, seed_noise=0
             rng = np.random.default_rng([number, seed])
             place = np.arange(num_patients)
             shift = seed_noise * rng.normal()
-            rows = {"arm": arm, "seed": seed, "reading": "last", "id": first_id + place, "patient": place}
+            rows = {"arm": arm, "seed": seed, "variant": "last", "id": first_id + place, "patient": place}
             parts.append(pd.DataFrame(rows).assign(dice=level + shift + noise * rng.normal(size=num_patients)))
     return pd.concat(parts, ignore_index=True)
 
@@ -130,12 +130,12 @@ def test_synthetic_data_decide_no_number_of_the_paper():
 
 def test_pooled_counts_and_readings_are_respected():
     rows = pd.DataFrame({"id": range(6), "patient": range(6), "seed": 0, "tp": 80, "fp": 20, "fn": 20, "tn": 99})
-    good, bad = rows.assign(arm="a", reading="last"), rows.assign(arm="b", reading="last", tp=40, fn=60)
-    best = rows.assign(arm="b", reading="best", tp=95, fn=5)
+    good, bad = rows.assign(arm="a", variant="last"), rows.assign(arm="b", variant="last", tp=40, fn=60)
+    best = rows.assign(arm="b", variant="best", tp=95, fn=5)
     scores = pd.concat([good, bad, best])
     claim = {"test": "greater", "arms": ["a", "b"], "pooled": True, "metric": "dice"}
     assert one(scores, **claim)["estimate"] == pytest.approx(0.8 - 2 * 40 / (2 * 40 + 20 + 60))
-    assert one(pd.concat([scores, good.assign(reading="best")]), reading="best", **claim)["estimate"] < 0
+    assert one(pd.concat([scores, good.assign(variant="best")]), variant="best", **claim)["estimate"] < 0
 
 
 def test_a_claim_whose_arm_was_not_run_is_inconclusive():

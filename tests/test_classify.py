@@ -42,7 +42,7 @@ def test_copies_are_made_of_training_images_only(prepared):
     assert len(batches.images) == 3 * len(prepared.train)
     assert torch.equal(batches.images[: len(prepared.train)], prepared.images[prepared.train])
     assert torch.equal(batches.targets, prepared.targets[prepared.train].repeat(3, 1))
-    images, targets = batches.draw(0)
+    images, targets = batches.sample(0)
     assert images.shape == (4, 3, 32, 32)
     assert targets.shape == (4, 1)
 

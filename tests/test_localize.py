@@ -117,7 +117,7 @@ def test_batches_augment_the_centers_too():
     prepared = prepare_four([0, 1, 2], [2])
     recipe = Recipe.from_settings({"steps": 1, "batch_size": 3, "augmentation": {"flip": 1.0}})
     batches = localize.make_batches(prepared, {"data": {}, "model": {}}, recipe, 0, torch.device("cpu"))
-    images, targets = batches.draw(0)
+    images, targets = batches.sample(0)
     assert images.shape == (3, 1, 16, 32)
     assert sorted(targets[:, 0].tolist()) == [0.25, 0.5, 0.75]
     assert all(x + y == 1 for x, y in targets.tolist())

@@ -49,7 +49,7 @@ def train(recipe, **settings):
 def test_it_learns(precision):
     model, history = train({"steps": 40, "learning_rate": 1e-2}, precision=precision)
     assert history["loss"].iloc[-5:].mean() < 0.3 * history["loss"].iloc[0]
-    images, targets = bright_squares(Recipe(steps=1, batch_size=8)).draw(0)
+    images, targets = bright_squares(Recipe(steps=1, batch_size=8)).sample(0)
     with torch.inference_mode():
         agreement = ((model.eval()(images)[:, 0] > 0) == (targets == 1)).float().mean()
     assert agreement > 0.97
@@ -108,7 +108,7 @@ def test_the_auxiliary_head_counts_with_its_weight():
     model = UNetS5D16(in_channels=1, base_width=4)
     recipe = Recipe.from_settings({"steps": 1, "batch_size": 4, "auxiliary_weight": 0.4, "learning_rate": 0.0})
     batches = bright_squares(recipe)
-    images, targets = batches.draw(0)
+    images, targets = batches.sample(0)
     torch.manual_seed(0)  # dropout of step 0
     main, auxiliary = model.train().forward_with_auxiliary(images)
     expected = sum(

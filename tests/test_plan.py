@@ -121,7 +121,7 @@ def test_names_and_labels_decide_nothing_but_settings_do():
         ({"model": {"width": 3}}, "arm fluid: model 'unet' has no setting 'width'; did you mean 'widths'"),
         ({"start": {"freeze": ["tail"]}}, "arm fluid: .*'tail'"),
         ({"task": "guess"}, "arm fluid: no task is called 'guess'"),
-        ({"evaluation": {"readings": ["last", "best"]}}, "validate_every is 0"),
+        ({"evaluation": {"variants": ["last", "best"]}}, "validate_every is 0"),
     ],
 )
 def test_an_arm_that_cannot_be_trained_stops_the_plan(changes, message):
@@ -156,15 +156,15 @@ def test_a_child_begins_with_its_parents_encoder(store):
 
 
 def test_a_run_scores_every_test_image_and_predicts_again(store):
-    arm = small_arm("fluid", recipe={"validate_every": 1}, evaluation={"readings": ["last", "best", "last_whole"]})
+    arm = small_arm("fluid", recipe={"validate_every": 1}, evaluation={"variants": ["last", "best", "last_whole"]})
     run = train([arm], store)["fluid", 0]
-    assert run.scores["reading"].value_counts().to_dict() == {"last": 2, "best": 2, "last_whole": 2}
+    assert run.scores["variant"].value_counts().to_dict() == {"last": 2, "best": 2, "last_whole": 2}
     assert (run.scores[["tp", "fp", "fn", "tn"]].sum(axis=1) == 32 * 48).all()
     assert len(run.history) == 3
     probability, prepared, index = predict_with(run, arm, 0, None, "nowhere", device="cpu", precision="float32")
     assert probability.shape == (2, 32, 48)
     overlap = ((probability > 0.5) & prepared.masks[index]).sum(axis=(1, 2))
-    assert overlap.tolist() == run.scores[run.scores["reading"] == "last"]["tp"].tolist()
+    assert overlap.tolist() == run.scores[run.scores["variant"] == "last"]["tp"].tolist()
 
 
 def test_a_failure_stays_with_its_arm_and_its_children(store):

@@ -92,8 +92,8 @@ def test_summary_says_how_many_images_have_no_dice():
 
 
 def test_two_readings_are_not_summed_up_together():
-    scores = pd.concat([some_scores().assign(reading=name) for name in ("last", "best")])
-    with pytest.raises(UsageError, match="several readings"):
+    scores = pd.concat([some_scores().assign(variant=name) for name in ("last", "best")])
+    with pytest.raises(UsageError, match="several variants"):
         summarize(scores, ["dice"])
 
 

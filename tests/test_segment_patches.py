@@ -17,7 +17,7 @@ ARM["data"] = {
 ARM["model"] = {"name": "encoder_decoder", "width": 0.03}
 ARM["split"] = {"kind": "patients", "test_fraction": 0.5, "seed": 0}
 ARM["recipe"] = {"steps": 2, "batch_size": 2, "validate_every": 1}
-ARM["evaluation"] = {"readings": ["last"], "window": 32, "stride": 16, "validate_on": 2}
+ARM["evaluation"] = {"variants": ["last"], "window": 32, "stride": 16, "validate_on": 2}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from retina_kit.data.manifest import has_pack
-from retina_kit.data.synthetic.fundus import LESIONS, draw_fundus
+from retina_kit.data.synthetic.fundus import LESIONS, generate_fundus
 from retina_kit.errors import UsageError
 
 DATA_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -28,17 +28,17 @@ def load(pack, masks, size):
 @pytest.fixture(scope="module")
 def drawn():
     """Twenty-four drawn eyes, two photographs each."""
-    return draw_fundus(24, 2, (302, 350), seed=1)
+    return generate_fundus(24, 2, (302, 350), seed=1)
 
 
 def test_the_same_seed_gives_the_same_photographs():
-    first, second, other = (draw_fundus(2, 1, (64, 64), seed=seed) for seed in (5, 5, 6))
+    first, second, other = (generate_fundus(2, 1, (64, 64), seed=seed) for seed in (5, 5, 6))
     assert first.fingerprint() == second.fingerprint() != other.fingerprint()
 
 
 def test_photographs_come_in_any_size_as_rgb():
     for size in ((128, 128), (170, 256)):
-        image_set = draw_fundus(1, 2, size, seed=0)
+        image_set = generate_fundus(1, 2, size, seed=0)
         assert image_set.images.shape == (2, 3, *size)
         assert image_set.images.dtype == np.uint8
 
@@ -75,7 +75,7 @@ def test_two_photographs_of_one_eye_resemble_each_other(drawn):
 
 def test_an_unknown_camera_is_an_error():
     with pytest.raises(UsageError, match="phone"):
-        draw_fundus(1, camera="phone")
+        generate_fundus(1, camera="phone")
 
 
 def vessel_contrast(image_set):

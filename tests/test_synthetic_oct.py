@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from retina_kit.data.manifest import has_pack
-from retina_kit.data.synthetic.oct import draw_oct, mix_devices
+from retina_kit.data.synthetic.oct import generate_oct, mix_devices
 from retina_kit.errors import UsageError
 
 DATA_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -19,7 +19,7 @@ real_data = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def drawn():
     """Twenty drawn eyes of eleven scans, like the real pack at half its size."""
-    return draw_oct(20, 11, (248, 384), annotators=True, seed=1)
+    return generate_oct(20, 11, (248, 384), annotators=True, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def dice(first, second):
 
 
 def test_the_same_seed_gives_the_same_scans():
-    first, second, other = (draw_oct(2, 3, (64, 96), seed=seed) for seed in (5, 5, 6))
+    first, second, other = (generate_oct(2, 3, (64, 96), seed=seed) for seed in (5, 5, 6))
     assert first.fingerprint() == second.fingerprint() != other.fingerprint()
 
 
 def test_scans_come_in_any_size_as_uint8():
     for size in ((64, 64), (200, 130), (496, 768)):
-        image_set = draw_oct(1, 2, size, seed=0)
+        image_set = generate_oct(1, 2, size, seed=0)
         assert image_set.images.shape == (2, 1, *size)
         assert image_set.images.dtype == np.uint8
 
@@ -72,8 +72,8 @@ def test_annotators_differ_as_people_do(drawn):
 
 def test_the_gap_moves_from_one_device_to_the_other():
     assert mix_devices("spectralis", 0.0) == mix_devices("cirrus", 1.0)
-    near, far = (draw_oct(4, 2, (128, 128), gap=gap, seed=2) for gap in (0.1, 1.0))
-    own = draw_oct(4, 2, (128, 128), seed=2)
+    near, far = (generate_oct(4, 2, (128, 128), gap=gap, seed=2) for gap in (0.1, 1.0))
+    own = generate_oct(4, 2, (128, 128), seed=2)
     distance = [abs(p.images.astype(float).mean() - own.images.mean()) for p in (near, far)]
     assert distance[0] < distance[1]
     assert np.array_equal(near.masks["irf"].any(), own.masks["irf"].any())
@@ -81,9 +81,9 @@ def test_the_gap_moves_from_one_device_to_the_other():
 
 def test_an_unknown_device_and_a_gap_beyond_one_are_errors():
     with pytest.raises(UsageError, match="topcon"):
-        draw_oct(1, device="topcon")
+        generate_oct(1, device="topcon")
     with pytest.raises(UsageError, match="gap"):
-        draw_oct(1, gap=1.5)
+        generate_oct(1, gap=1.5)
 
 
 def gray_quantiles(images):
@@ -134,7 +134,7 @@ def test_speckle_is_as_strong_as_in_real_scans(drawn, real):
     from retina_kit.data.dataset import load_images
 
     found = []
-    for image_set in (draw_oct(6, 8, (496, 768), seed=1), load_images("oct_dme_chiu2015", DATA_ROOT, masks=[])):
+    for image_set in (generate_oct(6, 8, (496, 768), seed=1), load_images("oct_dme_chiu2015", DATA_ROOT, masks=[])):
         rows = image_set.images[:, 0, 60:80].astype(np.float32)
         rows = rows[(rows < 250).all(axis=(1, 2)) & (rows.mean(axis=(1, 2)) < 30)]
         residual = np.stack([row - cv2.blur(row, (9, 9)) for row in rows])

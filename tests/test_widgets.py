@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from retina_kit.data.collection import ImageSet
-from retina_kit.data.synthetic.oct import draw_oct
+from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.evaluation.metrics import dice_per_image
 from retina_kit.evaluation.thresholds import ThresholdCounts
 from retina_kit.reporting.figures.overlays import as_color, blend_errors, blend_masks, fit_width
@@ -22,7 +22,7 @@ from retina_kit.teaching.widgets.static import VIEW, present
 @pytest.fixture(scope="module")
 def image_set():
     """Four small drawn scans of two patients with two annotators."""
-    return draw_oct(2, 2, (64, 96), annotators=True, fluid=2.0)
+    return generate_oct(2, 2, (64, 96), annotators=True, fluid=2.0)
 
 
 def decoded(widget):

@@ -29,7 +29,7 @@ class Augmentation:
         return self.crop == 0 and tuple(self.ratio) == (1.0, 1.0) and self.flip == 0
 
 
-def draw_geometry(settings, num_images, height, width, generator):
+def sample_geometry(settings, num_images, height, width, generator):
     """Return the scale, the corner (y, x) in resampled pixels and the mirror of each image, as (N,) tensors.
 
     All numbers come from `generator` on the CPU, so that a step's augmentation depends on nothing but its seed.
@@ -54,7 +54,7 @@ def augment(images, targets, settings, generator):
         return images, targets
     num_images, _, height, width = images.shape
     out_height, out_width = (settings.crop, settings.crop) if settings.crop else (height, width)
-    drawn = draw_geometry(settings, num_images, height, width, generator)
+    drawn = sample_geometry(settings, num_images, height, width, generator)
     images, grid, inside = resample(images, drawn, (out_height, out_width))
     labels = F.grid_sample(targets[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
     return images, torch.where(inside, labels.to(torch.uint8), IGNORE)
@@ -71,7 +71,7 @@ def augment_points(images, points, settings, generator):
     if settings.does_nothing:
         return images, points
     num_images, _, height, width = images.shape
-    drawn = draw_geometry(settings, num_images, height, width, generator)
+    drawn = sample_geometry(settings, num_images, height, width, generator)
     images, _, _ = resample(images, drawn, (height, width))
     scale, top, left, mirror = (value.to(points.device, non_blocking=True) for value in drawn)
     x = points[:, 0] * scale - left / width
@@ -82,7 +82,7 @@ def augment_points(images, points, settings, generator):
 def resample(images, drawn, size):
     """Return images (N, C, h, w) of `size` after a drawn geometry, the grid they were read at, and what is inside.
 
-    `drawn` is what `draw_geometry` returned; pixels that come from outside the image are 0.
+    `drawn` is what `sample_geometry` returned; pixels that come from outside the image are 0.
     """
     num_images, _, height, width = images.shape
     out_height, out_width = size

@@ -18,7 +18,7 @@ from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.data.transforms import resize_images, resize_masks
 from retina_kit.errors import DataError, UsageError
 
-DRAWN = ("synthetic_oct", "synthetic_fundus")
+SYNTHETIC = ("synthetic_oct", "synthetic_fundus")
 
 
 def load_images(
@@ -32,12 +32,12 @@ def load_images(
     cuts to the field of view, and `copies` adds so many augmented copies of each image. Raises DataError where a
     file is missing or its pixels are not those of the manifest.
     """
-    if name not in (*DRAWN, *list_cards(data_root)):
-        raise unknown_data_set(name, [*DRAWN, *list_cards(data_root)])
-    if name in DRAWN and (without or marked):
+    if name not in (*SYNTHETIC, *list_cards(data_root)):
+        raise unknown_data_set(name, [*SYNTHETIC, *list_cards(data_root)])
+    if name in SYNTHETIC and (without or marked):
         raise UsageError(f"{name} is drawn: no rows of it are left out; draw fewer patients instead")
-    if name in DRAWN:
-        image_set = _draw(name, size=size, **options)
+    if name in SYNTHETIC:
+        image_set = _generate(name, size=size, **options)
     elif options:
         raise UsageError(f"data set {name!r} is read from files and takes no options: {', '.join(options)}")
     else:
@@ -58,8 +58,8 @@ def fingerprint(name, *, masks, columns=(), data_root=None, **options):
     from the options and from the code that draws them, comments and docstrings apart. `data_root` is where packs of
     your own lie.
     """
-    if name in DRAWN:
-        what = [_code_that_draws(), options]
+    if name in SYNTHETIC:
+        what = [_generator_code(), options]
     else:
         rows = read_manifest(name, data_root)
         missing = [column for column in columns if column not in rows]
@@ -72,23 +72,23 @@ def fingerprint(name, *, masks, columns=(), data_root=None, **options):
 
 
 @functools.cache
-def _code_that_draws():
+def _generator_code():
     """Return a hash of the code that draws images; it is parsed once a process, not once an arm."""
     folder = Path(__file__).parent
     code = [ast.dump(ast.parse(path.read_text())) for path in sorted(folder.glob("synthetic_*.py"))]
     return hashlib.sha256("".join(code).encode()).hexdigest()
 
 
-def _draw(name, size=None, **options):
+def _generate(name, size=None, **options):
     """Return drawn images."""
     if size is not None:
         options["size"] = tuple(size)
     elif "size" in options:
         options["size"] = tuple(options["size"])
     if name == "synthetic_oct":
-        from retina_kit.data.synthetic.oct import draw_oct as draw
+        from retina_kit.data.synthetic.oct import generate_oct as draw
     else:
-        from retina_kit.data.synthetic.fundus import draw_fundus as draw
+        from retina_kit.data.synthetic.fundus import generate_fundus as draw
     try:
         return draw(**options)
     except TypeError as error:

@@ -1,7 +1,7 @@
 """Whether scored rows bear a claim out: supported, not supported or inconclusive, with the rule in words.
 
 A claim is a table of an experiment file: id, statement, kind (replication or control), test, arms, and where
-the test needs them metric, pooled, reading, margin, x, value. Seeds are averaged and patients drawn anew;
+the test needs them metric, pooled, variant, margin, x, value. Seeds are averaged and patients drawn anew;
 with fewer than three patients the seeds are the replicates instead, and the row says so.
 """
 
@@ -21,7 +21,7 @@ COLUMNS = (
     "n_patients", "n_seeds", "scope",
 )  # fmt: skip
 KEYS = {
-    "id", "statement", "kind", "test", "arms", "metric", "pooled", "reading", "margin", "x", "value",
+    "id", "statement", "kind", "test", "arms", "metric", "pooled", "variant", "margin", "x", "value",
     "where",
 }  # fmt: skip
 
@@ -153,9 +153,9 @@ def evaluate_claims(claims, scores, synthetic, known_arms=None):
     """
     records = []
     for written in claims:
-        claim = {"metric": "dice", "pooled": True, "reading": "last", "statement": "", **written}
+        claim = {"metric": "dice", "pooled": True, "variant": "last", "statement": "", **written}
         check_claim(claim, known_arms)
-        chosen = scores[scores["reading"] == claim["reading"]] if "reading" in scores else scores
+        chosen = scores[scores["variant"] == claim["variant"]] if "variant" in scores else scores
         records.append(_evaluate(claim, chosen, synthetic))
     return pd.DataFrame(records, columns=COLUMNS)
 

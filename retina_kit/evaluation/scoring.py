@@ -127,9 +127,9 @@ def summarize(scores, metrics, *, pooled=True, ci=True, num_resamples=NUM_RESAMP
     The interval is that of the seed-averaged metric when patients are drawn anew (2.5 to 97.5 per cent).
     Folds of one seed are taken together. What is not a count metric is averaged over images in any case.
     """
-    if "reading" in scores and scores["reading"].nunique() > 1:
-        readings = ", ".join(scores["reading"].unique())
-        raise UsageError(f"scores hold several readings ({readings}); choose one before summing them up")
+    if "variant" in scores and scores["variant"].nunique() > 1:
+        variants = ", ".join(scores["variant"].unique())
+        raise UsageError(f"scores hold several variants ({variants}); choose one before summing them up")
     records = [
         _summary(arm, metric, patient_sums(rows, metric, pooled=pooled), ci, num_resamples)
         for arm, rows in scores.groupby("arm", sort=False)

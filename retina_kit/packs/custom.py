@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import pandas as pd
 
-from retina_kit.data.dataset import DRAWN
+from retina_kit.data.dataset import SYNTHETIC
 from retina_kit.data.manifest import CARD_FILE, MANIFEST_FILE, kit_cards, parse_card, parse_manifest
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.errors import DataError, UsageError
@@ -72,7 +72,7 @@ def checked_pattern(name, patient_regex, mask_name, folder):
     for what, given in (("name", name), ("mask's name", mask_name)):
         if not re.fullmatch(r"[a-z][a-z0-9_]*", given):
             raise UsageError(f"the {what} {given!r} must be small letters, digits and _, such as my_eyes")
-    if name in (*DRAWN, *kit_cards()):
+    if name in (*SYNTHETIC, *kit_cards()):
         raise UsageError(f"{name} is a data set of the kit; choose another name")
     if folder.exists():
         raise UsageError(f"{folder} is there already; choose another name, or remove it first")

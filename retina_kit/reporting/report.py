@@ -13,7 +13,7 @@ from retina_kit.files import atomic_path, kit_root
 from retina_kit.machine import peak_memory_mb
 from retina_kit.papers.published import TABLE_COLUMNS
 
-PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python", "papermill", "matplotlib")
+PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python-headless", "papermill", "matplotlib")
 
 
 class Report:

@@ -30,7 +30,7 @@ def say_what_was_fed(error, arm, batches, rows, recipe):
     `rows` are the training rows. The state before it is kept as the last checkpoint.
     """
     step = error.step
-    images, _ = batches.draw(step)
+    images, _ = batches.sample(step)
     positions = batches.index_of(step).tolist()
     fed = ", ".join(str(rows["id"].iloc[position]) for position in positions) if "id" in rows else str(positions)
     numbers = f"values {images.min().item():.3g} to {images.max().item():.3g}"
@@ -47,7 +47,7 @@ def say_what_would_fit(arm, batches, make_model, recipe, device, precision):
 
     The smallest comes first: a library that once found memory full may fail again where there is enough.
     """
-    images, targets = batches.draw(0)
+    images, targets = batches.sample(0)
     size, height, width = len(images), *images.shape[-2:]
     what = f"arm {arm['name']}: memory ran out on {device} at batch size {size} of {height}x{width} pixels"
     fits = 0

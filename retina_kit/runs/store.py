@@ -2,8 +2,8 @@
 
     <output_root>/runs/<hash>/settings.json       description, provenance, sha256 of the other files
                               history.csv         a row a step
-                              scores.csv          a row a test image and reading
-                              weights.safetensors the last weights; best.safetensors where a best reading was asked for
+                              scores.csv          a row a test image and variant
+                              weights.safetensors the last weights; best.safetensors where a best variant was asked for
     <output_root>/runs/.unfinished/<hash>/        the checkpoint of a replicate that is being trained
     <output_root>/runs/.set_aside/                entries whose files no longer match their checksums
 
@@ -64,9 +64,9 @@ class Run:
         """Loss, learning rate and validation scores, a row a step."""
         return pd.read_csv(self._checked("history.csv"))
 
-    def weights(self, reading="last"):
+    def weights(self, variant="last"):
         """The trained tensors: the last step's, or the best validation's."""
-        path = self._checked("best.safetensors" if reading == "best" else "weights.safetensors")
+        path = self._checked("best.safetensors" if variant == "best" else "weights.safetensors")
         try:
             return load_file(path)
         except SafetensorError as error:

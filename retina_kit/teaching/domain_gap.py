@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from retina_kit.data.synthetic.oct import draw_oct
+from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.models.build import build_model
 from retina_kit.training.batches import Batches
 from retina_kit.training.inference import predict_probability
@@ -38,8 +38,8 @@ def draw_bench(device="cirrus", gap=1.0, noise=1.0, annotator="exact", *, num_pa
     `noise` scales the target's noise; `annotator` (exact, first, second) marks the target's training scans.
     """
     common = {"scans_per_patient": 4, "size": SIZE, "device": device}
-    source = draw_oct(num_patients, **common, seed=seed)
-    target = draw_oct(num_patients, **common, gap=gap, noise=noise, annotators=True, seed=seed + 1)
+    source = generate_oct(num_patients, **common, seed=seed)
+    target = generate_oct(num_patients, **common, gap=gap, noise=noise, annotators=True, seed=seed + 1)
     return Bench(source, target, ANNOTATORS[annotator])
 
 

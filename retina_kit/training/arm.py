@@ -38,7 +38,7 @@ def check_arm(arm):
     if recipe.num_steps(1) == 0 and "from" not in arm["start"]:
         raise UsageError(f"arm {arm['name']} has no updates and no parent: there is nothing to score")
     if wants_best(arm) and not recipe.validate_every:
-        raise UsageError(f"arm {arm['name']} has a best reading, but its validate_every is 0, so nothing is compared")
+        raise UsageError(f"arm {arm['name']} has a best variant, but its validate_every is 0, so nothing is compared")
 
 
 @functools.lru_cache(maxsize=12)
@@ -80,30 +80,30 @@ def start_model(arm, seed, parent_weights=None):
 
 
 def wants_best(arm):
-    """Say whether a reading of the arm is taken at its best validation."""
-    return any(reading.startswith("best") for reading in arm["evaluation"].get("readings", ["last"]))
+    """Say whether a variant of the arm is taken at its best validation."""
+    return any(variant.startswith("best") for variant in arm["evaluation"].get("variants", ["last"]))
 
 
 def score_readings(task, model, prepared, arm, batches, validator, precision):
-    """Return the scored rows of every reading: "last", "best", "last_whole", "best_whole"."""
+    """Return the scored rows of every variant: "last", "best", "last_whole", "best_whole"."""
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     parts = []
-    for reading in arm["evaluation"].get("readings", ["last"]):
-        if reading.startswith("best"):
+    for variant in arm["evaluation"].get("variants", ["last"]):
+        if variant.startswith("best"):
             model.load_state_dict(validator.best_weights)
-        parts.append(task.score(model, prepared, arm, batches, reading=reading, precision=precision))
+        parts.append(task.score(model, prepared, arm, batches, variant=variant, precision=precision))
         model.load_state_dict(last)
     return pd.concat(parts, ignore_index=True)
 
 
-def predict_with(run, arm, seed, fold, data_root, *, index=None, reading="last", device="auto", precision="auto"):
+def predict_with(run, arm, seed, fold, data_root, *, index=None, variant="last", device="auto", precision="auto"):
     """Return (probability (n, H, W), prepared images, index) of a finished run, test images by default."""
     device = choose_device(device)
     task, prepared = prepare_arm(arm, seed, fold, data_root)
     index = prepared.test if index is None else np.array(index)
     model = build_model(arm["model"])
-    model.load_state_dict(run.weights("best" if reading.startswith("best") else "last"))
+    model.load_state_dict(run.weights("best" if variant.startswith("best") else "last"))
     model.to(device=device, memory_format=torch.channels_last)
     batches = task.make_batches(prepared, arm, Recipe.from_settings(arm["recipe"]), seed, device)
-    probability = task.predict(model, prepared, arm, batches, index, reading=reading, precision=precision)
+    probability = task.predict(model, prepared, arm, batches, index, variant=variant, precision=precision)
     return probability.numpy(), prepared, index

@@ -29,7 +29,7 @@ class Batches:
         """Return the number of steps in all."""
         return self.recipe.num_steps(len(self.images))
 
-    def draw(self, step):
+    def sample(self, step):
         """Return the images, float (B, C, h, w) channels last, and the targets of one step."""
         index = self.index_of(step)
         images = self.normalize(self.images[index])

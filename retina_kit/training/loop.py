@@ -20,7 +20,7 @@ class TrainingDiverged(KitError):
 def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=None, watch=None, checkpoint=None):
     """Train `model` in place and return its history, one row a step: step, learning_rate, loss, validation scores.
 
-    `batches.draw(step)` gives the images and targets of a step. `validate(model)` gives a dict of scores and is
+    `batches.sample(step)` gives the images and targets of a step. `validate(model)` gives a dict of scores and is
     called every `recipe.validate_every` steps. `watch(step, num_steps, losses, scores)` is called after each
     step and may return True to stop early. `checkpoint` saves now and then and lets a killed run go on where it was.
     """
@@ -34,7 +34,7 @@ def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=No
     first_step = checkpoint.restore(model, optimizer, losses, validations) if checkpoint else 0
     for step in range(first_step, num_steps):
         torch.manual_seed(seed * 1_000_003 + step)  # dropout's draws, too, depend on the step alone
-        images, targets = batches.draw(step)
+        images, targets = batches.sample(step)
         set_learning_rate(optimizer, recipe.learning_rate_at(step, num_steps))
 
         with autocast(device, precision):

@@ -47,7 +47,7 @@ class Eye:
     grade: int
 
 
-def draw_fundus(num_patients, images_per_patient=2, size=(256, 256), *, lesions=True, camera="standard", noise=1.0,
+def generate_fundus(num_patients, images_per_patient=2, size=(256, 256), *, lesions=True, camera="standard", noise=1.0,
                 contrast=1.0, seed=0):  # fmt: skip
     """Return synthetic fundus photographs (N, 3, H, W), RGB, with exact masks and rows.
 

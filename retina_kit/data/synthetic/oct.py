@@ -52,7 +52,7 @@ def mix_devices(name, gap):
     return Device(**{key: (1 - gap) * value + gap * vars(other)[key] for key, value in vars(own).items()})
 
 
-def draw_oct(num_patients, scans_per_patient=8, size=(256, 256), *, device="spectralis", gap=0.0, noise=1.0,
+def generate_oct(num_patients, scans_per_patient=8, size=(256, 256), *, device="spectralis", gap=0.0, noise=1.0,
              contrast=1.0, fluid=1.0, annotators=False, disagreement=1.0, seed=0):  # fmt: skip
     """Return synthetic B-scans (N, 1, H, W) of `num_patients` eyes with exact masks of their fluid.
 

@@ -4,7 +4,7 @@ from retina_kit.reporting.figures.axes import COLORS, new_axes, new_grid
 from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_image
 from retina_kit.reporting.figures.curves import plot_history, plot_losses, plot_validations
 from retina_kit.reporting.figures.diagrams import plot_method, plot_stages
-from retina_kit.reporting.figures.images import draw_image, overlay_of, plot_images, plot_predictions, plot_steps
+from retina_kit.reporting.figures.images import overlay_of, plot_image, plot_images, plot_predictions, plot_steps
 from retina_kit.reporting.figures.points import plot_point_errors
 from retina_kit.reporting.figures.scores import plot_beside_paper, plot_claims, plot_dice_of_patients, plot_split
 from retina_kit.reporting.figures.shares import plot_contrasts, plot_dice_by_share, plot_p_values, plot_spread
@@ -13,7 +13,6 @@ from retina_kit.reporting.figures.two_phases import plot_two_phases
 
 __all__ = [
     "COLORS",
-    "draw_image",
     "new_axes",
     "new_grid",
     "overlay_of",
@@ -27,6 +26,7 @@ __all__ = [
     "plot_dice_of_patients",
     "plot_filters",
     "plot_history",
+    "plot_image",
     "plot_images",
     "plot_losses",
     "plot_method",

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from retina_kit.reporting.figures.axes import COLORS, new_grid
-from retina_kit.reporting.figures.images import draw_image, overlay_of
+from retina_kit.reporting.figures.images import overlay_of, plot_image
 
 FLUIDS = {"ped": "#1F77FF", "srf": "#F0E442", "irf": "#E31A1C"}  # blue, yellow, red: Melinscak 2020, Figure 1
 
@@ -35,8 +35,8 @@ def plot_classes(images, masks, titles=None):
     figure, axes = new_grid(2, len(images), cell=2.6, aspect=images.shape[-2] / images.shape[-1] + 0.1)
     for k, image in enumerate(images):
         rows, columns = region_of(np.logical_or.reduce([mask[k] for mask in masks.values()]))
-        draw_image(axes[0, k], image, title="" if titles is None else str(titles[k]))
-        draw_image(axes[1, k], image[:, rows, columns])
+        plot_image(axes[0, k], image, title="" if titles is None else str(titles[k]))
+        plot_image(axes[1, k], image[:, rows, columns])
         for name, mask in masks.items():
             if mask[k].any():
                 axes[0, k].contour(mask[k], levels=[0.5], colors=[colors[name]], linewidths=1)
@@ -55,7 +55,7 @@ def plot_annotators(images, masks, titles=None):
     for k, image in enumerate(images):
         rows, columns = region_of(np.logical_or.reduce([mask[k] for mask in masks.values()]), margin=0.15)
         for ax, (name, mask) in zip(axes[k], masks.items(), strict=True):
-            draw_image(ax, image[:, rows, columns], mask[k][rows, columns], name if k == 0 else "")
+            plot_image(ax, image[:, rows, columns], mask[k][rows, columns], name if k == 0 else "")
         axes[k, 0].set_ylabel("" if titles is None else str(titles[k]), fontsize=8)
     return figure
 
@@ -68,11 +68,11 @@ def plot_one_image(image, target, rows):
     """
     num_columns = max(len(rows[0]) + 2, *(len(row) for row in rows))
     figure, axes = new_grid(len(rows), num_columns, cell=2.2, aspect=image.shape[-2] / image.shape[-1] + 0.15)
-    draw_image(axes[0, 0], image, title="test B-scan")
-    draw_image(axes[0, 1], image, target, "truth")
+    plot_image(axes[0, 0], image, title="test B-scan")
+    plot_image(axes[0, 1], image, target, "truth")
     for k, row in enumerate(rows):
         for ax, (label, predicted) in zip(axes[k, -len(row) :], row.items(), strict=True):
-            draw_image(ax, image, title=label)
+            plot_image(ax, image, title=label)
             ax.imshow(overlay_of(predicted, target), alpha=0.6)
         for ax in axes[k, (2 if k == 0 else 0) : -len(row)]:
             ax.axis("off")

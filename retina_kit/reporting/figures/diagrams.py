@@ -5,7 +5,7 @@ import math
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from retina_kit.reporting.figures.axes import COLORS, new_grid
-from retina_kit.reporting.figures.images import draw_image
+from retina_kit.reporting.figures.images import plot_image
 
 PART_COLORS = dict(zip(("input", "encoder", "decoder", "head"), ("0.8", *COLORS[:3]), strict=True))
 
@@ -64,7 +64,7 @@ def plot_method(steps):
     figure, axes = new_grid(1, len(steps), cell=2.3, aspect=1.15)
     for k, (ax, (title, shown)) in enumerate(zip(axes[0], steps.items(), strict=True)):
         image, mask = shown if isinstance(shown, tuple) else (shown, None)
-        draw_image(ax, image, mask, title=f"{k + 1}. {title}")
+        plot_image(ax, image, mask, title=f"{k + 1}. {title}")
         if k:
             ax.annotate("", (0.0, 0.5), (-0.14, 0.5), xycoords="axes fraction", arrowprops={"arrowstyle": "->"})
     return figure

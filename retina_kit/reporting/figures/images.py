@@ -7,7 +7,7 @@ from matplotlib.patches import Patch
 from retina_kit.reporting.figures.axes import FALSE_ALARM, HIT, MISS, new_grid
 
 
-def draw_image(ax, image, mask=None, title="", color="#F0E442"):
+def plot_image(ax, image, mask=None, title="", color="#F0E442"):
     """Draw an image (C, H, W) uint8, gray or RGB, with the outline of a mask (H, W); return the axes."""
     ax.imshow(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
     if mask is not None and mask.any():
@@ -22,7 +22,7 @@ def plot_images(images, masks=None, titles=None, *, num_columns=4):
     figure, axes = new_grid(num_rows, min(num_columns, len(images)), aspect=images.shape[-2] / images.shape[-1] + 0.12)
     for k, ax in enumerate(axes.flat):
         if k < len(images):
-            draw_image(ax, images[k], None if masks is None else masks[k], "" if titles is None else str(titles[k]))
+            plot_image(ax, images[k], None if masks is None else masks[k], "" if titles is None else str(titles[k]))
         else:
             ax.axis("off")
     return figure
@@ -43,9 +43,9 @@ def plot_predictions(images, target, predictions, *, titles=None):
         len(images), 1 + len(predictions), cell=2.6, aspect=target.shape[-2] / target.shape[-1] + 0.08
     )
     for k, image in enumerate(images):
-        draw_image(axes[k, 0], image, target[k], titles[k] if titles is not None else "truth")
+        plot_image(axes[k, 0], image, target[k], titles[k] if titles is not None else "truth")
         for ax, (label, predicted) in zip(axes[k, 1:], predictions.items(), strict=True):
-            draw_image(ax, image, title=label if k == 0 else "")
+            plot_image(ax, image, title=label if k == 0 else "")
             ax.imshow(overlay_of(predicted[k], target[k]), alpha=0.6)
     patches = [Patch(color=c, label=t) for c, t in ((HIT, "hit"), (MISS, "missed"), (FALSE_ALARM, "false alarm"))]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
@@ -57,5 +57,5 @@ def plot_steps(stages):
     first = next(iter(stages.values()))
     figure, axes = new_grid(1, len(stages), cell=2.6, aspect=first.shape[-2] / first.shape[-1] + 0.1)
     for ax, (title, image) in zip(axes[0], stages.items(), strict=True):
-        draw_image(ax, image, title=title)
+        plot_image(ax, image, title=title)
     return figure

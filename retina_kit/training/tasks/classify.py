@@ -74,7 +74,7 @@ class Validator:
 
 
 @torch.inference_mode()
-def predict(model, prepared, arm, batches, index, *, reading="last", precision="auto"):
+def predict(model, prepared, arm, batches, index, *, variant="last", precision="auto"):
     """Return the probability (n,) of a lesion in the images at `index`, float32 on the CPU."""
     model.eval()
     parts = []
@@ -87,9 +87,9 @@ def predict(model, prepared, arm, batches, index, *, reading="last", precision="
     return torch.cat(parts)
 
 
-def score(model, prepared, arm, batches, *, reading="last", precision="auto"):
+def score(model, prepared, arm, batches, *, variant="last", precision="auto"):
     """Return one scored row a test image: its probability, its truth, and its 0/1 counts at 0.5."""
-    probability = predict(model, prepared, arm, batches, prepared.test, reading=reading, precision=precision)
+    probability = predict(model, prepared, arm, batches, prepared.test, variant=variant, precision=precision)
     rows = prepared.rows.iloc[prepared.test]
     target = prepared.targets[prepared.test, 0].numpy() == 1
-    return score_classes(probability.numpy(), target, rows).assign(reading=reading)
+    return score_classes(probability.numpy(), target, rows).assign(variant=variant)

@@ -63,7 +63,7 @@ def columns_of(image_set, names):
 class PointBatches(Batches):
     """Training batches whose targets are centers: a mirrored image has its center on the other side."""
 
-    def draw(self, step):
+    def sample(self, step):
         """Return the images, float (B, C, h, w) channels last, and the centers (B, 2) of one step."""
         index = self.index_of(step)
         generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
@@ -106,7 +106,7 @@ class Validator:
 
 
 @torch.inference_mode()
-def predict(model, prepared, arm, batches, index, *, reading="last", precision="auto"):
+def predict(model, prepared, arm, batches, index, *, variant="last", precision="auto"):
     """Return the centers (n, 2) of the images at `index`, fractions of width and height.
 
     Computed in float32 whatever `precision` says: there is little to compute, and a pixel is a small fraction.
@@ -120,7 +120,7 @@ def predict(model, prepared, arm, batches, index, *, reading="last", precision="
     return torch.cat(parts)
 
 
-def score(model, prepared, arm, batches, *, reading="last", precision="auto"):
+def score(model, prepared, arm, batches, *, variant="last", precision="auto"):
     """Return one scored row a test image: distance and mse in pixels, and the distance in diameters.
 
     Pixels are those of an image of `pixels` (H, W) of the arm's evaluation table; without it, of the images
@@ -136,5 +136,5 @@ def score(model, prepared, arm, batches, *, reading="last", precision="auto"):
         target_x=target[:, 0],
         target_y=target[:, 1],
         distance_diameters=scored["distance"] / diameter,
-        reading=reading,
+        variant=variant,
     )

@@ -95,23 +95,23 @@ def pooled_scores(predicted, target):
     return {"iou": iou, "dice": 2 * iou / (1 + iou), "miou": (iou + background_iou) / 2}
 
 
-def window_of(evaluation, reading):
-    """Return window, stride and batch size of a reading; "whole" takes whole images whatever the arm says."""
+def window_of(evaluation, variant):
+    """Return window, stride and batch size of a variant; "whole" takes whole images whatever the arm says."""
     settings = {"batch_size": evaluation.get("batch_size", 8)}
-    if not reading.endswith("whole"):
+    if not variant.endswith("whole"):
         settings |= {"window": evaluation.get("window", 0), "stride": evaluation.get("stride", 0)}
     return settings
 
 
-def predict(model, prepared, arm, batches, index, *, reading="last", precision="auto"):
+def predict(model, prepared, arm, batches, index, *, variant="last", precision="auto"):
     """Return the foreground's probability (n, H, W) of the images at `index`, at the size of their masks."""
-    settings = window_of(arm["evaluation"], reading)
+    settings = window_of(arm["evaluation"], variant)
     images, size = take(prepared.images, index), prepared.masks.shape[-2:]
     return predict_probability(model, batches, images, size=size, precision=precision, **settings)
 
 
-def score(model, prepared, arm, batches, *, reading="last", precision="auto"):
+def score(model, prepared, arm, batches, *, variant="last", precision="auto"):
     """Return one scored row a test image."""
-    probability = predict(model, prepared, arm, batches, prepared.test, reading=reading, precision=precision)
+    probability = predict(model, prepared, arm, batches, prepared.test, variant=variant, precision=precision)
     rows = prepared.rows.iloc[prepared.test]
-    return score_masks(probability.numpy(), take(prepared.masks, prepared.test), rows).assign(reading=reading)
+    return score_masks(probability.numpy(), take(prepared.masks, prepared.test), rows).assign(variant=variant)

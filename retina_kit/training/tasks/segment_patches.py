@@ -78,9 +78,9 @@ def spread_over(index, count):
     return index[np.linspace(0, len(index) - 1, count).round().astype(int)]
 
 
-def score(model, prepared, arm, batches, *, reading="last", precision="auto"):
+def score(model, prepared, arm, batches, *, variant="last", precision="auto"):
     """Return one scored row a test image, with the histograms that areas under curves are computed from."""
-    probability = predict(model, prepared, arm, batches, prepared.test, reading=reading, precision=precision)
+    probability = predict(model, prepared, arm, batches, prepared.test, variant=variant, precision=precision)
     rows = prepared.rows.iloc[prepared.test]
     scored = score_masks(probability.numpy(), prepared.masks[prepared.test], rows, num_bins=NUM_BINS)
-    return scored.assign(reading=reading)
+    return scored.assign(variant=variant)
