@@ -31,7 +31,6 @@ from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
-from retina_kit.training.recipe import Recipe
 
 # %% [markdown]
 # ## 1 · Settings
@@ -98,8 +97,8 @@ print({"fold 0 trains on, at the smallest share": len(prepared.train), "and test
 
 # %%
 arm = experiment.arm("pretrained_frozen_100")
-steps = arm["data"]["preprocess"]
-small = resize_images(masks.images, arm["data"]["size"])
+steps = arm.data.preprocess
+small = resize_images(masks.images, arm.data.size)
 stages = [preprocess(small, steps[: k + 1], prepared.train)[0] for k in range(len(steps))]
 shown = figures.plot_steps({"photograph": small[0], **dict(zip(steps, stages, strict=True))})
 report.save_figure("preprocessing", shown, alt="One image after each step of the preprocessing")
@@ -111,8 +110,8 @@ show(shown)
 # its place, and every level of the encoder is concatenated to it (the paper calls these connections residual).
 
 # %%
-localizer, unet = (experiment.arm(name)["model"] for name in ("localizer", "pretrained_frozen_100"))
-layers = [describe_layers(model, (1, *arm["data"]["size"])) for model in (localizer, unet)]
+localizer, unet = (experiment.arm(name).model for name in ("localizer", "pretrained_frozen_100"))
+layers = [describe_layers(model, (1, *arm.data.size)) for model in (localizer, unet)]
 figure1 = figures.plot_two_phases(*layers)
 report.save_figure("figure1", figure1, alt="Figure 1: encoder with a head for the center, then with a decoder")
 show(figure1)
@@ -125,7 +124,7 @@ show(figure1)
 # %%
 batches = experiment.batches("random_trainable_100")
 model = experiment.model("random_trainable_100")
-recipe = Recipe.from_settings(experiment.arm("random_trainable_100")["recipe"])
+recipe = experiment.arm("random_trainable_100").recipe
 history = fit(model, batches, recipe, device=batches.images.device, watch=LiveCurve())
 show(figures.plot_history(history))
 
@@ -135,7 +134,7 @@ show(figures.plot_history(history))
 
 # %%
 runs = experiment.train(workers=workers)
-labels = {arm["name"]: arm["label"] for arm in experiment.arms}
+labels = {arm.name: arm.title for arm in experiment.arms}
 print(len(runs), "replicates,", round(sum(run.settings["seconds"] for run in runs.values())), "seconds in all")
 
 # %% [markdown]
@@ -305,7 +304,7 @@ check.distance_from_mse((2 * 132.16) ** 0.5)
 check.control_for_updates(...)
 
 # %% tags=["solution"]
-steps = sum(experiment.arm(name)["recipe"]["steps"] for name in ("localizer", "random_trainable_100"))
+steps = sum(experiment.arm(name).recipe.steps for name in ("localizer", "random_trainable_100"))
 check.control_for_updates({"name": "random_longer", "like": "random_trainable_100", "recipe.steps": steps})
 
 # %% [markdown]

@@ -34,7 +34,6 @@ from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show, turn_the_gap
 from retina_kit.training.loop import fit
-from retina_kit.training.recipe import Recipe
 
 # %% [markdown]
 # ## 1 · Settings
@@ -71,7 +70,7 @@ experiment.settings()
 # see in what they differ.
 
 # %%
-labels = {arm["name"]: arm["label"] for arm in experiment.arms}
+labels = {arm.name: arm.title for arm in experiment.arms}
 pick_arms(experiment.arms, "transfer_small", "scratch_small_equal_updates")
 experiment.arms_table()
 
@@ -145,7 +144,7 @@ print(f"{published:,} weights in the paper, {count_parameters(model):,} in this 
 
 # %%
 batches = experiment.batches("scratch_large")
-recipe = Recipe.from_settings(experiment.arm("scratch_large")["recipe"])
+recipe = experiment.arm("scratch_large").recipe
 history = fit(model, batches, recipe, device=batches.images.device, watch=LiveCurve())
 share = prepared.targets[prepared.train].float().mean().item()
 print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (share + 0.5):.3f}")

@@ -90,7 +90,7 @@ sides = {"copies after the split": classified, "copies before the split": leaked
 
 # %%
 segmented = experiment.prepared("exudates_vgg_cbam")
-side, example = experiment.arm("exudates_vgg_cbam")["data"]["patch"], segmented.images[:1].numpy()
+side, example = experiment.arm("exudates_vgg_cbam").data.patch, segmented.images[:1].numpy()
 patches = cut_patches(example, side)
 assert np.array_equal(join_patches(patches, example.shape[-2:]), example)
 print({"image": example.shape[-2:], "patches": len(patches)})
@@ -134,11 +134,11 @@ show(figure2)
 # %%
 networks = {arm: experiment.arm(f"classify_{arm}") for arm in ("vgg", "vgg_cbam", "resnet", "resnet_cbam")}
 full = {"width": 1.0, "input_size": [480, 480]}
-stages = {arm["label"]: stages_of(arm["model"] | full, (3, 480, 480)) for arm in networks.values()}
+stages = {arm.title: stages_of(arm.model | full, (3, 480, 480)) for arm in networks.values()}
 figure3 = figures.plot_stages(stages, num_columns=2)
 show(report.save_figure("figure3", figure3, alt="Figure 3: the four classifiers, a box a stage"))
-decoders = {name: experiment.arm(f"exudates_{name}")["model"] | {"width": 1.0} for name in ("vgg_cbam", "resnet_cbam")}
-joined = {networks[name]["label"]: stages_of(settings, (3, 160, 160)) for name, settings in decoders.items()}
+decoders = {name: experiment.arm(f"exudates_{name}").model | {"width": 1.0} for name in ("vgg_cbam", "resnet_cbam")}
+joined = {networks[name].title: stages_of(settings, (3, 160, 160)) for name, settings in decoders.items()}
 figure4 = figures.plot_stages(joined)
 show(report.save_figure("figure4", figure4, alt="Figure 4: the encoder-decoder with its skips"))
 
@@ -158,7 +158,7 @@ show(figures.plot_history(history))
 
 # %%
 runs = experiment.train(workers=workers)
-labels = {arm["name"]: arm["label"] for arm in experiment.arms}
+labels = {arm.name: arm.title for arm in experiment.arms}
 seconds = round(sum(run.settings["seconds"] for run in runs.values()))
 print(len(runs), "replicates,", seconds, "seconds of training in all")
 

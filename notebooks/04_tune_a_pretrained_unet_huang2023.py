@@ -28,7 +28,6 @@ from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_beside_paper, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
-from retina_kit.training.recipe import Recipe
 
 # %% [markdown]
 # ## 1 · Settings
@@ -96,7 +95,7 @@ show(fluid.to_frame("%").T, report.save_table("graders", experiment.graders("psp
 
 # %%
 arm = experiment.arm("psp_chase")
-recipe = Recipe.from_settings(arm["recipe"])
+recipe = arm.recipe
 batches = experiment.batches("psp_chase")
 crops, crop_targets = batches.sample(0)
 shown = (crops[:, :1] * batches.std + batches.mean).clamp(0, 255).byte().numpy()
@@ -128,7 +127,7 @@ show(figures.plot_history(history))
 
 # %%
 runs = experiment.train(workers=workers)
-labels = {arm["name"]: arm["label"] for arm in experiment.arms}
+labels = {arm.name: arm.title for arm in experiment.arms}
 seconds = sum(run.settings["seconds"] for run in runs.values())
 print(f"{len(runs)} replicates, {seconds:.0f} seconds of training in all")
 
@@ -160,9 +159,7 @@ for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmen
 
 # %%
 batch_arms = {
-    arm["name"]: arm["label"]
-    for arm in experiment.arms
-    if "bs" in arm["name"] or arm["name"] in ("aspp_chase", "fcn_stare")
+    arm.name: arm.title for arm in experiment.arms if "bs" in arm.name or arm.name in ("aspp_chase", "fcn_stare")
 }
 report.save_table("figure1", experiment.curves(batch_arms), tidy=False)
 figure1 = figures.plot_validations(

@@ -8,18 +8,11 @@ import pandas as pd
 
 from retina_kit.data.dataset import fingerprint, load_images
 from retina_kit.data.manifest import has_pack, own_cards, require_pack
-from retina_kit.errors import KitError, SetupError, UsageError
+from retina_kit.errors import KitError, SetupError, UsageError, unknown_name
 from retina_kit.evaluation.agreement import agreement
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
-from retina_kit.experiment_file import (
-    DATA_CHOICES,
-    PROFILES,
-    read_experiment,
-    resolve_arms,
-    resolve_parameters,
-    unknown_name,
-)
+from retina_kit.experiment_file import DATA_CHOICES, PROFILES, find_paper
 from retina_kit.experiment_tables import arms_table, job_result, settings_table
 from retina_kit.files import kit_root
 from retina_kit.papers.audit import audit
@@ -28,10 +21,10 @@ from retina_kit.papers.published import beside_paper, read_published
 from retina_kit.runs.plan import plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
 from retina_kit.runs.store import RunStore
+from retina_kit.schema import to_json
 from retina_kit.teaching.exercises import Checks
-from retina_kit.training.arm import images_of, masks_of, predict_with, prepare_arm, start_model
 from retina_kit.training.device import choose_device
-from retina_kit.training.recipe import Recipe
+from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model, trained_model
 
 
 class Experiment:
@@ -44,23 +37,23 @@ class Experiment:
         `seeds` is a list of integers (None: the profile's); `overrides` replaces parameters by name. Raises
         UsageError for unknown names and wrong types, DataError where a data pack that is needed is missing.
         """
-        content = read_experiment(paper)
+        self.definition = find_paper(paper)
         for kind, name, known in (("profile", profile, PROFILES), ("data choice", data, DATA_CHOICES)):
             if name not in known:
                 raise unknown_name(kind, name, known)
-        if data not in content["data"]:
-            raise UsageError(f"{paper} has no data choice {data!r}; it has {', '.join(content['data'])}")
-        self.paper, self.profile, self.data, self.content = paper, profile, data, content
+        if data not in self.definition.data:
+            raise UsageError(f"{paper} has no data choice {data!r}; it has {', '.join(self.definition.data)}")
+        self.paper, self.profile, self.data = paper, profile, data
         self.data_root, self.output_root, self.device = rooted(data_root), rooted(output_root), device
         self.overrides = dict(overrides or {})
         own = [name for name in own_cards(self.data_root) if name == self.overrides.get("target")]
         self.own_target = own[0] if own else ""
-        self.parameters = resolve_parameters(content, profile, "own" if own else data, overrides, instead_of=data)
+        self.parameters = self.definition.resolve_settings(profile, "own" if own else data, overrides, instead_of=data)
         self.seeds = list(self.parameters["seeds"] if seeds is None else seeds)
         if not self.seeds:
             raise UsageError("at least one seed is needed, such as --seeds 0")
         self.store = RunStore(self.output_root / "runs")
-        for pack in content["data"][data]["packs"]:
+        for pack in self.definition.data[data].packs:
             require_pack(pack, self.data_root)
         self.arms, self.left_out = self._arms_with_data()
         self._outcomes = None
@@ -68,15 +61,14 @@ class Experiment:
     def _arms_with_data(self):
         """Return the arms that this data choice has, and {arm: reason} for the others and their children."""
         kept, left_out = [], {}
-        for arm in resolve_arms(self.content, self.profile, self.parameters):
-            missing = [p for p in arm["needs"] if self.data != "synthetic" and not has_pack(p, self.data_root)]
-            parent = arm["start"].get("from")
-            if self.data not in arm["on"]:
-                left_out[arm["name"]] = f"it is part of {' and '.join(arm['on'])} data only"
+        for arm in self.definition.resolve_arms(self.profile, self.parameters):
+            missing = [p for p in arm.needs if self.data != "synthetic" and not has_pack(p, self.data_root)]
+            if arm.only_on and self.data not in arm.only_on:
+                left_out[arm.name] = f"it is part of {' and '.join(arm.only_on)} data only"
             elif missing:
-                left_out[arm["name"]] = f"data pack {missing[0]} is not in {self.data_root.name}/"
-            elif parent in left_out:
-                left_out[arm["name"]] = f"its parent {parent} is left out"
+                left_out[arm.name] = f"data pack {missing[0]} is not in {self.data_root.name}/"
+            elif arm.parent in left_out:
+                left_out[arm.name] = f"its parent {arm.parent} is left out"
             else:
                 kept.append(arm)
         return kept, left_out
@@ -89,9 +81,9 @@ class Experiment:
 
     def promised(self):
         """Return the files that a finished run leaves in its folder, as relative paths."""
-        artifacts = self.content["artifacts"]
-        tables = [f"tables/{name}.csv" for name in artifacts["tables"]]
-        figures = [f"figures/{name}.{kind}" for name in artifacts["figures"] for kind in ("png", "svg")]
+        artifacts = self.definition.artifacts
+        tables = [f"tables/{name}.csv" for name in artifacts.tables]
+        figures = [f"figures/{name}.{kind}" for name in artifacts.figures for kind in ("png", "svg")]
         return [*tables, *figures, "claims.csv", "results.json"]
 
     @property
@@ -104,11 +96,11 @@ class Experiment:
     @property
     def title(self):
         """The experiment's title."""
-        return self.content["title"]
+        return self.definition.title
 
     def settings(self):
         """Return the settings table: setting, this run, the paper, where it says so."""
-        return settings_table(self.content["parameters"], self.parameters)
+        return settings_table(self.definition.settings, self.parameters)
 
     def arms_table(self):
         """Return one row an arm: its role, its parent, its loss, batch size and number of updates."""
@@ -117,11 +109,11 @@ class Experiment:
     def arm(self, name):
         """Return the resolved settings of one arm."""
         for arm in self.arms:
-            if arm["name"] == name:
+            if arm.name == name:
                 return arm
         if name in self.left_out:
             raise UsageError(f"arm {name} is left out of this run: {self.left_out[name]}")
-        raise unknown_name("arm", name, [arm["name"] for arm in self.arms])
+        raise unknown_name("arm", name, [arm.name for arm in self.arms])
 
     @functools.cached_property
     def jobs(self):
@@ -129,11 +121,10 @@ class Experiment:
         return plan_jobs(self.arms, self.seeds, self._fingerprint)
 
     def _fingerprint(self, arm):
-        data = arm["data"]
-        columns = [*data.get("center", []), *data.get("test_center", []), *data.get("diameter", [])]
-        columns += [data["label"]] if "label" in data else []
-        return fingerprint(data["dataset"], masks=masks_of(data), columns=columns, data_root=self.data_root,
-                           **data.get("options", {}))  # fmt: skip
+        data = arm.data
+        columns = [*data.center, *data.test_center, *data.diameter, *([data.label] if arm.task == "classify" else [])]
+        masks = masks_of(data)
+        return fingerprint(data.dataset, masks=masks, columns=columns, data_root=self.data_root, **data.options)
 
     def explain(self):
         """Return one row a replicate: its hash, and whether the store has it, a checkpoint of it, or neither."""
@@ -149,27 +140,26 @@ class Experiment:
 
     def image_set(self, arm_name, *, masks=None, graders=False):
         """Return the images of an arm as they were taken, with its own mask or those named; and the graders' ones."""
-        data = self.arm(arm_name)["data"]
+        data = self.arm(arm_name).data
         if not (masks or graders):
             return images_of(self.arm(arm_name), self.data_root)
         named = [*(masks or masks_of(data)), *(self.parameters["graders"] if graders else [])]
-        return load_images(data["dataset"], self.data_root, masks=list(dict.fromkeys(named)), **data.get("options", {}))
+        return load_images(data.dataset, self.data_root, masks=list(dict.fromkeys(named)), **data.options)
 
     def prepared(self, arm_name, seed=None, fold=None):
         """Return the images of an arm as the network sees them, with the indices of its train and test rows."""
         arm = self.arm(arm_name)
-        return prepare_arm(arm, self.seeds[0] if seed is None else seed, fold, self.data_root)[1]
+        return prepare_arm(arm, self.seeds[0] if seed is None else seed, fold, self.data_root)
 
     def batches(self, arm_name, seed=None, fold=None):
         """Return the training batches of an arm."""
         arm, seed = self.arm(arm_name), self.seeds[0] if seed is None else seed
-        task, prepared = prepare_arm(arm, seed, fold, self.data_root)
-        return task.make_batches(prepared, arm, Recipe.from_settings(arm["recipe"]), seed, choose_device(self.device))
+        return prepare_arm(arm, seed, fold, self.data_root).make_batches(seed, choose_device(self.device))
 
     def graders(self, arm_name):
         """Return how well the annotators of an arm's data agree: one row a pair, Dice pooled and per image."""
-        data, names = self.arm(arm_name)["data"], self.parameters["graders"]
-        image_set = load_images(data["dataset"], self.data_root, masks=names, **data.get("options", {}))
+        data, names = self.arm(arm_name).data, self.parameters["graders"]
+        image_set = load_images(data.dataset, self.data_root, masks=names, **data.options)
         return agreement(image_set.masks, image_set.rows)
 
     def model(self, arm_name, seed=None, parent_weights=None):
@@ -216,7 +206,7 @@ class Experiment:
         """Return the finished run of an arm; by default its first seed and fold."""
         self.arm(arm_name)
         for job in self.jobs:
-            if job.arm["name"] == arm_name and seed in (None, job.seed) and fold in (None, job.fold):
+            if job.arm.name == arm_name and seed in (None, job.seed) and fold in (None, job.fold):
                 run = self.store.find(job.key)
                 if run is None:
                     raise UsageError(f"{job.title} has not been trained yet; call train() first")
@@ -227,7 +217,7 @@ class Experiment:
         parts = []
         for job in self.jobs:
             part = getattr(self.store.find(job.key), what).copy()
-            parts.append(part.assign(arm=job.arm["name"], seed=job.seed, fold=-1 if job.fold is None else job.fold))
+            parts.append(part.assign(arm=job.arm.name, seed=job.seed, fold=-1 if job.fold is None else job.fold))
         return pd.concat(parts, ignore_index=True)
 
     @functools.cached_property
@@ -243,11 +233,14 @@ class Experiment:
     def predict(self, arm_name, *, seed=None, fold=None, index=None, variant="last"):
         """Return (probability (n, H, W), the arm's prepared images, the indices predicted) of a trained arm."""
         arm, seed = self.arm(arm_name), seed if seed is not None else self._first_seed(arm_name)
-        run = self.run_of(arm_name, seed, fold)
-        return predict_with(run, arm, seed, fold, self.data_root, index=index, variant=variant, device=self.device)
+        weights = self.run_of(arm_name, seed, fold).weights("best" if variant.startswith("best") else "last")
+        task, device = prepare_arm(arm, seed, fold, self.data_root), choose_device(self.device)
+        index = task.test if index is None else np.array(index)
+        model, batches = trained_model(arm, weights, device), task.make_batches(seed, device)
+        return task.predict(model, batches, index, variant=variant).numpy(), task, index
 
     def _first_seed(self, arm_name):
-        return next(job.seed for job in self.jobs if job.arm["name"] == arm_name)
+        return next(job.seed for job in self.jobs if job.arm.name == arm_name)
 
     def curves(self, arm_names):
         """Return the validation scores of some arms, a row a validation: arm, seed, step and the scores."""
@@ -293,7 +286,7 @@ class Experiment:
 
     def probabilities(self, arm_name):
         """Return (images, probability, truth, ids) of the test images of an arm; where it has folds, of the first."""
-        fold = next(job.fold for job in self.jobs if job.arm["name"] == arm_name)
+        fold = next(job.fold for job in self.jobs if job.arm.name == arm_name)
         probability, prepared, index = self.predict(arm_name, fold=fold)
         image_set = self.image_set(arm_name).subset(index)
         return image_set.images, probability, prepared.masks[index], list(image_set.rows["id"])
@@ -307,23 +300,23 @@ class Experiment:
 
     def table(self, table_id, variant="last"):
         """Return a table of the paper, tidy: our mean, SD over seeds and interval beside the printed value."""
-        tables = {table["id"]: table for table in self.content["table"]}
+        tables = {table.id: table for table in self.definition.tables}
         if table_id not in tables:
             raise unknown_name("table", table_id, list(tables))
         settings = tables[table_id]
-        trained = {arm["name"] for arm in self.arms}
-        rows = {arm: row for arm, row in settings["rows"].items() if arm in trained}
+        trained = {arm.name for arm in self.arms}
+        rows = {arm: row for arm, row in settings.rows.items() if arm in trained}
         scores = self.scores[(self.scores["variant"] == variant) & self.scores["arm"].isin(rows)]
-        metrics = [metric for metric in settings["metrics"] if metric != TIME]
-        ours = summarize(scores, metrics, pooled=settings.get("pooled", True))
-        if TIME in settings["metrics"]:
+        metrics = [metric for metric in settings.metrics if metric != TIME]
+        ours = summarize(scores, metrics, pooled=settings.pooled)
+        if TIME in settings.metrics:
             ours = with_training_time(ours, self.training_times())
-        table = beside_paper(ours, self.published, settings.get("item", table_id), rows)
-        return mark_findings(table, audit(self.published), rows) if settings.get("marked") else table
+        table = beside_paper(ours, self.published, table_id if settings.item is None else settings.item, rows)
+        return mark_findings(table, audit(self.published), rows) if settings.mark_findings else table
 
     def training_times(self):
         """Return how long every replicate took: arm, seed, seconds."""
-        times = [(job.arm["name"], job.seed, self.store.find(job.key).settings["seconds"]) for job in self.jobs]
+        times = [(job.arm.name, job.seed, self.store.find(job.key).settings["seconds"]) for job in self.jobs]
         return pd.DataFrame(times, columns=["arm", "seed", "seconds"])
 
     def by_size(self, table_id):
@@ -331,16 +324,16 @@ class Experiment:
         table = self.table(table_id).drop_duplicates("arm").set_index("arm")
         scores = self.scores[(self.scores["variant"] == "last") & self.scores["arm"].isin(table.index)]
         found = spreads(scores).set_index("arm")
-        found.insert(0, "n_train", [self.arm(arm)["split"].get("num_train") for arm in found.index])
+        found.insert(0, "n_train", [self.arm(arm).split.num_train for arm in found.index])
         return found.join(table[["paper_value", "paper_spread", "paper_spread_is"]]).reset_index()
 
     def claims(self):
         """Return the verdict on every claim of the experiment file, replication and control."""
         return evaluate_claims(
-            self.content.get("claim", []),
+            [{**to_json(claim), "kind": claim.kind} for claim in self.definition.claims],
             self.scores,
             self.data == "synthetic",
-            [*(arm["name"] for arm in self.arms), *self.left_out],
+            [*(arm.name for arm in self.arms), *self.left_out],
         )
 
     def description(self):
@@ -349,15 +342,15 @@ class Experiment:
         return {
             "paper": self.paper,
             "title": self.title,
-            "question": self.content["question"],
+            "question": self.definition.question,
             "profile": self.profile,
             "data": self.data,
-            "data_says": self.content["data"][self.data]["says"] + own,
+            "data_says": self.definition.data[self.data].description + own,
             "seeds": self.seeds,
             "parameters": self.parameters,
             "overrides": self.overrides,
             "arms_left_out": self.left_out,
-            "data_fingerprints": {arm["data"]["dataset"]: self._fingerprint(arm) for arm in self.arms},
+            "data_fingerprints": {arm.data.dataset: self._fingerprint(arm) for arm in self.arms},
             "arms": [job_result(job, self.store.find(job.key)) for job in self.jobs],
         }
 

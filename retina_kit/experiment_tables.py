@@ -8,13 +8,13 @@ import pandas as pd
 def settings_table(written, values):
     """Return the settings table: setting, this run, the paper, where it says so.
 
-    `written` holds the parameters as the experiment file has them, `values` what they are in this run.
+    `written` holds the settings of the experiment file, `values` what they are in this run.
     """
     rows = []
-    for name, entry in written.items():
-        paper = "not printed" if entry.get("ours") else short(entry["value"])
-        where = "ours" if entry.get("ours") else entry.get("where", "")
-        rows.append((name, entry["what"], short(values[name]), paper, where))
+    for name, setting in written.items():
+        paper = "not reported" if setting.ours else short(setting.paper)
+        where = "ours" if setting.ours else setting.where
+        rows.append((name, setting.what, short(values[name]), paper, where))
     return pd.DataFrame(rows, columns=["setting", "what it is", "this run", "the paper", "where it says so"])
 
 
@@ -22,16 +22,16 @@ def arms_table(arms):
     """Return one row an arm: its role, its parent, its loss, batch size and number of updates."""
     rows = []
     for arm in arms:
-        recipe = arm["recipe"]
+        recipe = arm.recipe
         rows.append(
             {
-                "arm": arm["name"],
-                "what it is": arm["label"],
-                "role": arm["role"],
-                "starts from": arm["start"].get("from", "random weights"),
-                "loss": recipe["loss"],
-                "batch": recipe["batch_size"],
-                "updates": f"{recipe['epochs']} epochs" if "epochs" in recipe else recipe["steps"],
+                "arm": arm.name,
+                "what it is": arm.title,
+                "role": arm.role,
+                "starts from": arm.parent or "random weights",
+                "loss": recipe.loss,
+                "batch": recipe.batch_size,
+                "updates": recipe.steps or (f"{recipe.epochs} epochs" if recipe.epochs else 0),
             }
         )
     return pd.DataFrame(rows)
@@ -40,7 +40,7 @@ def arms_table(arms):
 def job_result(job, run):
     """Return what results.json says of one replicate."""
     facts = {key: run.settings[key] for key in ("seconds", "device", "precision", "torch", "peak_memory_mb")}
-    who = {"arm": job.arm["name"], "role": job.arm["role"], "seed": job.seed, "fold": job.fold, "hash": job.key}
+    who = {"arm": job.arm.name, "role": job.arm.role, "seed": job.seed, "fold": job.fold, "hash": job.key}
     return who | facts
 
 

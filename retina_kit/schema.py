@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from retina_kit.errors import UsageError, did_you_mean
 
@@ -29,6 +29,8 @@ def as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 Ints = Annotated[tuple[int, ...], BeforeValidator(as_tuple)]
 Floats = Annotated[tuple[float, ...], BeforeValidator(as_tuple)]
@@ -44,26 +46,26 @@ def parse(kind: type[T], content: dict, where: str, error: type[Exception] = Usa
         raise error(f"{where}: {explain(problem, kind)}") from problem
 
 
-def to_json(settings: Any) -> dict[str, Any]:
-    """Return settings as plain JSON data, without the fields that have their default value.
+def to_json(settings: Any, *, defaults: bool = False) -> dict[str, Any]:
+    """Return settings as plain JSON data; fields with their default value only if `defaults` are asked for.
 
-    So a new option with a default leaves the hash of every earlier run as it was.
+    Without them, a new option leaves the hash of every earlier run as it was.
     """
     found = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         default = field.default_factory() if callable(field.default_factory) else field.default
-        if value != default:
-            found[field.name] = _plain(value)
+        if defaults or value != default:
+            found[field.name] = _plain(value, defaults)
     return found
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, defaults: bool) -> Any:
     if dataclasses.is_dataclass(value):
-        return to_json(value)
+        return to_json(value, defaults=defaults)
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return {str(key): _plain(item, defaults) for key, item in value.items()}
+    return [_plain(item, defaults) for item in value] if isinstance(value, list | tuple) else value
 
 
 def explain(error: ValidationError, kind: Any = None) -> str:

@@ -101,7 +101,7 @@ class Batch:
 
         row = self._train(experiment)
         folder = experiment.folder
-        notebook = kit_root() / "notebooks" / f"{experiment.content['notebook']}.ipynb"
+        notebook = kit_root() / "notebooks" / f"{experiment.definition.notebook}.ipynb"
         began = time.perf_counter()
         promised = [folder / path for path in experiment.promised()]
         parameters = self.parameters | {"workers": self.workers}

@@ -22,7 +22,7 @@ def arms(steps):
     """Return four small arms: a parent, its child and two alone."""
     made = [small_arm(name, recipe={"steps": steps, "learning_rate": rate}) for name, rate in
             (("parent", 0.01), ("alone", 0.02), ("last", 0.03))]  # fmt: skip
-    child = small_arm("child", start={"from": "parent", "parts": ["encoder"]}, recipe={"steps": steps})
+    child = small_arm("child", start={"parent": "parent", "parts": ["encoder"]}, recipe={"steps": steps})
     return [made[0], child, *made[1:]]
 
 

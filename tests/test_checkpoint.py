@@ -8,9 +8,9 @@ from small_arm import small_arm
 
 from retina_kit.errors import SetupError
 from retina_kit.runs.checkpoint import Checkpoint
-from retina_kit.training.arm import prepare_arm, start_model
 from retina_kit.training.loop import fit
-from retina_kit.training.recipe import Recipe
+from retina_kit.training.prepare import prepare_arm, start_model
+from retina_kit.training.tasks.interface import Validator
 
 CPU = torch.device("cpu")
 NUM_STEPS, STOPPED_AFTER = 7, 3
@@ -21,7 +21,7 @@ KINDS = {
     },
     "rmsprop in epochs": {"recipe": {"optimizer": "rmsprop", "steps": 0, "epochs": 3}},
     "dropout": {"model": {"dropout": 0.3}},
-    "frozen encoder": {"start": {"freeze": ["encoder"]}, "recipe": {"optimizer": "sgd", "momentum": 0.9}},
+    "frozen encoder": {"freeze": ["encoder"], "recipe": {"optimizer": "sgd", "momentum": 0.9}},
     "auxiliary head": {
         "model": {"name": "unet_s5_d16", "base_width": 4, "in_channels": 3},
         "recipe": {"auxiliary_weight": 0.4},
@@ -37,13 +37,11 @@ def set_up(kind, path, every_seconds=1e9):
     """Return a fresh model, its batches, recipe, validator and checkpoint."""
     changes = {key: dict(value) for key, value in KINDS[kind].items()}
     changes["recipe"] = {"steps": NUM_STEPS, "validate_every": 2} | changes.get("recipe", {})
-    arm = small_arm("fluid", **changes)
-    if "widths" in arm["model"] and arm["model"]["name"] != "unet":
-        arm["model"] = changes["model"]
-    task, prepared = prepare_arm(arm, 0, None, "nowhere")
-    recipe = Recipe.from_settings(arm["recipe"])
-    batches = task.make_batches(prepared, arm, recipe, 0, CPU)
-    validator = task.Validator(prepared, arm, batches, "float32")
+    replace = {"model": changes.pop("model")} if changes.get("model", {}).get("name", "unet") != "unet" else {}
+    arm = small_arm("fluid", replace=replace, **changes)
+    task, recipe = prepare_arm(arm, 0, None, "nowhere"), arm.recipe
+    batches = task.make_batches(0, CPU)
+    validator = Validator(task, batches, "float32")
     checkpoint = Checkpoint(path, every_seconds=every_seconds, keeper=validator)
     return start_model(arm, 0), batches, recipe, validator, checkpoint
 

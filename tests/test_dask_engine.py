@@ -49,7 +49,7 @@ def test_a_cluster_gives_the_same_results_and_shows_every_step(cluster, store, t
         small_arm("parent", recipe={"validate_every": 1}),
         small_arm("child", start=TRANSFER),
         small_arm("wrong", data={"mask": "magic"}),
-        small_arm("child of wrong", start={"from": "wrong"}),
+        small_arm("child of wrong", start={"parent": "wrong"}),
     ]
     diary = Diary()
     there = train(arms, store, cluster=cluster, progress=diary)
@@ -94,7 +94,7 @@ def test_a_stop_saves_on_the_worker_and_the_next_run_goes_on(cluster, store, tmp
             super().step(key, step, num_steps, loss, scores)
             self.stop_requested = True
 
-    arms = [small_arm("long", recipe={"steps": 400}), small_arm("child", start={"from": "long"})]
+    arms = [small_arm("long", recipe={"steps": 400}), small_arm("child", start={"parent": "long"})]
     with pytest.raises(Interrupted, match="goes on when you run again"):
         train(arms, store, cluster=cluster, progress=Stopper())
     checkpoint = store.unfinished(small_jobs(arms)[0].key) / "checkpoint.safetensors"

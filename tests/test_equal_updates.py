@@ -4,29 +4,28 @@ import math
 
 import pytest
 
-from retina_kit.experiment_file import read_experiment, resolve_arms, resolve_parameters
-from retina_kit.training.recipe import Recipe
+from retina_kit.experiment_file import find_paper
 
-CONTENT = read_experiment("melinscak2020")
+PAPER = find_paper("melinscak2020")
 
 
 def num_updates(arm):
     """Return the updates of an arm: its steps, or its epochs over what is left after the held-out tenth."""
-    num_train = int(arm["split"]["num_train"] * (1 - arm["evaluation"]["validation_fraction"]))
-    return Recipe.from_settings(arm["recipe"]).num_steps(num_train)
+    num_train = int(arm.split.num_train * (1 - arm.evaluation.validation_fraction))
+    return arm.recipe.num_steps(num_train)
 
 
 @pytest.mark.parametrize("data", ["synthetic", "public"])
 @pytest.mark.parametrize("profile", ["smoke", "lesson", "paper"])
 def test_a_random_start_gets_the_updates_of_source_and_tuning(profile, data):
-    arms = {a["name"]: a for a in resolve_arms(CONTENT, profile, resolve_parameters(CONTENT, profile, data))}
+    arms = {a.name: a for a in PAPER.resolve_arms(profile, PAPER.resolve_settings(profile, data))}
     for size in ("tiny", "small", "medium", "large"):
         in_all = num_updates(arms["source"]) + num_updates(arms[f"transfer_{size}"])
         assert num_updates(arms[f"scratch_{size}_equal_updates"]) == in_all, size
 
 
 def test_the_published_numbers_of_updates_are_met():
-    arms = {a["name"]: a for a in resolve_arms(CONTENT, "paper", resolve_parameters(CONTENT, "paper", "paper"))}
+    arms = {a.name: a for a in PAPER.resolve_arms("paper", PAPER.resolve_settings("paper", "paper"))}
     sizes = ("small", "medium", "large")
     assert [num_updates(arms[f"scratch_{n}"]) for n in sizes] == [4060, 8050, 15750]
     assert [num_updates(arms[f"transfer_{n}"]) for n in sizes] == [2900, 5750, 11250]

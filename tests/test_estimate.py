@@ -68,7 +68,7 @@ def test_the_command_line_says_what_a_run_would_cost(tmp_path):
 def test_twenty_thousand_replicates_are_planned_and_booked(tmp_path, monkeypatch):
     """How long it takes is measured by benchmarks/many_replicates.py; here only that nothing is lost or doubled."""
     arms = [small_arm("parent")] + [
-        small_arm(f"child {k}", start={"from": "parent"}, recipe={"learning_rate": k * 1e-5}) for k in range(1, 20)
+        small_arm(f"child {k}", start={"parent": "parent"}, recipe={"learning_rate": k * 1e-5}) for k in range(1, 20)
     ]
     jobs = small_jobs(arms, seeds=range(1000))
     assert len({job.key for job in jobs}) == len(jobs) == 20_000

@@ -1,116 +1,106 @@
-"""The experiment file: what a profile, a data choice, an override and a preset make of an arm."""
+"""Experiment files: what a profile, a data choice and an override make of an arm, and what a mistake leads to."""
 
 import pytest
 
 from retina_kit.errors import UsageError
-from retina_kit.experiment_file import (
-    DATA_CHOICES,
-    PROFILES,
-    list_papers,
-    parse_experiment,
-    read_experiment,
-    resolve_arms,
-    resolve_parameters,
-)
+from retina_kit.experiment_file import DATA_CHOICES, PROFILES, find_paper, list_papers, load_paper
 
 TEXT = """
-paper = "small"
-title = "A small paper"
-notebook = "09_small"
-[data]
-synthetic = { packs = [] }
+from itertools import product
+from retina_kit.experiment_file import *
 
-[parameters]
-steps = { value = 1000, lesson = 100, smoke = 2, what = "updates" }
-rate = { value = 0.01, what = "learning rate" }
-target = { value = "real_scans", on_synthetic = "synthetic_oct", what = "data set" }
-options = { value = {}, on_synthetic = { smoke = { num = 2 }, lesson = { num = 20 } }, what = "how scans are drawn" }
-window = { value = { stare = 128, hrf = 256 }, what = "window" }
-seeds = { value = [0, 1, 2], smoke = [0], what = "seeds" }
-ratio = { value = [0.5, 2.0], what = "resize" }
-deep = { value = false, what = "a yes or no" }
+SETTINGS = {
+    "steps": Setting(paper=1000, lesson=100, smoke=2, what="steps"),
+    "rate": Setting(paper=0.01, what="learning rate", where="section 2"),
+    "target": Setting(paper="real_scans", on_synthetic="synthetic_oct", what="data set"),
+    "options": Setting(
+        paper={}, on_synthetic=ByProfile(smoke={"num_patients": 2}, lesson={"num_patients": 20}), what="synthetic scans"
+    ),
+    "window": Setting(paper={"stare": 128, "hrf": 256}, what="window", ours=True),
+    "seeds": Setting(paper=[0, 1, 2], smoke=[0], what="seeds"),
+    "ratio": Setting(paper=[0.5, 2.0], what="resize"),
+    "deep": Setting(paper=False, what="a yes or no"),
+}
 
-[preset.base]
-role = "replication"
-data = { dataset = "$target", options = "$options" }
-split = { kind = "patients", test_fraction = 0.2 }
-recipe = { steps = "$steps", learning_rate = "$rate", loss = "cross_entropy" }
 
-[preset.dice]
-recipe = { loss = "soft_dice", momentum = 0.9 }
+def arm(s, name, **recipe):
+    return Arm(
+        name,
+        role="replication",
+        data=Data(s.target, mask="fluid", options=s.options),
+        split=Split("patients", test_fraction=0.2, seed=0),
+        model=network("unet"),
+        recipe=Recipe(learning_rate=s.rate, **recipe),
+        evaluation=Evaluation(window=s.window["hrf"]),
+    )
 
-[[arm]]
-name = "{head}_{size}"
-like = ["base"]
-each = { head = ["fcn", "psp"], size = [2, 4] }
-without = [{ head = "psp", size = 4 }]
-model = { head = "{head}" }
-recipe = { batch_size = "{size}", steps = "$steps * 4" }
 
-[[arm]]
-name = "dice"
-like = ["base", "dice"]
-start = { from = "fcn_2" }
-split = { kind = "published" }
-recipe = { momentum = 0.5 }
-evaluation = { window = "$window.hrf" }
+def arms(s, profile):
+    for loss, size in product(("cross_entropy", "soft_dice"), (2, 4)):
+        yield arm(s, f"{loss}_{size}", loss=loss, batch_size=size, steps=s.steps * 4)
+    if profile == "paper":
+        yield arm(s, "large", steps=s.steps)
 
-[[arm]]
-name = "large"
-like = ["base"]
-profiles = ["paper"]
+
+PAPER = Paper(
+    key="small",
+    title="A small paper",
+    notebook="09_small",
+    question="Why?",
+    data={"synthetic": DataSource(description="Synthetic scans.")},
+    settings=SETTINGS,
+    arms=arms,
+    tables=(Table(id="table1", title="Scores", metrics=("dice",), rows={"large": ""}),),
+    claims=(),
+    artifacts=Artifacts(tables=("table1",), figures=()),
+)
 """
 
 
 @pytest.fixture
-def parse(tmp_path):
-    """Write an experiment file, with one piece of text replaced, and parse it."""
+def load(tmp_path):
+    """Write an experiment file, with one piece of text replaced, and load it."""
 
-    def parse_with(old="", new=""):
+    def load_with(old="", new=""):
         assert old in TEXT
-        path = tmp_path / "small.toml"
+        path = tmp_path / "small.py"
         path.write_text(TEXT.replace(old, new, 1) if old else TEXT)
-        return parse_experiment(path)
+        return load_paper(path)
 
-    return parse_with
-
-
-def arms_of(content, profile="lesson", data="synthetic", overrides=None):
-    """Return {name: arm} of a parsed file."""
-    arms = resolve_arms(content, profile, resolve_parameters(content, profile, data, overrides))
-    return {arm["name"]: arm for arm in arms}
+    return load_with
 
 
-def test_a_profile_replaces_the_papers_value(parse):
-    content = parse()
-    steps = {profile: resolve_parameters(content, profile, "paper")["steps"] for profile in PROFILES}
+def arms_of(paper, profile="lesson", data="synthetic", overrides=None):
+    """Return {name: arm} of a paper."""
+    return {arm.name: arm for arm in paper.resolve_arms(profile, paper.resolve_settings(profile, data, overrides))}
+
+
+def test_a_profile_replaces_the_papers_value(load):
+    paper = load()
+    steps = {profile: paper.resolve_settings(profile, "paper")["steps"] for profile in PROFILES}
     assert steps == {"smoke": 2, "lesson": 100, "paper": 1000}
-    assert {resolve_parameters(content, profile, "paper")["rate"] for profile in PROFILES} == {0.01}
+    assert {paper.resolve_settings(profile, "paper")["rate"] for profile in PROFILES} == {0.01}
 
 
-def test_synthetic_data_replace_a_value_in_all_profiles_or_in_one(parse):
-    content = parse()
-    assert resolve_parameters(content, "paper", "public")["target"] == "real_scans"
-    assert resolve_parameters(content, "paper", "synthetic")["target"] == "synthetic_oct"
-    assert resolve_parameters(content, "smoke", "synthetic")["options"] == {"num": 2}
-    assert resolve_parameters(content, "paper", "synthetic")["options"] == {}
-    assert resolve_parameters(content, "smoke", "public")["options"] == {}
+def test_a_data_choice_replaces_a_value_in_all_profiles_or_in_one(load):
+    paper = load()
+    assert paper.resolve_settings("paper", "public")["target"] == "real_scans"
+    assert paper.resolve_settings("paper", "synthetic")["target"] == "synthetic_oct"
+    assert paper.resolve_settings("smoke", "synthetic")["options"] == {"num_patients": 2}
+    assert paper.resolve_settings("paper", "synthetic")["options"] == {}
+    assert paper.resolve_settings("smoke", "public")["options"] == {}
 
 
-def test_sets_that_can_be_had_replace_the_papers_value(parse):
-    content = parse()
-    content["parameters"]["rate"]["on_paper"] = 0.5
-    rates = {data: resolve_parameters(content, "paper", data)["rate"] for data in DATA_CHOICES}
-    assert rates == {"synthetic": 0.01, "public": 0.01, "paper": 0.5}
+def test_a_target_of_your_own_takes_all_else_from_the_data_choice_below(load):
+    paper = load('"rate": Setting(paper=0.01,', '"rate": Setting(paper=0.01, on_own=0.5,')
+    values = paper.resolve_settings("smoke", "own", instead_of="synthetic")
+    assert (values["rate"], values["target"]) == (0.5, "synthetic_oct")
 
 
-def test_an_entry_of_a_parameter_may_name_another_parameter(parse):
-    content = parse("{ num = 2 }", '{ num = 2, rate = "$rate", name = "$nobody" }')
-    options = {}
-    for data in ("synthetic", "public"):
-        values = resolve_parameters(content, "smoke", data, {"rate": 0.5})
-        options[data] = resolve_arms(content, "smoke", values)[0]["data"]["options"]
-    assert options == {"synthetic": {"num": 2, "rate": 0.5, "name": "$nobody"}, "public": {}}
+@pytest.mark.parametrize("value", [{}, None, 0, False])
+def test_an_empty_value_is_a_value(load, value):
+    paper = load('"rate": Setting(paper=0.01,', f'"rate": Setting(paper=0.01, on_paper={value!r},')
+    assert paper.resolve_settings("paper", "paper")["rate"] == value
 
 
 @pytest.mark.parametrize(
@@ -127,8 +117,8 @@ def test_an_entry_of_a_parameter_may_name_another_parameter(parse):
         ("window", "{ stare = 64, hrf = 64 }", {"stare": 64, "hrf": 64}),
     ],
 )
-def test_an_override_has_the_type_of_its_parameter(parse, name, given, value):
-    found = resolve_parameters(parse(), "lesson", "synthetic", {name: given})[name]
+def test_an_override_has_the_type_of_its_parameter(load, name, given, value):
+    found = load().resolve_settings("lesson", "synthetic", {name: given})[name]
     assert found == value
     assert type(found) is type(value)
     if isinstance(value, list):
@@ -152,107 +142,73 @@ def test_an_override_has_the_type_of_its_parameter(parse, name, given, value):
         ("seeds", "[0, 'one']", r"seeds\[1\]='one' must be a whole number"),
         ("window", "128", "must be a table"),
         ("step", "3", "no parameter is called 'step'; did you mean 'steps'"),
-        ("velocity", "3", "no parameter is called 'velocity'. There are: deep, options"),
+        ("velocity", "3", "no parameter is called 'velocity'. Known: steps, rate"),
     ],
 )
-def test_a_mistyped_override_is_refused(parse, name, given, message):
+def test_a_mistyped_override_is_refused(load, name, given, message):
     with pytest.raises(UsageError, match=message):
-        resolve_parameters(parse(), "lesson", "synthetic", {name: given})
+        load().resolve_settings("lesson", "synthetic", {name: given})
 
 
-def test_an_arm_is_written_once_and_expanded(parse):
-    arms = arms_of(parse())
-    assert list(arms) == ["fcn_2", "fcn_4", "psp_2", "dice"]  # in the order of the file, psp_4 left out
-    assert arms["psp_2"]["model"] == {"head": "psp"}
-    assert arms["fcn_4"]["recipe"]["batch_size"] == 4  # a number, not text
-    assert arms["fcn_4"]["recipe"]["steps"] == 400
-    assert "large" in arms_of(parse(), "paper")
-
-
-def test_parameters_fill_the_arm(parse):
-    arm = arms_of(parse(), overrides={"rate": 0.5})["dice"]
-    assert arm["recipe"]["learning_rate"] == 0.5
-    assert arm["data"] == {"dataset": "synthetic_oct", "options": {"num": 20}}
-    assert arm["evaluation"] == {"window": 256}
-
-
-def test_arm_above_later_preset_above_earlier_preset(parse):
-    recipe = arms_of(parse())["dice"]["recipe"]
-    assert recipe["loss"] == "soft_dice"  # the later preset
-    assert recipe["momentum"] == 0.5  # the arm itself
-    assert recipe["steps"] == 100  # the earlier preset
-
-
-def test_a_table_with_its_own_kind_replaces_the_presets(parse):
-    assert arms_of(parse())["dice"]["split"] == {"kind": "published"}
-    assert arms_of(parse())["fcn_2"]["split"] == {"kind": "patients", "test_fraction": 0.2}
-
-
-def test_every_arm_is_complete(parse):
-    arm = arms_of(parse())["fcn_2"]
-    assert (arm["task"], arm["label"], arm["folds"], arm["needs"]) == ("segment", "fcn_2", 0, [])
-    assert arm["start"] == {} and arm["evaluation"] == {}
-
-
-def test_arms_do_not_share_their_tables(parse):
-    arms = arms_of(parse())
-    arms["fcn_2"]["data"]["options"]["num"] = 99
-    assert arms["fcn_4"]["data"]["options"]["num"] == 20
+def test_arms_are_what_the_function_yields(load):
+    arms = arms_of(load(), overrides={"rate": 0.5})
+    assert list(arms) == ["cross_entropy_2", "cross_entropy_4", "soft_dice_2", "soft_dice_4"]
+    arm = arms["soft_dice_4"]
+    assert (arm.recipe.batch_size, arm.recipe.steps, arm.recipe.learning_rate) == (4, 400, 0.5)
+    assert (arm.data.dataset, arm.data.options) == ("synthetic_oct", {"num_patients": 20})
+    assert arm.evaluation.window == 256
+    assert "large" in arms_of(load(), "paper")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("paper =", "papers =", "small.toml: no key is called 'papers'; did you mean 'paper'"),
-        ("[[arm]]\nname", "[[arm]]\nnames", "an arm has no name"),
-        ('what = "updates"', 'wat = "updates"', "parameter steps: no key is called 'wat'; did you mean 'what'"),
-        ('value = 1000, lesson = 100, smoke = 2, what = "updates"', 'value = 1', "steps lacks 'what'"),
-        ("profiles =", "profile =", "arm large: no key is called 'profile'; did you mean 'profiles'"),
-        ('role = "replication"', 'rule = "replication"', "preset: no key is called 'rule'"),
-        ('title = "A small paper"', "", "lacks 'title'"),
-        ("[data]", "[data", "not valid TOML"),
+        ("key=", "keys=", r"small\.py, line \d+: Paper has no setting 'keys'; did you mean 'key'"),
+        ('what="steps"', 'wat="steps"', r"line 6: .*Setting has no setting 'wat'; did you mean 'what'"),
+        (', what="a yes or no"', "", r"line 15: what is missing"),
+        ("ByProfile(smoke=", "ByProfile(smok=", r"line \d+: ByProfile has no setting 'smok'; did you mean 'smoke'"),
+        ('    title="A small paper",\n', "", r"title is missing"),
+        ("DataSource(description=", "DataSource(descriptoin=", "DataSource has no setting 'descriptoin'"),
+        ("metrics=", "metrcs=", "Table has no setting 'metrcs'; did you mean 'metrics'"),
+        ("figures=()", "figurs=()", "Artifacts has no setting 'figurs'; did you mean 'figures'"),
+        ('"synthetic": Data', '"syntethic": Data', "data.syntethic"),
+        ("SETTINGS = {", "SETTINGS = {{", r"line \d+: "),
+        ("Setting(paper=1000", "Seting(paper=1000", r"line 6: NameError: name 'Seting' is not defined"),
+        ("PAPER = Paper(", "PAPER = dict(", "must make one Paper, not 0"),
     ],
-)  # fmt: skip
-def test_a_file_with_a_mistake_is_refused(parse, old, new, message):
+)
+def test_a_file_with_a_mistake_is_refused(load, old, new, message):
     with pytest.raises(UsageError, match=message):
-        parse(old, new)
+        load(old, new)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('like = ["base"]', 'like = ["bass"]', "no preset is called 'bass'; did you mean 'base'"),
-        ("$steps * 4", "$stips * 4", "no parameter is called 'stips'; did you mean 'steps'"),
-        ("$window.hrf", "$window.hrv", "no entry of window is called 'hrv'; did you mean 'hrf'"),
-        ("$window.hrf", "$steps.hrf", "steps is not a table"),
-        ('role = "replication"', 'role = "decoration"', "role must be one of"),
-        ("{head}_{size}", "{head}", "two arms called 'fcn'"),
+        ("s.steps * 4", "s.stips * 4", r"line 38: no setting is called 'stips'; did you mean 'steps'"),
+        ('window["hrf"]', 'window["hrv"]', r"line \d+: KeyError: 'hrv'"),
+        ('role="replication"', 'role="decoration"', r"line \d+: role is 'decoration': input should be"),
+        ('mask="fluid"', 'maks="fluid"', r"line \d+: Data has no setting 'maks'; did you mean 'mask'"),
+        ("test_fraction=", "test_fractoin=", "Split has no setting 'test_fractoin'; did you mean 'test_fraction'"),
+        ("learning_rate=s", "learning_rat=s", "Recipe has no setting 'learning_rat'; did you mean 'learning_rate'"),
+        ('network("unet")', 'network("unet", norn=1)', "no setting 'norn'; did you mean 'norm'"),
+        ('network("unet")', 'network("nnet")', "'nnet'; did you mean 'unet'"),
+        ('"soft_dice")', '"soft_dyce")', "loss is 'soft_dyce'"),
+        ("evaluation=Eval", "evalaution=Eval", "Arm has no setting 'evalaution'; did you mean 'evaluation'"),
+        ("{loss}_{size}", "{loss}", "two arms are called 'cross_entropy'"),
     ],
 )
-def test_an_arm_with_a_mistake_is_refused(parse, old, new, message):
+def test_an_arm_with_a_mistake_is_refused(load, old, new, message):
     with pytest.raises(UsageError, match=message):
-        arms_of(parse(old, new))
+        arms_of(load(old, new))
 
 
 def test_every_experiment_resolves_in_every_profile():
     assert list_papers()
-    for paper in list_papers():
-        content = read_experiment(paper)
+    for name in list_papers():
+        paper = find_paper(name)
         for profile in PROFILES:
-            for data in set(DATA_CHOICES) & set(content["data"]):
-                arms = arms_of(content, profile, data)
-                assert all(arm["start"].get("from") in (None, *arms) for arm in arms.values())
-                assert "$" not in str(arms.values())
-
-
-def test_a_table_is_laid_over_a_parameter_and_a_text_takes_its_value(tmp_path):
-    text = TEXT.replace('name = "large"\n', 'name = "large"\nlabel = "of $target, $window.hrf pixels"\n')
-    text = text.replace('options = "$options" }', 'options = { over = "$options", gap = "$rate" } }')
-    path = tmp_path / "small.toml"
-    path.write_text(text)
-    content = parse_experiment(path)
-    arms = resolve_arms(content, "paper", resolve_parameters(content, "lesson", "synthetic"))
-    large = next(arm for arm in arms if arm["name"] == "large")
-    assert large["label"] == "of synthetic_oct, 256 pixels"
-    assert large["data"]["options"] == {"num": 20, "gap": 0.01}
-    assert large["on"] == list(DATA_CHOICES)
+            for data in set(DATA_CHOICES) & set(paper.data):
+                arms = arms_of(paper, profile, data)
+                assert all(arm.parent in (None, *arms) for arm in arms.values())
+                assert {arm for table in paper.tables for arm in table.rows} & set(arms)

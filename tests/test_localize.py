@@ -1,5 +1,6 @@
 """The task of localization: centers as fractions, errors in stated pixels, and what real rows must leave out."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,34 +12,42 @@ from small_arm import small_arm
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import fingerprint
 from retina_kit.data.manifest import has_pack
-from retina_kit.data.splits import choose_split, shared_patients
+from retina_kit.data.splits import Split, choose_split, shared_patients
 from retina_kit.errors import UsageError
 from retina_kit.runs.plan import plan_jobs, run_jobs
 from retina_kit.runs.store import RunStore
-from retina_kit.training.arm import start_model
-from retina_kit.training.recipe import Recipe
-from retina_kit.training.tasks import localize
+from retina_kit.training.prepare import start_model
+from retina_kit.training.tasks.interface import Validator
+from retina_kit.training.tasks.localize import Localization
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 OPTIONS = {"num_patients": 10, "images_per_patient": 1, "size": [32, 48], "seed": 1}
 WIDTHS = [4, 4, 4, 4, 4]
 
 
-def center_arm():
-    """Return a small localizer's arm on drawn photographs."""
+def center_arm(name="center", **changes):
+    """Return a small localizer's arm on synthetic photographs."""
     settings = {
-        "task": "localize",
-        "data": {"dataset": "synthetic_fundus", "center": ["disc_x", "disc_y"], "diameter": ["disc_diameter"],
-                 "size": [32, 48], "preprocess": ["gray"], "options": OPTIONS},
-        "split": {"test_fraction": 0.3},
-        "model": {"name": "localizer", "widths": WIDTHS, "input_size": [32, 48], "hidden": 0, "units": 40.0},
-        "recipe": {"loss": "mean_squared_error", "optimizer": "rmsprop", "steps": 3,
-                   "augmentation": {"crop": 0, "ratio": [0.9, 1.1], "flip": 0.5}},
+        "data": {
+            "dataset": "synthetic_fundus",
+            "center": ["disc_x", "disc_y"],
+            "diameter": ["disc_diameter"],
+            "size": [32, 48],
+            "preprocess": ["gray"],
+            "options": OPTIONS,
+        },
+        "split": {"kind": "patients", "test_fraction": 0.3, "seed": 0},
+        "model": {"name": "localizer", "widths": WIDTHS, "input_size": [32, 48], "hidden": 0, "output_scale": 40.0},
+        "recipe": {
+            "loss": "mean_squared_error",
+            "optimizer": "rmsprop",
+            "steps": 3,
+            "batch_size": 2,
+            "augmentation": {"ratio": [0.9, 1.1], "flip": 0.5},
+        },
         "evaluation": {"pixels": [425, 640]},
-    }  # fmt: skip
-    arm = small_arm("center", **settings)
-    del arm["data"]["mask"]
-    return arm
+    }
+    return small_arm(name, task="localize", replace=settings | changes)
 
 
 def four_images():
@@ -48,10 +57,12 @@ def four_images():
     return ImageSet(np.zeros((4, 1, 20, 40), np.uint8), {}, rows, "four")
 
 
-def prepare_four(train, test, **data):
+def prepare_four(train, test, *, image_set=None, evaluation=None, recipe=None, **data):
     """Return the four images as a localizer sees them."""
-    settings = {"center": ["x", "y"], "diameter": ["width", "height"], "size": [16, 32], **data}
-    return localize.prepare(four_images(), {"data": settings}, np.array(train), np.array(test))
+    columns = {"center": ["x", "y"], "diameter": ["width", "height"], "size": [16, 32], **data}
+    recipe = {"steps": 1, "loss": "mean_squared_error"} | (recipe or {})
+    changes = {"data": {"dataset": "four", **columns}, "evaluation": evaluation or {}, "recipe": recipe}
+    return Localization(center_arm(**changes), image_set or four_images(), np.array(train), np.array(test))
 
 
 def test_centers_are_fractions_of_the_image():
@@ -83,11 +94,8 @@ class AlwaysTheMiddle(torch.nn.Module):
 
 
 def test_errors_are_in_pixels_of_the_stated_size_and_in_diameters():
-    prepared = prepare_four([0, 1], [2])
-    arm = {"data": {}, "model": {}, "evaluation": {"pixels": [200, 400]}}
-    recipe = Recipe(steps=1, loss="mean_squared_error")
-    batches = localize.make_batches(prepared, arm, recipe, 0, torch.device("cpu"))
-    scored = localize.score(AlwaysTheMiddle(), prepared, arm, batches)
+    task = prepare_four([0, 1], [2], evaluation={"pixels": [200, 400]})
+    scored = task.score(AlwaysTheMiddle(), task.make_batches(0, torch.device("cpu")))
     row = scored.iloc[0]
     assert (row["id"], row["target_x"], row["target_y"]) == ("c", 300, 150)
     assert row["distance"] == pytest.approx(np.hypot(100, 50))
@@ -98,26 +106,21 @@ def test_errors_are_in_pixels_of_the_stated_size_and_in_diameters():
 def test_the_test_center_may_be_another_one():
     image_set = four_images()
     image_set.rows[["x2", "y2"]] = [[0.0, 0.0]] * 4
-    arm = {"data": {"center": ["x", "y"], "test_center": ["x2", "y2"], "size": [16, 32]}}
-    prepared = localize.prepare(image_set, arm, np.array([0, 1]), np.array([2, 3]))
+    prepared = prepare_four([0, 1], [2, 3], image_set=image_set, test_center=["x2", "y2"], diameter=[])
     assert prepared.references[2].tolist() == [0, 0]
     assert prepared.targets[2].tolist() == [0.75, 0.75]
 
 
 def test_the_validator_keeps_the_weights_of_the_shortest_distance():
-    prepared = prepare_four([0, 1], [2])
-    arm = {"data": {}, "model": {}, "evaluation": {}}
-    recipe = Recipe(steps=1, loss="mean_squared_error")
-    validator = localize.Validator(prepared, arm, localize.make_batches(prepared, arm, recipe, 0, "cpu"), "float32")
+    task = prepare_four([0, 1], [2])
+    validator = Validator(task, task.make_batches(0, torch.device("cpu")), "float32")
     assert validator(AlwaysTheMiddle())["distance"] == pytest.approx(np.hypot(10, 5))
     assert validator.best_score == pytest.approx(np.hypot(10, 5))
 
 
 def test_batches_augment_the_centers_too():
-    prepared = prepare_four([0, 1, 2], [2])
-    recipe = Recipe.from_settings({"steps": 1, "batch_size": 3, "augmentation": {"flip": 1.0}})
-    batches = localize.make_batches(prepared, {"data": {}, "model": {}}, recipe, 0, torch.device("cpu"))
-    images, targets = batches.sample(0)
+    task = prepare_four([0, 1, 2], [2], recipe={"batch_size": 3, "augmentation": {"flip": 1.0}})
+    images, targets = task.make_batches(0, torch.device("cpu")).sample(0)
     assert images.shape == (3, 1, 16, 32)
     assert sorted(targets[:, 0].tolist()) == [0.25, 0.5, 0.75]
     assert all(x + y == 1 for x, y in targets.tolist())
@@ -131,10 +134,9 @@ def test_a_localizer_starts_at_the_middle():
 
 def test_the_encoder_of_a_localizer_goes_into_a_frozen_unet(tmp_path):
     torch.set_num_threads(1)
-    disc = small_arm("disc", data={"dataset": "synthetic_fundus", "mask": "disc", "preprocess": ["gray"],
-                                   "options": OPTIONS})  # fmt: skip
-    disc |= {"start": {"from": "center", "parts": ["encoder"], "freeze": ["encoder"]}}
-    disc["model"] = {"name": "unet", "widths": WIDTHS, "norm": "batch"}
+    data = {"dataset": "synthetic_fundus", "mask": "disc", "preprocess": ["gray"], "options": OPTIONS}
+    start = {"parent": "center", "parts": ["encoder"]}
+    disc = small_arm("disc", start=start, freeze=["encoder"], replace={"data": data})
 
     def fingerprint_of(arm):
         return fingerprint("synthetic_fundus", masks=[], **OPTIONS)
@@ -160,8 +162,8 @@ def test_phase_two_never_tests_on_what_the_fair_localizer_saw():
 
     centers = load_images("idrid_grading_loc", REAL, masks=[]).rows
     masks = load_images("idrid_seg_1024", REAL, masks=[]).rows
-    leaky = {"kind": "published", "known": ["disc_box_x"], "one_side": True}
-    fair = leaky | {"train_without": ["same_image_in_segmentation_set"]}
+    leaky = Split("published", require_columns=["disc_box_x"], exclude_test_patients=True)
+    fair = dataclasses.replace(leaky, exclude_if=["same_image_in_segmentation_set"])
     (train, test), (leaky_train, _) = choose_split(centers, fair), choose_split(centers, leaky)
     assert (len(train), len(leaky_train), len(test)) == (350, 410, 103)
     assert shared_patients(centers, train, test) == []

@@ -7,7 +7,7 @@ import signal
 import pandas as pd
 import pytest
 import torch
-from small_arm import small_arm, small_jobs, train
+from small_arm import TRANSFER, small_arm, small_jobs, train
 
 from retina_kit.errors import Interrupted, UsageError
 from retina_kit.runs.execute import describe
@@ -15,9 +15,7 @@ from retina_kit.runs.plan import in_order
 from retina_kit.runs.pool import sensible_workers
 from retina_kit.runs.scheduling import StepReporter
 from retina_kit.runs.store import RunStore, canonical_hash
-from retina_kit.training.arm import predict_with
-
-TRANSFER = {"from": "parent", "parts": ["encoder"]}
+from retina_kit.training.prepare import prepare_arm, trained_model
 
 
 @pytest.fixture(autouse=True)
@@ -50,45 +48,41 @@ class Diary:
 # ---- the plan ------------------------------------------------------------------------------------------------------
 def names(arms):
     """Return the names of arms."""
-    return [arm["name"] for arm in arms]
+    return [arm.name for arm in arms]
 
 
 def test_parents_come_before_children_and_nothing_else_moves():
     arms = [
-        small_arm("grandchild", start={"from": "child"}),
+        small_arm("grandchild", start={"parent": "child"}),
         small_arm("alone"),
-        small_arm("child", start={"from": "parent"}),
+        small_arm("child", start={"parent": "parent"}),
         small_arm("parent"),
     ]
     assert names(in_order(arms)) == ["parent", "child", "grandchild", "alone"]
 
 
 def test_a_circle_is_shown():
-    arms = [small_arm(name, start={"from": parent}) for name, parent in (("a", "b"), ("b", "c"), ("c", "a"))]
+    arms = [small_arm(name, start={"parent": parent}) for name, parent in (("a", "b"), ("b", "c"), ("c", "a"))]
     with pytest.raises(UsageError, match="circle: a -> b -> c -> a"):
         in_order(arms)
 
 
 def test_an_unknown_parent_is_named():
     with pytest.raises(UsageError, match="arm child starts from 'nobody', which is not an arm of this profile"):
-        in_order([small_arm("child", start={"from": "nobody"})])
+        in_order([small_arm("child", start={"parent": "nobody"})])
 
 
 def test_a_child_starts_from_the_parent_of_its_seed_or_from_its_first():
     arms = [small_arm("parent", seeds=[0, 1]), small_arm("child", start=TRANSFER)]
-    jobs = {(job.arm["name"], job.seed): job for job in small_jobs(arms, seeds=(1, 2))}
+    jobs = {(job.arm.name, job.seed): job for job in small_jobs(arms, seeds=(1, 2))}
     assert list(jobs) == [("parent", 0), ("parent", 1), ("child", 1), ("child", 2)]
     assert jobs["child", 1].parent == jobs["parent", 1].key
     assert jobs["child", 2].parent == jobs["parent", 0].key
 
 
 def test_folds_are_replicates_of_their_own():
-    arms = [
-        small_arm("parent", folds=2, split={"kind": "leave_patients_out", "num_folds": 2}),
-        small_arm("child", folds=2, start=TRANSFER),
-    ]
-    for arm in arms:
-        arm["split"] = {"kind": "leave_patients_out", "num_folds": 2}
+    split = {"split": {"kind": "leave_patients_out", "num_folds": 2}}
+    arms = [small_arm("parent", folds=2, replace=split), small_arm("child", folds=2, start=TRANSFER, replace=split)]
     jobs = small_jobs(arms)
     assert [job.title for job in jobs] == [
         f"{name} (seed 0, fold {fold})" for name in ("parent", "child") for fold in (0, 1)
@@ -116,11 +110,11 @@ def test_names_and_labels_decide_nothing_but_settings_do():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"recipe": {"optimizer": "magic"}}, "arm fluid: optimizer 'magic' is not one of sgd"),
+        ({"recipe": {"optimizer": "magic"}}, "arm fluid: recipe.optimizer is 'magic'"),
         ({"recipe": {"steps": -1}}, "arm fluid: .*steps"),
-        ({"model": {"width": 3}}, "arm fluid: model 'unet' has no setting 'width'; did you mean 'widths'"),
-        ({"start": {"freeze": ["tail"]}}, "arm fluid: .*'tail'"),
-        ({"task": "guess"}, "arm fluid: no task is called 'guess'"),
+        ({"model": {"width": 3}}, "arm fluid: .*no setting 'width'; did you mean 'widths'"),
+        ({"freeze": ["tail"]}, "arm fluid: .*'tail'"),
+        ({"task": "guess"}, "arm fluid: task is 'guess'"),
         ({"evaluation": {"variants": ["last", "best"]}}, "validate_every is 0"),
     ],
 )
@@ -148,7 +142,7 @@ def test_two_names_for_one_replicate_are_trained_once(store):
 
 
 def test_a_child_begins_with_its_parents_encoder(store):
-    arms = [small_arm("parent"), small_arm("child", start={**TRANSFER, "freeze": ["encoder"]})]
+    arms = [small_arm("parent"), small_arm("child", start=TRANSFER, freeze=["encoder"])]
     runs = train(arms, store)
     parent, child = runs["parent", 0].weights(), runs["child", 0].weights()
     assert all(torch.equal(parent[name], child[name]) for name in child if name.startswith("encoder."))
@@ -161,9 +155,11 @@ def test_a_run_scores_every_test_image_and_predicts_again(store):
     assert run.scores["variant"].value_counts().to_dict() == {"last": 2, "best": 2, "last_whole": 2}
     assert (run.scores[["tp", "fp", "fn", "tn"]].sum(axis=1) == 32 * 48).all()
     assert len(run.history) == 3
-    probability, prepared, index = predict_with(run, arm, 0, None, "nowhere", device="cpu", precision="float32")
+    task, cpu = prepare_arm(arm, 0, None, "nowhere"), torch.device("cpu")
+    model = trained_model(arm, run.weights(), cpu)
+    probability = task.predict(model, task.make_batches(0, cpu), task.test, precision="float32").numpy()
     assert probability.shape == (2, 32, 48)
-    overlap = ((probability > 0.5) & prepared.masks[index]).sum(axis=(1, 2))
+    overlap = ((probability > 0.5) & task.masks[task.test]).sum(axis=(1, 2))
     assert overlap.tolist() == run.scores[run.scores["variant"] == "last"]["tp"].tolist()
 
 
@@ -171,7 +167,7 @@ def test_a_failure_stays_with_its_arm_and_its_children(store):
     arms = [
         small_arm("parent", data={"mask": "magic"}),
         small_arm("child", start=TRANSFER),
-        small_arm("grandchild", start={"from": "child"}),
+        small_arm("grandchild", start={"parent": "child"}),
         small_arm("alone"),
     ]
     diary = Diary()
@@ -207,7 +203,7 @@ def test_a_pool_gives_the_same_results(store, tmp_path):
         small_arm("parent"),
         small_arm("child", start=TRANSFER),
         small_arm("wrong", data={"mask": "magic"}),
-        small_arm("child of wrong", start={"from": "wrong"}),
+        small_arm("child of wrong", start={"parent": "wrong"}),
     ]
     diary = Diary()
     on_pool = train(arms, store, workers=2, progress=diary)
@@ -252,7 +248,7 @@ def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(store, tmp_pat
 def test_a_replicate_whose_workers_die_again_and_again_is_given_up(store, monkeypatch):
     monkeypatch.setattr("retina_kit.runs.pool.MOST_DEATHS", 1)
     arms = [small_arm(name, recipe={"steps": 5000, "learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
-    arms.append(small_arm("child", start={"from": "a"}))
+    arms.append(small_arm("child", start={"parent": "a"}))
     outcomes = train(arms, store, workers=2, progress=Killer(times=1))
     assert all("worker process died; run again" in str(outcome) for outcome in outcomes.values())
     assert store.runs() == []

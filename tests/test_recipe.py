@@ -3,6 +3,7 @@
 import pytest
 
 from retina_kit.errors import UsageError
+from retina_kit.schema import parse
 from retina_kit.training.recipe import Recipe
 
 
@@ -21,27 +22,36 @@ def test_the_poly_schedule_hardly_decays_in_200_of_40000_steps():
     assert recipe.learning_rate_at(2000, 2000) == pytest.approx(0.00955, abs=1e-5)
 
 
+def make(**settings):
+    """Return a recipe of plain settings, as an experiment file or a test writes it."""
+    return parse(Recipe, settings, "recipe")
+
+
 def test_a_mistyped_setting_is_an_error():
-    with pytest.raises(UsageError, match="learning_rat"):
-        Recipe.from_settings({"learning_rat": 0.1, "steps": 1})
+    with pytest.raises(UsageError, match="no setting 'learning_rat'; did you mean 'learning_rate'"):
+        make(learning_rat=0.1, steps=1)
 
 
 def test_a_recipe_needs_a_length():
     with pytest.raises(UsageError, match="either steps or epochs"):
-        Recipe.from_settings({"loss": "soft_dice"})
+        make(loss="soft_dice")
+    with pytest.raises(UsageError, match="either steps or epochs"):
+        make(steps=1, epochs=1)
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"optimizer": "adamw"}, "optimizer 'adamw' is not one of sgd, adam, rmsprop"),
-        ({"schedule": "cosine"}, "schedule 'cosine' is not one of constant, poly"),
-        ({"loss": "focal"}, "no loss is called 'focal'"),
-        ({"auxiliary_loss": "focal"}, "no loss is called 'focal'"),
-        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
-        ({"validate_every": -1}, "validate_every must be at least 0"),
+        ({"optimizer": "adamw"}, "optimizer is 'adamw': input should be 'sgd', 'adam' or 'rmsprop'"),
+        ({"schedule": "cosine"}, "schedule is 'cosine'"),
+        ({"loss": "focal"}, "loss is 'focal'"),
+        ({"auxiliary_loss": "focal"}, "auxiliary_loss is 'focal'"),
+        ({"batch_size": 0}, "batch_size is 0: input should be greater than or equal to 1"),
+        ({"validate_every": -1}, "validate_every is -1"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast': input should be a valid number"),
+        ({"augmentation": {"flop": 0.5}}, "augmentation has no setting 'flop'; did you mean 'flip'"),
     ],
 )
-def test_a_setting_that_cannot_be_is_an_error(setting, message):
+def test_a_setting_of_the_wrong_kind_is_an_error(setting, message):
     with pytest.raises(UsageError, match=message):
-        Recipe.from_settings({"steps": 1, **setting})
+        make(steps=1, **setting)

@@ -17,7 +17,7 @@ import torch
 
 from retina_kit.evaluation.metrics import dice_per_image
 from retina_kit.experiment import Experiment
-from retina_kit.experiment_file import list_papers, read_experiment
+from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import kit_root
 from retina_kit.papers.published import TABLE_COLUMNS
 from retina_kit.reporting.notebook import build_notebook, execute_notebook
@@ -47,11 +47,11 @@ def run_folder(outputs, request):
 
 
 def test_every_promised_table_and_figure_is_there(run_folder):
-    artifacts = read_experiment(run_folder.parent.name)["artifacts"]
-    for name in artifacts["tables"]:
+    artifacts = find_paper(run_folder.parent.name).artifacts
+    for name in artifacts.tables:
         with (run_folder / "tables" / f"{name}.csv").open() as file:
             assert len(list(csv.reader(file))) > 1, name
-    for name in artifacts["figures"]:
+    for name in artifacts.figures:
         image_ = cv2.imread(str(run_folder / "figures" / f"{name}.png"))
         assert image_ is not None, name
         assert image_.std() > 3, f"{name} is blank"
@@ -59,9 +59,9 @@ def test_every_promised_table_and_figure_is_there(run_folder):
 
 
 def test_tables_of_the_paper_are_tidy(run_folder):
-    for table in read_experiment(run_folder.parent.name)["table"]:
-        header = (run_folder / "tables" / f"{table['id']}.csv").read_text().splitlines()[0]
-        assert header == ",".join(TABLE_COLUMNS), table["id"]
+    for table in find_paper(run_folder.parent.name).tables:
+        header = (run_folder / "tables" / f"{table.id}.csv").read_text().splitlines()[0]
+        assert header == ",".join(TABLE_COLUMNS), table.id
 
 
 def test_results_say_what_was_run_and_leak_nothing(run_folder):

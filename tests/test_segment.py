@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_arm import small_arm
 
-from retina_kit.training.arm import prepare_arm, start_model
-from retina_kit.training.recipe import Recipe
-from retina_kit.training.tasks.segment import pooled_scores, window_of
+from retina_kit.training.prepare import prepare_arm, start_model
+from retina_kit.training.tasks.interface import Validator
+from retina_kit.training.tasks.segment import pooled_scores
 
 ARM = small_arm("fluid", data={"scale": 0.5})
 
@@ -17,7 +17,7 @@ ARM = small_arm("fluid", data={"scale": 0.5})
 @pytest.fixture
 def prepared():
     torch.set_num_threads(1)
-    return prepare_arm(ARM, 0, None, "nowhere")[1]
+    return prepare_arm(ARM, 0, None, "nowhere")
 
 
 def test_networks_see_the_working_size_and_scores_the_masks_own(prepared):
@@ -39,20 +39,18 @@ def test_scores_are_pooled_over_all_pixels():
     )
 
 
-def test_whole_readings_have_no_window():
-    evaluation = {"window": 128, "stride": 85, "batch_size": 4}
-    assert window_of(evaluation, "last") == {"batch_size": 4, "window": 128, "stride": 85}
-    assert window_of(evaluation, "best_whole") == {"batch_size": 4}
+def test_whole_variants_have_no_window():
+    task = prepare_arm(small_arm("fluid", evaluation={"window": 128, "stride": 85, "batch_size": 4}), 0, None, "")
+    assert task.window("last") == {"batch_size": 4, "window": 128, "stride": 85}
+    assert task.window("best_whole") == {"batch_size": 4}
 
 
 def validator_and_model(prepared):
     """Return a validator and a network that says the same of every pixel."""
-    task, _ = prepare_arm(ARM, 0, None, "nowhere")
-    recipe = Recipe.from_settings(ARM["recipe"])
-    batches = task.make_batches(prepared, ARM, recipe, 0, torch.device("cpu"))
+    batches = prepared.make_batches(0, torch.device("cpu"))
     model = start_model(ARM, 0)
     torch.nn.init.zeros_(model.head.weight)
-    return task.Validator(prepared, ARM, batches, "float32"), model
+    return Validator(prepared, batches, "float32"), model
 
 
 def say(model, everything):
@@ -82,10 +80,9 @@ def test_a_score_that_is_no_number_is_never_the_best(prepared):
 
 
 def test_predictions_have_the_size_of_the_masks(prepared):
-    task, _ = prepare_arm(ARM, 0, None, "nowhere")
-    batches = task.make_batches(prepared, ARM, Recipe.from_settings(ARM["recipe"]), 0, torch.device("cpu"))
+    batches = prepared.make_batches(0, torch.device("cpu"))
     model = start_model(ARM, 0)
-    probability = task.predict(model, prepared, ARM, batches, prepared.test, precision="float32")
+    probability = prepared.predict(model, batches, prepared.test, precision="float32")
     assert probability.shape == (2, 32, 48)
-    scores = task.score(model, prepared, ARM, batches, precision="float32")
+    scores = prepared.score(model, batches, precision="float32")
     assert np.array_equal(scores["tp"] + scores["fn"], prepared.masks[prepared.test].sum(axis=(1, 2)))

@@ -5,54 +5,62 @@ import pytest
 import torch
 from small_arm import small_arm
 
-from retina_kit.training.arm import prepare_arm, start_model
-from retina_kit.training.recipe import Recipe
+from retina_kit.training.prepare import prepare_arm, start_model
+from retina_kit.training.tasks.interface import Validator
 from retina_kit.training.tasks.segment_patches import pixel_counts, spread_over
 
-ARM = small_arm("exudates", task="segment_patches")
-ARM["data"] = {
-    "dataset": "synthetic_fundus", "mask": "ex", "patch": 32, "per_lesion": 1.0, "copies": 1,
-    "options": {"num_patients": 6, "images_per_patient": 1, "size": [80, 80], "seed": 3},
-}  # fmt: skip
-ARM["model"] = {"name": "encoder_decoder", "width": 0.03}
-ARM["split"] = {"kind": "patients", "test_fraction": 0.5, "seed": 0}
-ARM["recipe"] = {"steps": 2, "batch_size": 2, "validate_every": 1}
-ARM["evaluation"] = {"variants": ["last"], "window": 32, "stride": 16, "validate_on": 2}
+ARM = small_arm(
+    "exudates",
+    task="segment_patches",
+    replace={
+        "data": {
+            "dataset": "synthetic_fundus",
+            "mask": "ex",
+            "patch": 32,
+            "per_lesion": 1.0,
+            "copies": 1,
+            "options": {"num_patients": 6, "images_per_patient": 1, "size": [80, 80], "seed": 3},
+        },
+        "model": {"name": "encoder_decoder", "width": 0.03},
+        "split": {"kind": "patients", "test_fraction": 0.5, "seed": 0},
+        "recipe": {"steps": 2, "batch_size": 2, "validate_every": 1},
+        "evaluation": {"window": 32, "stride": 16, "validate_on": 2},
+    },
+)
 
 
 @pytest.fixture
 def made():
     torch.set_num_threads(1)
-    task, prepared = prepare_arm(ARM, 0, None, "nowhere")
-    batches = task.make_batches(prepared, ARM, Recipe.from_settings(ARM["recipe"]), 0, torch.device("cpu"))
-    return task, prepared, batches, start_model(ARM, 0)
+    task = prepare_arm(ARM, 0, None, "nowhere")
+    return task, task.make_batches(0, torch.device("cpu")), start_model(ARM, 0)
 
 
 def test_half_of_the_training_patches_have_a_lesion(made):
-    _, prepared, batches, _ = made
-    counts = pixel_counts(prepared, batches)
+    task, batches, _ = made
+    counts = pixel_counts(task, batches)
     assert batches.images.shape[1:] == (3, 32, 32)
     assert counts["of them with a lesion"] > 0
     assert counts["training patches"] <= 2 * counts["of them with a lesion"]
-    assert counts["accuracy of healthy everywhere"] == pytest.approx(1 - prepared.masks.mean())
+    assert counts["accuracy of healthy everywhere"] == pytest.approx(1 - task.masks.mean())
     assert counts["accuracy of healthy everywhere"] > 0.9
 
 
 def test_whole_images_are_scored_with_their_histograms(made):
-    task, prepared, batches, model = made
-    scores = task.score(model, prepared, ARM, batches, precision="float32")
-    assert len(scores) == len(prepared.test) == 3
+    task, batches, model = made
+    scores = task.score(model, batches, precision="float32")
+    assert len(scores) == len(task.test) == 3
     positives = scores.filter(like="positives_").sum(axis=1)
-    assert np.array_equal(positives, prepared.masks[prepared.test].sum(axis=(1, 2)))
+    assert np.array_equal(positives, task.masks[task.test].sum(axis=(1, 2)))
     assert np.array_equal(scores[["tp", "fp", "fn", "tn"]].sum(axis=1), [80 * 80] * 3)
 
 
 def test_validation_needs_no_threshold(made):
-    task, prepared, batches, model = made
-    validate = task.Validator(prepared, ARM, batches, "float32")
+    task, batches, model = made
+    validate = Validator(task, batches, "float32")
     scores = validate(model)
     assert {"dice", "average_precision"} <= set(scores)
-    assert len(validate.images) == 2
+    assert len(spread_over(task.test, 2)) == 2
     assert validate.best_score is scores["average_precision"]
 
 

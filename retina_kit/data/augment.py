@@ -1,16 +1,16 @@
 """Batched augmentation: one resampling a batch, on the device where the images already lie."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
 
 from retina_kit.errors import UsageError
+from retina_kit.schema import STRICT, Range
 
 IGNORE = 255  # the label of pixels that lie outside the image; the losses leave them out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Augmentation:
     """What is drawn anew for each image of a batch.
 
@@ -20,7 +20,7 @@ class Augmentation:
     """
 
     crop: int = 0
-    ratio: tuple[float, float] = (1.0, 1.0)
+    ratio: Range = (1.0, 1.0)
     flip: float = 0.0
 
     @property

@@ -4,9 +4,13 @@ Every function takes rows (a DataFrame with the columns id, patient, split) and 
 of positions.
 """
 
+from typing import Literal
+
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from retina_kit.errors import UsageError
+from retina_kit.schema import STRICT, Names
 
 
 def published(rows):
@@ -98,44 +102,42 @@ def shared_patients(rows, train, test):
     return sorted(set(rows["patient"].iloc[train]) & set(rows["patient"].iloc[test]))
 
 
-SPLIT_KEYS = {
-    "published": set(),
-    "patients": {"test_fraction", "seed"},
-    "images": {"test_fraction", "seed"},
-    "leave_patients_out": {"num_folds", "seed"},
-}
-LEAVE_OUT_KEYS = ("known", "train_without", "one_side")
+@dataclass(frozen=True, config=STRICT)
+class Split:
+    """placeholder"""
+
+    kind: Literal["published", "patients", "images", "leave_patients_out"]
+    test_fraction: float | None = None
+    num_folds: int | None = None
+    seed: int | None = None
+    require_columns: Names = ()
+    exclude_if: Names = ()
+    exclude_test_patients: bool = False
+    num_train: int = 0
+    train_percent: float = 0
+    evaluate_on: Literal["test", "train"] = "test"
 
 
-def choose_split(rows, settings, *, fold=None, seed=0):
-    """Return the split that an arm's table describes: kind, its settings, and what it leaves out.
-
-    `num_train` images or `train_percent` per cent of them train on fewer; `leave_out` explains the keys known,
-    train_without and one_side. The split's own seed makes it the same for all replicates; a subset is drawn anew by
-    each `seed`. With `tested` = "train" the training images are tested: how well does a network know what it saw?
-    """
-    settings = dict(settings)
-    kind, num_train, percent = (settings.pop(key, None) for key in ("kind", "num_train", "train_percent"))
-    tested = settings.pop("tested", "test")
-    left_out = {key: settings.pop(key) for key in LEAVE_OUT_KEYS if key in settings}
-    if kind not in SPLIT_KEYS:
-        raise UsageError(f"split kind {kind!r} is not one of {', '.join(SPLIT_KEYS)}")
-    for key in settings:
-        if key not in SPLIT_KEYS[kind]:
-            raise UsageError(f"a split by {kind} has no setting {key!r}")
-    if kind == "published":
+def choose_split(rows, split, *, fold=None, seed=0):
+    """placeholder"""
+    if split.kind == "published":
         train, test = published(rows)
-    elif kind == "patients":
-        train, test = by_patients(rows, **settings)
-    elif kind == "images":
-        train, test = by_images(rows, **settings)
+    elif split.kind == "patients":
+        train, test = by_patients(rows, split.test_fraction, split.seed)
+    elif split.kind == "images":
+        train, test = by_images(rows, split.test_fraction, split.seed)
     else:
-        train, test = leave_patients_out(rows, fold=fold or 0, **settings)
-    train, test = leave_out(rows, train, test, **left_out)
-    if percent:
-        train = nested_share(train, percent, seed)
-    if num_train:
-        train = nested_subset(train, num_train, seed)
-    if tested not in ("train", "test"):
-        raise UsageError(f"tested is {tested!r}; it is either train or test")
-    return train, train if tested == "train" else test
+        train, test = leave_patients_out(rows, split.num_folds, fold or 0, split.seed)
+    train, test = leave_out(
+        rows,
+        train,
+        test,
+        known=split.require_columns,
+        train_without=split.exclude_if,
+        one_side=split.exclude_test_patients,
+    )
+    if split.train_percent:
+        train = nested_share(train, split.train_percent, seed)
+    if split.num_train:
+        train = nested_subset(train, split.num_train, seed)
+    return train, train if split.evaluate_on == "train" else test

@@ -8,12 +8,15 @@ with fewer than three patients the seeds are the replicates instead, and the row
 import difflib
 import itertools
 import math
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.evidence import Estimate, gather_evidence
+from retina_kit.schema import STRICT
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
 COLUMNS = (
@@ -24,6 +27,23 @@ KEYS = {
     "id", "statement", "kind", "test", "arms", "metric", "pooled", "variant", "margin", "x", "value",
     "where",
 }  # fmt: skip
+
+
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class Claim:
+    """placeholder"""
+
+    id: str
+    statement: str
+    kind: Literal["replication", "control"]
+    test: Literal["greater", "rises_with", "gain_grows", "equivalent", "above_value"]
+    arms: tuple[Any, ...]
+    metric: str = "dice"
+    pooled: bool = True
+    variant: str = "last"
+    margin: float = 0.0
+    value: float | None = None
+    where: str = ""
 
 
 def verdict_of(estimate, margin=0.0):

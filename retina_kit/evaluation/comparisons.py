@@ -16,9 +16,9 @@ def training_shares(arms):
     """
     rows = []
     for arm in arms:
-        percent = arm["split"].get("train_percent")
-        if percent is not None:
-            rows.append({"arm": arm["name"], "family": arm["name"].removesuffix(f"_{percent}"), "percent": percent})
+        percent = arm.split.train_percent
+        if percent:
+            rows.append({"arm": arm.name, "family": arm.name.removesuffix(f"_{percent:g}"), "percent": percent})
     return pd.DataFrame(rows, columns=["arm", "family", "percent"])
 
 

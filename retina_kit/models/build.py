@@ -6,7 +6,7 @@ import inspect
 import pandas as pd
 import torch
 
-from retina_kit.errors import UsageError
+from retina_kit.errors import UsageError, did_you_mean
 from retina_kit.models.classifier import EncoderClassifier
 from retina_kit.models.encoder_decoder import EncoderDecoder
 from retina_kit.models.localize_then_segment import LocalizeThenSegment
@@ -22,6 +22,18 @@ MODELS = {
     "encoder_classifier": EncoderClassifier,
     "encoder_decoder": EncoderDecoder,
 }
+
+
+def network(name, **options):
+    """placeholder"""
+    settings = {"name": name, **options}
+    if name not in MODELS:
+        raise UsageError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+    known = list(inspect.signature(MODELS[name]).parameters)
+    for key in options:
+        if key not in known:
+            raise UsageError(f"model {name!r} has no setting {key!r}{did_you_mean(key, known)}")
+    return settings
 
 
 def build_model(settings):

@@ -20,15 +20,15 @@ class Localizer(FreezableEncoder):
     of `hidden` units with ReLU and one of 2 without, and `hidden=0` is a single linear layer. `pool`
     averages the deepest features over a pool x pool grid before they are flattened; 0 flattens all of them.
 
-    Inside, the head counts in `units` to a side, and starts at the image's middle. The paper's errors are
-    in pixels, so several hundred units: steps of RMSprop and Adam are as large for every weight whatever the
+    Inside, the head counts in `output_scale` to a side, and starts at the image's middle. The paper's errors are
+    in pixels, so several hundred of them: steps of RMSprop and Adam are as large for every weight whatever the
     gradient, and thousands of inputs that move together throw a head that counts in fractions far out.
     """
 
     def __init__(self, in_channels=1, widths=WIDTHS, norm="batch", dropout=0.0, input_size=(256, 256),
-                 hidden=256, pool=0, units=1.0):  # fmt: skip
+                 hidden=256, pool=0, output_scale=1.0):  # fmt: skip
         super().__init__()
-        self.input_size, self.units = tuple(input_size), units
+        self.input_size, self.output_scale = tuple(input_size), output_scale
         if pool < 0 or hidden < 0:
             raise UsageError(f"pool is {pool} and hidden is {hidden}; both are 0 or more")
         self.encoder = Encoder(in_channels, widths, norm, dropout)
@@ -39,7 +39,7 @@ class Localizer(FreezableEncoder):
         last = nn.Linear(hidden or cells * widths[-1], 2)
         self.head = nn.Sequential(*pooling, nn.Flatten(), *dense, last)
         init_glorot(self)
-        nn.init.constant_(last.bias, units / 2)
+        nn.init.constant_(last.bias, output_scale / 2)
 
     def forward(self, images):
         """Return the centers (x, y) of the images."""
@@ -49,4 +49,4 @@ class Localizer(FreezableEncoder):
         features = self.encoder(images)[-1]
         kind = "cuda" if features.is_cuda else "cpu"
         with torch.autocast(kind, enabled=False):  # bfloat16 knows a fraction to 1/256 only
-            return self.head(features.to(self.head[-1].weight.dtype)) / self.units
+            return self.head(features.to(self.head[-1].weight.dtype)) / self.output_scale

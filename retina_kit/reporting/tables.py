@@ -3,6 +3,7 @@
 import pandas as pd
 
 from retina_kit.papers.published import TABLE_COLUMNS
+from retina_kit.schema import to_json
 
 UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters"}  # all other scores are shown in per cent
 SETTINGS = ("task", "data", "split", "model", "start", "recipe", "evaluation", "folds")  # what decides a result
@@ -122,7 +123,10 @@ def differing_settings(first, second):
 
     Names, labels and roles are no settings. A setting that an arm lacks is "-".
     """
-    flat = [dict(flattened({key: arm[key] for key in SETTINGS if key in arm})) for arm in (first, second)]
+    flat = [
+        dict(flattened({key: value for key, value in to_json(arm).items() if key in SETTINGS}))
+        for arm in (first, second)
+    ]
     names = list(dict.fromkeys([*flat[0], *flat[1]]))
     rows = [(name, *(settings.get(name, "-") for settings in flat)) for name in names]
     return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["setting", "first", "second"])

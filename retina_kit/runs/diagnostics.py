@@ -37,7 +37,7 @@ def say_what_was_fed(error, arm, batches, rows, recipe):
     numbers += "" if images.isfinite().all() else ", some of them no numbers"
     rate = recipe.learning_rate_at(step, len(batches))
     return TrainingDiverged(
-        f"arm {arm['name']}: {error}. Fed at that step: images {fed} ({numbers}), learning rate {rate:.3g}; the last "
+        f"arm {arm.name}: {error}. Fed at that step: images {fed} ({numbers}), learning rate {rate:.3g}; the last "
         "checkpoint before it is kept"
     )
 
@@ -49,7 +49,7 @@ def say_what_would_fit(arm, batches, make_model, recipe, device, precision):
     """
     images, targets = batches.sample(0)
     size, height, width = len(images), *images.shape[-2:]
-    what = f"arm {arm['name']}: memory ran out on {device} at batch size {size} of {height}x{width} pixels"
+    what = f"arm {arm.name}: memory ran out on {device} at batch size {size} of {height}x{width} pixels"
     fits = 0
     for smaller in reversed([size >> halvings for halvings in range(1, size.bit_length())]):
         try:

@@ -2,13 +2,12 @@
 
 import time
 
-from retina_kit.runs.execute import name_of, peak_memory_mb
+from retina_kit.runs.execute import peak_memory_mb
 from retina_kit.runs.store import canonical_hash
-from retina_kit.training.arm import prepare_arm, start_model
-from retina_kit.training.device import choose_device
+from retina_kit.training.device import choose_device, device_name
 from retina_kit.training.inference import predict_probability
 from retina_kit.training.loop import Stopwatch, fit
-from retina_kit.training.recipe import Recipe
+from retina_kit.training.prepare import prepare_arm, start_model
 
 DECIDES_COST = ("loss", "auxiliary_loss", "auxiliary_weight", "optimizer", "batch_size", "augmentation")
 PROBE_SECONDS = 4.0
@@ -20,7 +19,7 @@ def cost_key(description):
     recipe = {key: value for key, value in description["recipe"].items() if key in DECIDES_COST}
     data = {key: value for key, value in description["data"].items() if key != "mask"}
     parts = {key: description.get(key) for key in ("task", "model", "split")}
-    return canonical_hash(parts | {"recipe": recipe, "data": data, "freeze": description["start"].get("freeze", [])})
+    return canonical_hash(parts | {"recipe": recipe, "data": data, "freeze": description.get("freeze", [])})
 
 
 def measured_costs(store, device):
@@ -28,7 +27,7 @@ def measured_costs(store, device):
     costs = {}
     for run in store.runs():
         facts = run.settings
-        if facts.get("steps") and facts["device"] == name_of(device):
+        if facts.get("steps") and facts["device"] == device_name(device):
             weights = sum(path.stat().st_size for path in run.folder.glob("*.safetensors"))
             costs[cost_key(facts["description"])] = {
                 "seconds_a_step": facts["seconds"] / facts["steps"],  # reading, validating and scoring included
@@ -43,15 +42,15 @@ def measured_costs(store, device):
 
 def probe(job, data_root, device):
     """Return the cost of a job from a few real steps of it, and from scoring a few of its test images."""
-    task, prepared = prepare_arm(job.arm, job.seed, job.fold, data_root)
-    recipe, model = Recipe.from_settings(job.arm["recipe"]), start_model(job.arm, job.seed)
-    batches = task.make_batches(prepared, job.arm, recipe, job.seed, device)
+    task = prepare_arm(job.arm, job.seed, job.fold, data_root)
+    recipe, model = job.arm.recipe, start_model(job.arm, job.seed)
+    batches = task.make_batches(job.seed, device)
     fit(model, batches, recipe, device=device, precision=job.precision, watch=lambda *_: True)  # the first is slow
     clock = Stopwatch(PROBE_SECONDS)
     fit(model, batches, recipe, device=device, precision=job.precision, watch=clock)
-    images, began = prepared.images[prepared.test[:4]], time.perf_counter()
+    images, began = task.images[task.test[:4]], time.perf_counter()
     predict_probability(model, batches, images, precision=job.precision, batch_size=len(images))
-    scoring = (time.perf_counter() - began) * len(prepared.test) / len(images)
+    scoring = (time.perf_counter() - began) * len(task.test) / len(images)
     times = 1 + (len(batches) // recipe.validate_every if recipe.validate_every else 0)
     return {
         "seconds_a_step": clock.seconds / clock.num_steps,
@@ -74,12 +73,12 @@ def estimate(jobs, store, data_root, device_name):
         if store.find(job.key):
             continue
         key = cost_key(job.description)
-        length = job.arm["recipe"].get("steps") or job.arm["recipe"].get("epochs", 0)
+        length = job.arm.recipe.steps or job.arm.recipe.epochs or 0
         if key not in costs:
             costs[key] = probe(job, data_root, device)
             lengths[key] = length
         cost = costs[key]
-        steps = job.arm["recipe"].get("steps") or cost["steps"] * length / lengths.get(key, length)
+        steps = job.arm.recipe.steps or cost["steps"] * length / lengths.get(key, length)
         rows.append(
             {
                 "replicate": job.title,
@@ -104,7 +103,7 @@ def summary(rows, device_name, workers):
     sources = sorted({row["from"] for row in rows})
     facts = {
         "replicates": len(rows),
-        "device": name_of(device),
+        "device": device_name(device),
         f"{kind.lower()}_hours": round(hours, 4),
         "hours_to_wait": round(hours / max(1, min(workers, len(rows))), 4),
         "memory_mb_a_replicate": memory,
@@ -112,7 +111,7 @@ def summary(rows, device_name, workers):
         "measured_by": sources,
     }
     lines = [
-        f"{len(rows)} replicates to train on {name_of(device)}: {hours:.3g} {kind} hours, measured by "
+        f"{len(rows)} replicates to train on {device_name(device)}: {hours:.3g} {kind} hours, measured by "
         f"{' and '.join(sources) or 'nothing: all is in the store'}",
         f"memory: {memory:,} MiB a replicate; disk: {disk:,.0f} MiB with checkpoints",
     ]

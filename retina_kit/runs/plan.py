@@ -8,14 +8,15 @@ from retina_kit.runs.execute import describe
 from retina_kit.runs.pool import run_on_pool
 from retina_kit.runs.scheduling import Frontier, StepReporter, asks_to_stop, attempt, stopped
 from retina_kit.runs.store import canonical_hash
-from retina_kit.training.arm import check_arm
+from retina_kit.training.arm import Arm
+from retina_kit.training.prepare import check_network
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One replicate to be trained, and the replicate that it starts from."""
 
-    arm: dict
+    arm: Arm
     seed: int
     fold: int | None
     fingerprint: str  # of the data
@@ -32,7 +33,7 @@ class Job:
     def title(self):
         """The arm, its seed and its fold, for people."""
         fold = "" if self.fold is None else f", fold {self.fold}"
-        return f"{self.arm['name']} (seed {self.seed}{fold})"
+        return f"{self.arm.name} (seed {self.seed}{fold})"
 
 
 def plan_jobs(arms, seeds, fingerprint_of, precision="auto"):
@@ -43,11 +44,11 @@ def plan_jobs(arms, seeds, fingerprint_of, precision="auto"):
     """
     jobs = {}  # {arm: {(seed, fold): job}}
     for arm in in_order(arms):
-        check_arm(arm)
-        parents = jobs.get(arm["start"].get("from"))
-        fingerprint, own = fingerprint_of(arm), jobs.setdefault(arm["name"], {})
-        for seed in arm.get("seeds") or seeds:
-            for fold in range(arm["folds"]) if arm["folds"] else [None]:
+        check_network(arm)
+        parents = jobs.get(arm.parent)
+        fingerprint, own = fingerprint_of(arm), jobs.setdefault(arm.name, {})
+        for seed in arm.seeds or seeds:
+            for fold in range(arm.folds) if arm.folds else [None]:
                 parent = find_parent(parents, seed, fold).key if parents else None
                 key = canonical_hash(describe(arm, seed, fold, fingerprint, parent, precision))
                 own[seed, fold] = Job(arm, seed, fold, fingerprint, parent, precision, key)
@@ -64,10 +65,10 @@ def find_parent(jobs, seed, fold):
 
 def in_order(arms):
     """Return the arms with every parent before its children; a circle or an unknown parent is an error."""
-    by_name, ordered = {arm["name"]: arm for arm in arms}, {}
+    by_name, ordered = {arm.name: arm for arm in arms}, {}
 
     def visit(arm, children):
-        name, parent = arm["name"], arm["start"].get("from")
+        name, parent = arm.name, arm.parent
         if name in children:
             raise UsageError(f"arms start from one another in a circle: {' -> '.join([*children, name])}")
         if parent is not None and parent not in by_name:

@@ -4,16 +4,16 @@ A check never raises over an answer: whatever it is given, it says what is right
 number must be is read from this run's own tables wherever it depends on the run.
 """
 
-import copy
 import html
 import math
 import numbers
 import tomllib
 from dataclasses import dataclass
 
-from retina_kit.errors import KitError, UsageError
-from retina_kit.experiment_file import unknown_name
+from retina_kit.errors import KitError, UsageError, unknown_name
 from retina_kit.files import kit_root
+from retina_kit.schema import parse, to_json
+from retina_kit.training.arm import Arm
 
 COMMON_KEYS = {"name", "kind", "asks", "hint", "because"}
 KINDS = {
@@ -181,7 +181,7 @@ def judge_arms(answer, exercise, experiment):
 def problem_of_arm(arm, rules, previous, experiment):
     """Return what is wrong with one designed arm, beside the rules of the exercise."""
     changes = {key: value for key, value in arm.items() if key not in ("name", "like")}
-    if not isinstance(arm.get("name"), str) or arm["name"] in {known["name"] for known in experiment.arms}:
+    if not isinstance(arm.get("name"), str) or arm["name"] in {known.name for known in experiment.arms}:
         return f"An arm needs a name that no other arm has, not {arm.get('name')!r}."
     try:
         designed_arm(arm, experiment)
@@ -205,7 +205,7 @@ def problem_of_arm(arm, rules, previous, experiment):
 def setting_of(arm, key):
     """Return a setting of a resolved arm, named as in "recipe.steps"."""
     for part in key.split("."):
-        arm = arm[part]
+        arm = getattr(arm, part)
     return arm
 
 
@@ -214,21 +214,16 @@ def designed_arm(arm, experiment):
 
     Raises UsageError where the arm or the setting does not exist.
     """
-    made = copy.deepcopy(experiment.arm(arm.get("like")))
-    made["name"] = made["label"] = arm["name"]
+    made = to_json(experiment.arm(arm.get("like"))) | {"name": arm["name"], "label": arm["name"]}
     for key, value in arm.items():
         if key in ("name", "like"):
             continue
         *sections, last = str(key).split(".")
         table = made
         for section in sections:
-            if not isinstance(table.get(section), dict):
-                raise unknown_name("section", section, [name for name in table if isinstance(table[name], dict)])
-            table = table[section]
-        if last not in table and sections != ["start"]:
-            raise unknown_name("setting", key, [".".join([*sections, name]) for name in table])
+            table = table.setdefault(section, {})
         table[last] = value
-    return made
+    return parse(Arm, made, arm["name"])
 
 
 JUDGES = {"names": judge_names, "number": judge_number, "arms": judge_arms}

@@ -1,109 +1,121 @@
-"""One arm: its data split and prepared, its network before the first step, its scores and predictions."""
+"""An arm: one experimental condition of a paper, as typed data that resolves to plain JSON."""
 
-import functools
-import json
+from dataclasses import field
+from typing import Annotated, Any, Literal
 
-import numpy as np
-import pandas as pd
-import torch
+from pydantic import AfterValidator, BeforeValidator, model_validator
+from pydantic.dataclasses import dataclass
 
-from retina_kit.data.dataset import load_images
-from retina_kit.data.splits import choose_split
-from retina_kit.errors import UsageError
-from retina_kit.models.build import build_model
-from retina_kit.training.device import choose_device
+from retina_kit.data.splits import Split
+from retina_kit.models.build import network
+from retina_kit.schema import STRICT, Count, Floats, Ints, Names, Size, as_tuple
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.tasks import classify, localize, segment, segment_patches
-from retina_kit.training.transfer import copy_weights, freeze
 
-TASKS = {"segment": segment, "segment_patches": segment_patches, "classify": classify, "localize": localize}
-
-
-def task_of(arm):
-    """Return the module of an arm's task."""
-    if arm["task"] not in TASKS:
-        raise UsageError(f"arm {arm['name']}: no task is called {arm['task']!r}; there are {', '.join(TASKS)}")
-    return TASKS[arm["task"]]
+DataChoice = Literal["synthetic", "public", "paper"]
+Choices = Annotated[tuple[DataChoice, ...], BeforeValidator(as_tuple)]
+VARIANTS = ("last", "best", "last_whole", "best_whole")
 
 
-def check_arm(arm):
-    """Raise where an arm cannot be trained whatever its data are: its task, recipe or network does not exist."""
-    task_of(arm)
-    try:
-        recipe = Recipe.from_settings(arm["recipe"])
-        with torch.device("meta"):
-            freeze(build_model(arm["model"]), arm["start"].get("freeze", []))
-    except UsageError as error:
-        raise UsageError(f"arm {arm['name']}: {error}") from error
-    if recipe.num_steps(1) == 0 and "from" not in arm["start"]:
-        raise UsageError(f"arm {arm['name']} has no updates and no parent: there is nothing to score")
-    if wants_best(arm) and not recipe.validate_every:
-        raise UsageError(f"arm {arm['name']} has a best variant, but its validate_every is 0, so nothing is compared")
+def _checked_network(settings: dict[str, Any]) -> dict[str, Any]:
+    return network(**settings)
 
 
-@functools.lru_cache(maxsize=12)
-def _load(settings, data_root):
-    """Return the images of a data table (as JSON), read once a process."""
-    settings = json.loads(settings)
-    return load_images(settings["dataset"], data_root, masks=settings["masks"], **settings.get("options", {}))
+Model = Annotated[dict[str, Any], AfterValidator(_checked_network)]  # what models.build.network returns
 
 
-def masks_of(data):
-    """Return the masks that an arm's data table names: one, or none where its task needs no mask."""
-    return [data["mask"]] if "mask" in data else []
+@dataclass(frozen=True, config=STRICT)
+class Data:
+    """What an arm is trained and tested on, and how its images reach the network."""
+
+    dataset: str  # a data set with a card, or synthetic_oct, synthetic_fundus
+    mask: str = ""  # of segmentation tasks
+    options: dict[str, Any] = field(default_factory=dict)  # of data.dataset.load_images
+    size: Size | None = None  # height, width that the network sees; None: the image's own, times `scale`
+    scale: float = 1.0
+    preprocess: Names = ()  # operations of data.transforms, in this order
+    mean: Floats = (0.0,)  # a batch is (gray value - mean) / std, gray values 0 to 255
+    std: Floats = (255.0,)
+    copies: Count = 0  # augmented copies of each training image, made before training
+    label: str = "has_lesion"  # column that the task "classify" predicts
+    patch: Count = 0  # side of the patches of "segment_patches", in pixels
+    per_lesion: float = 0.0  # patches without a lesion for each one with it; 0: all of them
+    center: Names = ()  # columns (x, y) that "localize" learns, in pixels
+    test_center: Names = ()  # columns it is tested against, if others
+    diameter: Names = ()  # columns of the structure's diameter, averaged
 
 
-def images_of(arm, data_root):
-    """Return the images that an arm is trained and tested on."""
-    data = arm["data"]
-    settings = {"dataset": data["dataset"], "masks": masks_of(data), "options": data.get("options", {})}
-    return _load(json.dumps(settings, sort_keys=True), str(data_root))
+@dataclass(frozen=True, config=STRICT)
+class Start:
+    """The arm whose trained weights an arm starts from, and which of them are copied."""
+
+    parent: str
+    parts: Names = ()  # sub-modules that are copied, such as "encoder"; empty: everything that fits
+    into: str = ""  # sub-module that is a network like the parent
 
 
-def prepare_arm(arm, seed, fold, data_root):
-    """Return the task's module and the arm's images, split and preprocessed."""
-    task = task_of(arm)
-    image_set = images_of(arm, data_root)
-    train, test = choose_split(image_set.rows, arm["split"], fold=fold, seed=seed)
-    return task, task.prepare(image_set, arm, train, test)
+@dataclass(frozen=True, config=STRICT)
+class Evaluation:
+    """How an arm is validated while it trains, and tested afterwards."""
+
+    variants: Names = ("last",)  # checkpoint (last, best), and "_whole" for whole images instead of windows
+    window: Count = 0  # side of the test windows in pixels; 0: whole images
+    stride: Count = 0
+    batch_size: Count = 0  # images or windows at once; 0: the task's own
+    validation_fraction: float = 0.0  # the last training images, held out; 0: the test images are validated on
+    validate_on: Count = 0  # number of test images that are validated on; 0: all
+    pixels: Size | None = None  # height, width of the image in whose pixels a localizer is scored
+
+    @model_validator(mode="after")
+    def _check(self) -> "Evaluation":
+        for variant in self.variants:
+            if variant not in VARIANTS:
+                raise ValueError(f"variant {variant!r} is not one of {', '.join(VARIANTS)}")
+        return self
 
 
-def start_model(arm, seed, parent_weights=None):
-    """Return the arm's network before its first step: drawn from the seed, or taken over from the parent."""
-    torch.manual_seed(seed)
-    model = build_model(arm["model"])
-    start = arm.get("start", {})
-    if parent_weights is not None:
-        copy_weights(model, parent_weights, start.get("parts", "everything"), start.get("into", ""))
-    freeze(model, start.get("freeze", []))
-    return model
+@dataclass(frozen=True, config=STRICT)
+class Arm:
+    """One experimental condition: data, split, network, start and recipe.
 
+    `role` is "replication" (what the paper or its code did), "control" (removes one confound) or "pretraining".
+    Name, label, role and where the arm applies decide no result; all other fields enter the hash of its runs.
+    """
 
-def wants_best(arm):
-    """Say whether a variant of the arm is taken at its best validation."""
-    return any(variant.startswith("best") for variant in arm["evaluation"].get("variants", ["last"]))
+    name: str
+    role: Literal["pretraining", "replication", "control"]
+    data: Data
+    split: Split
+    model: Model
+    recipe: Recipe
+    label: str = ""
+    task: Literal["segment", "segment_patches", "classify", "localize"] = "segment"
+    start: Start | None = None
+    freeze: Names = ()  # sub-modules whose weights and BatchNorm statistics stay as they start
+    evaluation: Evaluation = Evaluation()
+    folds: Count = 0  # cross-validation folds; 0: one split
+    seeds: Ints | None = None  # None: the experiment's
+    needs: Names = ()  # further data sets, without which the arm is left out
+    only_on: Choices = ()  # data choices that have this arm; empty: all
 
+    @model_validator(mode="after")
+    def _check(self) -> "Arm":
+        if self.recipe.num_steps(1) == 0 and self.start is None:
+            raise ValueError(f"arm {self.name} has no training steps and no parent, so there is nothing to score")
+        if self.keeps_best and not self.recipe.validate_every:
+            raise ValueError(f"arm {self.name} is tested at its best checkpoint, but validate_every is 0")
+        return self
 
-def score_readings(task, model, prepared, arm, batches, validator, precision):
-    """Return the scored rows of every variant: "last", "best", "last_whole", "best_whole"."""
-    last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    parts = []
-    for variant in arm["evaluation"].get("variants", ["last"]):
-        if variant.startswith("best"):
-            model.load_state_dict(validator.best_weights)
-        parts.append(task.score(model, prepared, arm, batches, variant=variant, precision=precision))
-        model.load_state_dict(last)
-    return pd.concat(parts, ignore_index=True)
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the arm is also tested at its best validation checkpoint."""
+        return any(variant.startswith("best") for variant in self.evaluation.variants)
 
+    @property
+    def parent(self) -> str | None:
+        """The name of the arm it starts from."""
+        return self.start.parent if self.start else None
 
-def predict_with(run, arm, seed, fold, data_root, *, index=None, variant="last", device="auto", precision="auto"):
-    """Return (probability (n, H, W), prepared images, index) of a finished run, test images by default."""
-    device = choose_device(device)
-    task, prepared = prepare_arm(arm, seed, fold, data_root)
-    index = prepared.test if index is None else np.array(index)
-    model = build_model(arm["model"])
-    model.load_state_dict(run.weights("best" if variant.startswith("best") else "last"))
-    model.to(device=device, memory_format=torch.channels_last)
-    batches = task.make_batches(prepared, arm, Recipe.from_settings(arm["recipe"]), seed, device)
-    probability = task.predict(model, prepared, arm, batches, index, variant=variant, precision=precision)
-    return probability.numpy(), prepared, index
+    @property
+    def title(self) -> str:
+        """The label, or the name if there is none."""
+        return self.label or self.name

@@ -1,9 +1,13 @@
-"""Which images step k sees, and how they are augmented: a pure function of the seed and of k."""
+"""Deterministic batching: the batch at step k depends only on the seed and k."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from retina_kit.data.augment import IGNORE, augment
+from retina_kit.training.recipe import Recipe
 
 
 class Batches:
@@ -11,11 +15,22 @@ class Batches:
 
     `images` is uint8 (N, C, H, W); `targets` is uint8 (N, H, W) for masks or float (N, D) for coordinates and
     labels. A batch is normalized as (gray value - mean) / std, gray values in 0..255, and repeated to
-    `in_channels` where a gray image meets a color network. Because nothing is carried from step to step, a run
-    that was killed at step k goes on at step k with the very batch it would have had.
+    `in_channels` where a gray image meets a color network. Nothing is carried from step to step, so a run that
+    was killed at step k resumes at step k with the very batch it would have had.
     """
 
-    def __init__(self, images, targets, recipe, *, seed, device, mean=0.0, std=255.0, in_channels=None):
+    def __init__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device | str,
+        mean: Sequence[float] | float = 0.0,
+        std: Sequence[float] | float = 255.0,
+        in_channels: int | None = None,
+    ) -> None:
         self.images = images.to(device)
         self.targets = targets.to(device)
         self.recipe = recipe
@@ -23,13 +38,13 @@ class Batches:
         self.mean = torch.tensor(mean, dtype=torch.float32, device=device).reshape(1, -1, 1, 1)
         self.std = torch.tensor(std, dtype=torch.float32, device=device).reshape(1, -1, 1, 1)
         self.in_channels = in_channels or images.shape[1]
-        self._shuffled = (None, None)
+        self._shuffled: tuple[int, Tensor] = (-1, torch.empty(0))
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of steps in all."""
         return self.recipe.num_steps(len(self.images))
 
-    def sample(self, step):
+    def sample(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the images, float (B, C, h, w) channels last, and the targets of one step."""
         index = self.index_of(step)
         images = self.normalize(self.images[index])
@@ -38,14 +53,21 @@ class Batches:
             generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
             images, targets = augment(images, targets, self.recipe.augmentation, generator)
             images, targets = pad_to_fit(images, targets)
-        images = images.expand(-1, self.in_channels, -1, -1)
-        return images.contiguous(memory_format=torch.channels_last), targets
+        return self.as_channels_last(images), targets
 
-    def normalize(self, images):
-        """Return uint8 images as float32 (gray value - mean) / std."""
+    def inputs(self, images: Tensor) -> Tensor:
+        """Turn uint8 images (N, C, h, w) into what the network takes: on the device, normalized, channels last."""
+        return self.as_channels_last(self.normalize(images.to(self.images.device)))
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Return uint8 images as float32, (gray value - mean) / std."""
         return (images.to(torch.float32) - self.mean) / self.std
 
-    def index_of(self, step):
+    def as_channels_last(self, images: Tensor) -> Tensor:
+        """Repeat gray images to the network's channels and lay them out channels last."""
+        return images.expand(-1, self.in_channels, -1, -1).contiguous(memory_format=torch.channels_last)
+
+    def index_of(self, step: int) -> Tensor:
         """Return which images a step sees, as a tensor of at most `batch_size` positions."""
         size, num_images = self.recipe.batch_size, len(self.images)
         if self.recipe.epochs:
@@ -54,7 +76,7 @@ class Batches:
         position = torch.arange(step * size, (step + 1) * size)
         return torch.stack([self.shuffled(p // num_images)[p % num_images] for p in position.tolist()])
 
-    def shuffled(self, epoch):
+    def shuffled(self, epoch: int) -> Tensor:
         """Return the order of the images in one pass."""
         if self._shuffled[0] != epoch:
             generator = torch.Generator().manual_seed(mix(self.seed, epoch, 0))
@@ -63,7 +85,7 @@ class Batches:
         return self._shuffled[1]
 
 
-def pad_to_fit(images, targets, multiple=16):
+def pad_to_fit(images: Tensor, targets: Tensor, multiple: int = 16) -> tuple[Tensor, Tensor]:
     """Return images and targets padded at the right and bottom to sides that a five-level U-Net takes.
 
     The padding is 0 after normalization and ignored by the losses, as in Huang 2023's pipeline.
@@ -74,7 +96,7 @@ def pad_to_fit(images, targets, multiple=16):
     return F.pad(images, padding), F.pad(targets, padding, value=IGNORE)
 
 
-def mix(seed, step, stream):
+def mix(seed: int, step: int, stream: int) -> int:
     """Return one integer below 2**63 for a seed, a step and a stream, spread so that neighbors share nothing."""
     value = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB) % 2**64
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) % 2**64

@@ -78,8 +78,7 @@ def predict_probability(model, batches, images, *, size=None, **settings):
     """
     whole, done = None, 0
     for some in images.split(settings.get("batch_size", 8)):
-        inputs = batches.normalize(some.to(batches.images.device)).expand(-1, batches.in_channels, -1, -1)
-        probability = foreground_probability(predict_logits(model, inputs, **settings))
+        probability = foreground_probability(predict_logits(model, batches.inputs(some), **settings))
         if size and tuple(size) != tuple(probability.shape[-2:]):
             probability = F.interpolate(probability[:, None], size=size, mode="bilinear")[:, 0]
         if whole is None:

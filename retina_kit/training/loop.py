@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 
 from retina_kit.errors import KitError
-from retina_kit.training.device import autocast, keep_freed_memory
-from retina_kit.training.losses import find_loss, with_auxiliary
+from retina_kit.training.device import autocast
+from retina_kit.training.losses import LOSSES, with_auxiliary
 
 
 class TrainingDiverged(KitError):
@@ -24,7 +24,6 @@ def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=No
     called every `recipe.validate_every` steps. `watch(step, num_steps, losses, scores)` is called after each
     step and may return True to stop early. `checkpoint` saves now and then and lets a killed run go on where it was.
     """
-    keep_freed_memory()  # what one step frees, the next one needs
     model.to(device=device, memory_format=torch.channels_last).train()
     optimizer = recipe.make_optimizer(model)
     predict, loss_of = outputs_and_loss(model, recipe)
@@ -62,10 +61,10 @@ def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=No
 
 def outputs_and_loss(model, recipe):
     """Return what is called on a batch of images and the loss of its outputs, with the auxiliary head or without."""
-    loss = find_loss(recipe.loss)
+    loss = LOSSES[recipe.loss]
     if recipe.auxiliary_weight == 0:
         return model, loss
-    auxiliary_loss = find_loss(recipe.auxiliary_loss)
+    auxiliary_loss = LOSSES[recipe.auxiliary_loss]
     return model.forward_with_auxiliary, with_auxiliary(loss, auxiliary_loss, recipe.auxiliary_weight)
 
 

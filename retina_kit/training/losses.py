@@ -4,16 +4,17 @@
 `targets` is (N, H, W) with 0, 1 and `IGNORE` (255, outside the image).
 """
 
-import functools
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from retina_kit.data.augment import IGNORE
-from retina_kit.errors import UsageError
 
 
-def cross_entropy(logits, targets):
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy over all pixels; ignored pixels count 0 but stay in the mean (Huang 2023's code)."""
     if logits.shape[1] == 1:
         valid = targets != IGNORE
@@ -23,7 +24,7 @@ def cross_entropy(logits, targets):
     return losses.mean()
 
 
-def dice_all_classes(logits, targets, activation="softmax", epsilon=1e-3):
+def dice_all_classes(logits: Tensor, targets: Tensor, activation: str = "softmax", epsilon: float = 1e-3) -> Tensor:
     """1 - Dice of all classes flattened together, with squared areas, mean over the batch.
 
     Background and foreground share one sum, so with 1 % of fluid an empty prediction costs about 0.01: this loss
@@ -39,14 +40,14 @@ def dice_all_classes(logits, targets, activation="softmax", epsilon=1e-3):
     return (1 - 2 * overlap / (area + 2 * epsilon)).mean()
 
 
-def foreground_probability(logits):
+def foreground_probability(logits: Tensor) -> Tensor:
     """Probability of the foreground, shape (N, H, W), from one sigmoid logit or two softmax logits."""
     if logits.shape[1] == 1:
         return logits[:, 0].sigmoid()
     return (logits[:, 1] - logits[:, 0]).sigmoid()
 
 
-def pooled_soft_dice(logits, targets, smooth=1.0):
+def pooled_soft_dice(logits: Tensor, targets: Tensor, smooth: float = 1.0) -> Tensor:
     """Soft Dice of the foreground over the whole batch as one image: (2 sum(py) + s) / (sum(p) + sum(y) + s)."""
     valid = targets != IGNORE
     probability = foreground_probability(logits) * valid
@@ -55,32 +56,43 @@ def pooled_soft_dice(logits, targets, smooth=1.0):
     return (2 * overlap + smooth) / (probability.sum() + foreground.sum() + smooth)
 
 
-def soft_dice(logits, targets):
+def soft_dice(logits: Tensor, targets: Tensor) -> Tensor:
     """1 - pooled soft Dice of the foreground (Melinscak 2020's code, smoothing 1)."""
     return 1 - pooled_soft_dice(logits, targets)
 
 
-def negative_log_dice(logits, targets):
+def negative_log_dice(logits: Tensor, targets: Tensor) -> Tensor:
     """-log of the pooled soft Dice of the foreground (Hu 2018, section 2.3)."""
     return -pooled_soft_dice(logits, targets).log()
 
 
-def hybrid(logits, targets):
+def hybrid(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy + 3 x all-class Dice on sigmoids (Huang 2023, section 3.3.3: weights 1 to 3)."""
     return cross_entropy(logits, targets) + 3 * dice_all_classes(logits, targets, activation="sigmoid")
 
 
-def mean_squared_error(outputs, targets):
+def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean squared error over all coordinates, both (N, D) (Hu 2018, section 2.2)."""
     return F.mse_loss(outputs, targets)
 
 
-def binary_cross_entropy(outputs, targets):
+def binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean binary cross-entropy of one logit an image, outputs (N, 1), targets (N, 1) (Ortiz 2022, stage 1)."""
     return F.binary_cross_entropy_with_logits(outputs, targets)
 
 
-LOSSES = {
+Loss = Callable[[Tensor, Tensor], Tensor]
+LossOfTwo = Callable[[tuple[Tensor, Tensor], Tensor], Tensor]
+LossName = Literal[
+    "cross_entropy",
+    "dice_all_classes",
+    "soft_dice",
+    "negative_log_dice",
+    "hybrid",
+    "mean_squared_error",
+    "binary_cross_entropy",
+]
+LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "dice_all_classes": dice_all_classes,
     "soft_dice": soft_dice,
@@ -91,18 +103,13 @@ LOSSES = {
 }
 
 
-def find_loss(name):
-    """Return the loss function of that name."""
-    if name not in LOSSES:
-        raise UsageError(f"no loss is called {name!r}; there are {', '.join(sorted(LOSSES))}")
-    return LOSSES[name]
-
-
-def with_auxiliary(loss, auxiliary_loss, weight):
+def with_auxiliary(
+    loss: Loss, auxiliary_loss: Loss, weight: float
+) -> Callable[[tuple[Tensor, Tensor], Tensor], Tensor]:
     """Return a loss of (main logits, auxiliary logits): main + weight x auxiliary."""
-    return functools.partial(_sum_of_two, loss, auxiliary_loss, weight)
 
+    def sum_of_two(outputs: tuple[Tensor, Tensor], targets: Tensor) -> Tensor:
+        logits, auxiliary_logits = outputs
+        return loss(logits, targets) + weight * auxiliary_loss(auxiliary_logits.to(torch.float32), targets)
 
-def _sum_of_two(loss, auxiliary_loss, weight, outputs, targets):
-    logits, auxiliary_logits = outputs
-    return loss(logits, targets) + weight * auxiliary_loss(auxiliary_logits.to(torch.float32), targets)
+    return sum_of_two

@@ -52,7 +52,7 @@ def plot_contrasts(comparison, labels, ax=None):
         y = [list(labels).index(pair) for pair in zip(rows["family"], rows["baseline"], strict=True)]
         y = np.array(y) + (percents.index(percent) - (len(percents) - 1) / 2) * 0.7 / len(percents)
         spread = [rows["difference"] - rows["ci_low"], rows["ci_high"] - rows["difference"]]
-        ax.errorbar(rows["difference"], y, xerr=spread, fmt="o", color=color, capsize=2, label=f"{percent} %")
+        ax.errorbar(rows["difference"], y, xerr=spread, fmt="o", color=color, capsize=2, label=f"{percent:g} %")
     ax.axvline(0, color="0.3", linewidth=0.8)
     ax.set_yticks(range(len(labels)), labels.values(), fontsize=8)
     ax.invert_yaxis()

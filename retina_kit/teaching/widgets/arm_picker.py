@@ -13,7 +13,7 @@ STYLE = "style='text-align:left; padding:2px 10px'"
 def comparison_html(first, second):
     """Return what two arms differ in, as HTML: a sentence and a table setting, first, second."""
     table = differing_settings(first, second)
-    names = [html.escape(arm["label"]) for arm in (first, second)]
+    names = [html.escape(arm.title) for arm in (first, second)]
     count = len(table)
     verdict = {0: "They are the same arm.", 1: "One setting differs: a controlled comparison."}.get(
         count, f"{count} settings differ: whatever the scores say, they cannot say which of these did it."
@@ -41,8 +41,8 @@ class ArmPicker:
     """The picker's two lists and its table; `box` is the widget."""
 
     def __init__(self, arms, first=None, second=None):
-        self.arms = {arm["name"]: arm for arm in arms}
-        names = [arm["name"] for arm in arms if arm["role"] != "pretraining"] or list(self.arms)
+        self.arms = {arm.name: arm for arm in arms}
+        names = [arm.name for arm in arms if arm.role != "pretraining"] or list(self.arms)
         self.first = ipywidgets.Dropdown(options=list(self.arms), value=first or names[0], description="this arm")
         self.second = ipywidgets.Dropdown(options=list(self.arms), value=second or names[1], description="that arm")
         self.table = ipywidgets.HTML()

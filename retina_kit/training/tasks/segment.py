@@ -1,91 +1,72 @@
-"""The task "segment": which pixels belong to the structure, from a mask of the same size."""
+"""Segmentation: which pixels belong to a structure, from a mask of the same size."""
 
-import math
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor, nn
 
+from retina_kit.data.collection import ImageSet
 from retina_kit.data.large_arrays import take
 from retina_kit.data.splits import hold_out
 from retina_kit.data.transforms import preprocess, resize_images, resize_masks, scaled_size
 from retina_kit.evaluation.scoring import score_masks
+from retina_kit.training.arm import Evaluation
 from retina_kit.training.batches import Batches
 from retina_kit.training.inference import predict_probability
+from retina_kit.training.tasks.interface import Task
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """One arm's images, ready for the network: resident tensors at working size, masks at their own size."""
+class Segmentation(Task):
+    """Trained on whole images or random crops, tested on whole images or overlapping windows.
 
-    images: torch.Tensor  # (N, C, h, w) uint8 at working size
-    targets: torch.Tensor  # (N, h, w) uint8 at working size
-    masks: np.ndarray  # (N, H, W) bool as drawn by the annotator
-    rows: object  # DataFrame, one row an image
-    train: np.ndarray  # indices
-    test: np.ndarray
-    validation: np.ndarray  # what is scored while training: the test images, or those held out of `train`
-
-
-def prepare(image_set, arm, train, test):
-    """Return the images of an arm at its working size, preprocessed, with targets from its mask.
-
-    With `validation_fraction` in the arm's evaluation, the last of the training images are held out for that.
-    """
-    settings, fraction = arm["data"], arm["evaluation"].get("validation_fraction", 0.0)
-    train, validation = hold_out(train, fraction) if fraction else (train, test)
-    size = settings.get("size") or scaled_size(image_set.images.shape[-2:], settings.get("scale", 1.0))
-    images = preprocess(resize_images(image_set.images, size), settings.get("preprocess", []), train)
-    masks = image_set.masks[settings["mask"]]
-    return Prepared(
-        torch.from_numpy(images),
-        torch.from_numpy(resize_masks(masks, size).view(np.uint8)),
-        masks,
-        image_set.rows,
-        train,
-        test,
-        validation,
-    )
-
-
-def make_batches(prepared, arm, recipe, seed, device):
-    """Return the training batches of an arm."""
-    settings = arm["data"]
-    return Batches(
-        take(prepared.images, prepared.train),
-        take(prepared.targets, prepared.train),
-        recipe,
-        seed=seed,
-        device=device,
-        mean=settings.get("mean", 0.0),
-        std=settings.get("std", 255.0),
-        in_channels=arm["model"].get("in_channels"),
-    )
-
-
-class Validator:
-    """Scores the network on the validation images now and then, and keeps the weights of the best time.
-
-    The scores are pooled over all images, at working size, as the papers plot them while training.
+    `targets` is uint8 (N, h, w) at working size, `masks` bool (N, H, W) as the annotator outlined them. Validation
+    scores are pooled over all validation images at working size, as the papers plot them.
     """
 
-    def __init__(self, prepared, arm, batches, precision):
-        self.prepared, self.arm, self.batches, self.precision = prepared, arm, batches, precision
-        self.best_score, self.best_weights = None, {}
+    selects_by = "miou"
 
-    def __call__(self, model):
+    def prepare(self, image_set: ImageSet) -> None:
+        """Resize, then preprocess; with `validation_fraction` the last training images are held out."""
+        data, fraction = self.arm.data, self.arm.evaluation.validation_fraction
+        if fraction:
+            self.train, self.validation = hold_out(self.train, fraction)
+        size = data.size or scaled_size(image_set.images.shape[-2:], data.scale)
+        images = preprocess(resize_images(image_set.images, size), data.preprocess, self.train)
+        self.masks = image_set.masks[data.mask]
+        self.images = torch.from_numpy(images)
+        self.targets = torch.from_numpy(resize_masks(self.masks, size).view(np.uint8))
+
+    def predict(
+        self, model: nn.Module, batches: Batches, index: np.ndarray, *, variant: str = "last", precision: str = "auto"
+    ) -> Tensor:
+        """Predict the foreground's probability (n, H, W) at the size of the masks."""
+        images, size = take(self.images, index), self.masks.shape[-2:]
+        return predict_probability(model, batches, images, size=size, precision=precision, **self.window(variant))
+
+    def score(
+        self, model: nn.Module, batches: Batches, *, variant: str = "last", precision: str = "auto"
+    ) -> pd.DataFrame:
+        """Count the pixels of each test image that are right and wrong at a threshold of 0.5."""
+        probability = self.predict(model, batches, self.test, variant=variant, precision=precision)
+        return score_masks(probability.numpy(), take(self.masks, self.test), self.rows.iloc[self.test])
+
+    def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
         """Return iou, dice and the mean IoU of background and foreground, as fractions."""
-        settings = window_of(self.arm["evaluation"], "last")
-        images = take(self.prepared.images, self.prepared.validation)
-        probability = predict_probability(model, self.batches, images, precision=self.precision, **settings)
-        scores = pooled_scores(probability > 0.5, self.prepared.targets[self.prepared.validation] == 1)
-        if self.best_score is None or math.isnan(self.best_score) or scores["miou"] > self.best_score:
-            self.best_score = scores["miou"]
-            self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
-        return scores
+        images = take(self.images, self.validation)
+        probability = predict_probability(model, batches, images, precision=precision, **self.window("last"))
+        return pooled_scores(probability > 0.5, self.targets[self.validation] == 1)
+
+    def window(self, variant: str) -> dict[str, Any]:
+        """Return window, stride and batch size of a variant; "whole" takes whole images whatever the arm says."""
+        settings: Evaluation = self.arm.evaluation
+        if variant.endswith("whole"):
+            return {"batch_size": self.batch_size}
+        return {"batch_size": self.batch_size, "window": settings.window, "stride": settings.stride}
 
 
-def pooled_scores(predicted, target):
+def pooled_scores(predicted: Tensor, target: Tensor) -> dict[str, float]:
     """Return iou, dice and miou of bool masks (N, H, W) from one confusion matrix over all pixels."""
     overlap = (predicted & target).sum().item()
     union = (predicted | target).sum().item()
@@ -93,25 +74,3 @@ def pooled_scores(predicted, target):
     iou = overlap / union if union else float("nan")
     background_iou = background / (predicted.numel() - overlap)
     return {"iou": iou, "dice": 2 * iou / (1 + iou), "miou": (iou + background_iou) / 2}
-
-
-def window_of(evaluation, variant):
-    """Return window, stride and batch size of a variant; "whole" takes whole images whatever the arm says."""
-    settings = {"batch_size": evaluation.get("batch_size", 8)}
-    if not variant.endswith("whole"):
-        settings |= {"window": evaluation.get("window", 0), "stride": evaluation.get("stride", 0)}
-    return settings
-
-
-def predict(model, prepared, arm, batches, index, *, variant="last", precision="auto"):
-    """Return the foreground's probability (n, H, W) of the images at `index`, at the size of their masks."""
-    settings = window_of(arm["evaluation"], variant)
-    images, size = take(prepared.images, index), prepared.masks.shape[-2:]
-    return predict_probability(model, batches, images, size=size, precision=precision, **settings)
-
-
-def score(model, prepared, arm, batches, *, variant="last", precision="auto"):
-    """Return one scored row a test image."""
-    probability = predict(model, prepared, arm, batches, prepared.test, variant=variant, precision=precision)
-    rows = prepared.rows.iloc[prepared.test]
-    return score_masks(probability.numpy(), take(prepared.masks, prepared.test), rows).assign(variant=variant)

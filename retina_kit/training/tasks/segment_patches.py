@@ -1,10 +1,9 @@
-"""The task "segment_patches": trained on square patches, tested on whole images (Ortiz 2022, stage 2).
-
-Everything but the training batches and the scores is the task "segment".
-"""
+"""Patch segmentation: trained on square patches, tested on whole images (Ortiz 2022, stage 2)."""
 
 import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor, nn
 
 from retina_kit.data.copies import with_copies
 from retina_kit.data.patches import training_patches
@@ -12,31 +11,44 @@ from retina_kit.evaluation.metrics import average_precision
 from retina_kit.evaluation.scoring import score_masks
 from retina_kit.training.batches import Batches
 from retina_kit.training.inference import predict_probability
-from retina_kit.training.tasks.segment import pooled_scores, predict, prepare, window_of
+from retina_kit.training.tasks.segment import Segmentation, pooled_scores
 
-__all__ = ["Validator", "make_batches", "predict", "prepare", "score"]
-NUM_BINS = 200  # of the histograms behind the area under precision-recall
-
-
-def make_batches(prepared, arm, recipe, seed, device):
-    """Return the training batches of an arm: patches of its training images and of their moved copies.
-
-    `data.patch` is the side of a patch, `data.copies` the number of copies of each image, `data.per_lesion` how
-    many patches without a lesion there are for each one with it (0: all of them are kept).
-    """
-    settings = arm["data"]
-    images, masks = prepared.images[prepared.train].numpy(), prepared.targets[prepared.train].numpy()
-    images, masks = with_copies(images, masks, settings.get("copies", 0), seed)
-    images, targets = training_patches(images, masks, settings["patch"], settings.get("per_lesion", 0), seed)
-    return Batches(
-        torch.from_numpy(images), torch.from_numpy(targets), recipe, seed=seed, device=device,
-        mean=settings.get("mean", 0.0), std=settings.get("std", 255.0), in_channels=arm["model"].get("in_channels"),
-    )  # fmt: skip
+NUM_BINS = 200  # of the histograms behind the area under the precision-recall curve
 
 
-def pixel_counts(prepared, batches):
-    """Return how rare a lesion is: its share of all pixels, what saying "healthy" earns, and the training patches."""
-    share = float(prepared.masks.mean())
+class PatchSegmentation(Segmentation):
+    """Segmentation whose batches are patches, and whose best checkpoint needs no threshold."""
+
+    selects_by = "average_precision"
+
+    def training_data(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Cut the training images and their moved copies into patches; `per_lesion` bounds those without a lesion."""
+        data = self.arm.data
+        images, masks = self.images[self.train].numpy(), self.targets[self.train].numpy()
+        images, masks = with_copies(images, masks, data.copies, seed)
+        images, targets = training_patches(images, masks, data.patch, data.per_lesion, seed)
+        return torch.from_numpy(images), torch.from_numpy(targets)
+
+    def score(
+        self, model: nn.Module, batches: Batches, *, variant: str = "last", precision: str = "auto"
+    ) -> pd.DataFrame:
+        """Count pixels as in segmentation, and add the histograms that areas under curves are computed from."""
+        probability = self.predict(model, batches, self.test, variant=variant, precision=precision)
+        masks, rows = self.masks[self.test], self.rows.iloc[self.test]
+        return score_masks(probability.numpy(), masks, rows, num_bins=NUM_BINS)
+
+    def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
+        """Return iou, dice, miou and average precision over all pixels of `validate_on` test images."""
+        index = spread_over(self.test, self.arm.evaluation.validate_on)
+        images, targets = self.images[index], self.targets[index] == 1
+        probability = predict_probability(model, batches, images, precision=precision, **self.window("last"))
+        scores = pooled_scores(probability > 0.5, targets)
+        return scores | {"average_precision": average_precision(probability.numpy(), targets.numpy(), NUM_BINS)}
+
+
+def pixel_counts(task: PatchSegmentation, batches: Batches) -> dict[str, float]:
+    """Measure how rare a lesion is: its share of all pixels, the accuracy of saying "healthy", and the patches."""
+    share = float(task.masks.mean())
     with_lesion = (batches.targets == 1).any(dim=(1, 2))
     return {
         "lesion pixels": share,
@@ -46,41 +58,12 @@ def pixel_counts(prepared, batches):
     }
 
 
-class Validator:
-    """Scores the network on some test images now and then, and keeps the weights of the best time.
+def spread_over(index: np.ndarray, count: int) -> np.ndarray:
+    """Pick `count` of the positions, evenly spread; all of them if `count` is 0 or too large.
 
-    `evaluation.validate_on` says on how many test images, spread over the test set (0: all). The best time is
-    that of the largest area under precision-recall, which needs no threshold.
+    >>> spread_over(np.arange(10), 3)
+    array([0, 4, 9])
     """
-
-    def __init__(self, prepared, arm, batches, precision):
-        self.arm, self.batches, self.precision = arm, batches, precision
-        index = spread_over(prepared.test, arm["evaluation"].get("validate_on", 0))
-        self.images, self.targets = prepared.images[index], prepared.targets[index] == 1
-        self.best_score, self.best_weights = None, {}
-
-    def __call__(self, model):
-        """Return iou, dice, miou and the average precision over all pixels, as fractions."""
-        settings = window_of(self.arm["evaluation"], "last")
-        probability = predict_probability(model, self.batches, self.images, precision=self.precision, **settings)
-        scores = pooled_scores(probability > 0.5, self.targets)
-        scores["average_precision"] = average_precision(probability.numpy(), self.targets.numpy(), NUM_BINS)
-        if self.best_score is None or np.isnan(self.best_score) or scores["average_precision"] > self.best_score:
-            self.best_score = scores["average_precision"]
-            self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
-        return scores
-
-
-def spread_over(index, count):
-    """Return `count` of the positions, evenly spread; all of them where `count` is 0 or too large."""
     if not count or count >= len(index):
         return index
     return index[np.linspace(0, len(index) - 1, count).round().astype(int)]
-
-
-def score(model, prepared, arm, batches, *, variant="last", precision="auto"):
-    """Return one scored row a test image, with the histograms that areas under curves are computed from."""
-    probability = predict(model, prepared, arm, batches, prepared.test, variant=variant, precision=precision)
-    rows = prepared.rows.iloc[prepared.test]
-    scored = score_masks(probability.numpy(), prepared.masks[prepared.test], rows, num_bins=NUM_BINS)
-    return scored.assign(variant=variant)

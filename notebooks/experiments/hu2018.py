@@ -1,0 +1,550 @@
+"""Hu et al. 2018: Deep feature transfer between localization and segmentation tasks. What is trained, as data."""
+
+from collections.abc import Iterator
+from itertools import product
+
+from retina_kit.experiment_file import (
+    Arm,
+    Artifacts,
+    Augmentation,
+    ByProfile,
+    Claim,
+    Data,
+    DataSource,
+    Evaluation,
+    Paper,
+    Recipe,
+    Setting,
+    Settings,
+    Split,
+    Start,
+    Table,
+    network,
+)
+
+SETTINGS = {
+    "centers": Setting(
+        paper="idrid_grading_loc",
+        on_synthetic="synthetic_fundus",
+        what="images with the disc's center, in place of the paper's 9047 private ones (section 2.1)",
+        ours=True,
+    ),
+    "centers_options": Setting(
+        paper={"fair": {}, "leaky": {}},
+        on_synthetic=ByProfile(
+            paper={
+                "fair": {
+                    "num_patients": 9047,
+                    "images_per_patient": 1,
+                    "size": [256, 384],
+                    "seed": 31,
+                    "camera": "retcam",
+                },
+                "leaky": {
+                    "num_patients": 9047,
+                    "images_per_patient": 1,
+                    "size": [256, 384],
+                    "seed": 30,
+                    "camera": "retcam",
+                },
+            },
+            lesson={
+                "fair": {
+                    "num_patients": 1000,
+                    "images_per_patient": 1,
+                    "size": [96, 144],
+                    "seed": 31,
+                    "camera": "retcam",
+                },
+                "leaky": {
+                    "num_patients": 1000,
+                    "images_per_patient": 1,
+                    "size": [96, 144],
+                    "seed": 30,
+                    "camera": "retcam",
+                },
+            },
+            smoke={
+                "fair": {"num_patients": 12, "images_per_patient": 1, "size": [32, 48], "seed": 31, "camera": "retcam"},
+                "leaky": {
+                    "num_patients": 12,
+                    "images_per_patient": 1,
+                    "size": [32, 48],
+                    "seed": 30,
+                    "camera": "retcam",
+                },
+            },
+        ),
+        what="how drawn images with centers are drawn; the leaky ones begin with the eyes of the masks",
+        ours=True,
+    ),
+    "center": Setting(
+        paper=["disc_box_x", "disc_box_y"],
+        on_synthetic=["disc_x", "disc_y"],
+        what="columns of the center that is learned",
+        ours=True,
+    ),
+    "test_center": Setting(
+        paper=["disc_x_official", "disc_y_official"],
+        on_synthetic=["disc_x", "disc_y"],
+        what="columns of the center that is tested against",
+        ours=True,
+    ),
+    "diameter": Setting(
+        paper=["disc_box_width", "disc_box_height"],
+        on_synthetic=["disc_diameter"],
+        what="columns of the disc's diameter, averaged",
+        ours=True,
+    ),
+    "centers_split": Setting(
+        paper={
+            "fair": {
+                "kind": "published",
+                "require_columns": ["disc_box_x"],
+                "exclude_test_patients": True,
+                "exclude_if": ["same_image_in_segmentation_set"],
+            },
+            "leaky": {"kind": "published", "require_columns": ["disc_box_x"], "exclude_test_patients": True},
+        },
+        on_synthetic={
+            "fair": {"kind": "patients", "test_fraction": 0.2, "seed": 0},
+            "leaky": {"kind": "patients", "test_fraction": 0.2, "seed": 0},
+        },
+        what="who is localized on; the fair split leaves out what phase 2 tests on",
+        ours=True,
+    ),
+    "target": Setting(
+        paper="idrid_seg_1024",
+        on_synthetic="synthetic_fundus",
+        what="images with the disc's mask, in place of the paper's 92 private ones (section 2.1)",
+        ours=True,
+    ),
+    "target_mask": Setting(paper="disc", on_own="target", what="mask of phase 2", where="section 2.1"),
+    "target_options": Setting(
+        paper={},
+        on_synthetic=ByProfile(
+            paper={"num_patients": 92, "images_per_patient": 1, "size": [256, 384], "seed": 30, "camera": "retcam"},
+            lesson={"num_patients": 92, "images_per_patient": 1, "size": [96, 144], "seed": 30, "camera": "retcam"},
+            smoke={"num_patients": 12, "images_per_patient": 1, "size": [32, 48], "seed": 30, "camera": "retcam"},
+        ),
+        on_own={},
+        what="how drawn images with masks are drawn",
+        ours=True,
+    ),
+    "folds": Setting(paper=5, smoke=2, what="folds of the cross-validation, by patient", where="section 3"),
+    "preprocess": Setting(
+        paper=["gray", "standardize", "equalize", "gamma"],
+        what="preprocessing: gray, normalization, CLAHE (limit 2, 8 x 8 tiles), gamma 1.2",
+        where="section 2.1; the details are those of the lab's code for its reference 7",
+    ),
+    "size": Setting(
+        paper=[256, 384],
+        lesson=[64, 96],
+        smoke=[32, 48],
+        what="height and width that the networks see, in pixels",
+        ours=True,
+    ),
+    "fine_size": Setting(
+        paper=[512, 768],
+        lesson=[256, 384],
+        smoke=[32, 48],
+        on_synthetic=ByProfile(paper=[256, 384], lesson=[96, 144]),
+        what="height and width of the images out of which the window around a found center is cut, in pixels",
+        ours=True,
+    ),
+    "window": Setting(
+        paper=[192, 192],
+        lesson=[96, 96],
+        smoke=[16, 16],
+        on_synthetic=ByProfile(paper=[96, 96], lesson=[48, 48]),
+        what="height and width of that window, in pixels: about two disc diameters",
+        ours=True,
+    ),
+    "pixels": Setting(
+        paper=[425, 640], what="height and width of the image in whose pixels the localizer is scored", ours=True
+    ),
+    "widths": Setting(
+        paper=[32, 64, 128, 256, 512],
+        lesson=[8, 16, 32, 64, 128],
+        smoke=[4, 4, 8, 8, 8],
+        what="channels of the five levels",
+        ours=True,
+    ),
+    "norm": Setting(paper="batch", what="normalization after every convolution", where="section 2.2"),
+    "dropout": Setting(
+        paper=0.2, lesson=0.0, what="dropout in the bottleneck and, in phase 2, in the decoder", ours=True
+    ),
+    "hidden": Setting(
+        paper=0,
+        what="units of a hidden layer in the localizer's head; 0: one linear layer",
+        where="section 2.2: linear, without activation; the number of layers is not printed",
+    ),
+    "pool": Setting(
+        paper=0,
+        what="side of the grid to which the deepest features are averaged before the head; 0: not averaged",
+        ours=True,
+    ),
+    "output_scale": Setting(
+        paper=400.0,
+        what="units to a side in which the localizer's head counts; the paper's errors are in pixels",
+        ours=True,
+    ),
+    "localizer_loss": Setting(paper="mean_squared_error", what="loss of phase 1", where="section 2.2"),
+    "localizer_optimizer": Setting(paper="rmsprop", what="optimizer of phase 1", where="section 2.2"),
+    "localizer_learning_rate": Setting(paper=0.001, lesson=0.002, what="learning rate of phase 1", ours=True),
+    "localizer_batch_size": Setting(paper=16, smoke=2, what="batch size of phase 1", ours=True),
+    "localizer_steps": Setting(paper=4000, lesson=250, smoke=3, what="updates of phase 1", ours=True),
+    "loss": Setting(
+        paper="negative_log_dice",
+        what="loss of phase 2: -log of the soft Dice of a batch, smoothing 1",
+        where="section 2.3; smoothing and pooling are not printed",
+    ),
+    "optimizer": Setting(paper="adam", what="optimizer of phase 2", where="section 2.3"),
+    "learning_rate": Setting(paper=0.005, lesson=0.02, what="learning rate of phase 2", ours=True),
+    "window_learning_rate": Setting(
+        paper=0.0025, what="learning rate of the U-Net that sees a window around the found center", ours=True
+    ),
+    "batch_size": Setting(paper=8, smoke=2, what="batch size of phase 2", ours=True),
+    "steps": Setting(
+        paper=1000,
+        lesson=100,
+        smoke=2,
+        on_public=ByProfile(lesson=250),
+        what="updates of phase 2, the same for every share of the training images",
+        ours=True,
+    ),
+    "schedule": Setting(paper="poly", what="how the learning rate falls, to 0 at the last update", ours=True),
+    "ratio": Setting(
+        paper=[0.9, 1.1],
+        what="range of the random resize, which also shifts; beside it half of the images are mirrored",
+        ours=True,
+    ),
+    "seeds": Setting(paper=[0], what="seeds; the paper does not say how often it trained", ours=True),
+}
+
+
+def localizer(s: Settings, name: str, label: str, role: str, *, fair: bool = True, color: bool = False) -> Arm:
+    """Phase 1: find the disc's center, with or without the images that phase 2 tests on."""
+    which = "fair" if fair else "leaky"
+    channels = {"in_channels": 3} if color else {}
+    return Arm(
+        name,
+        label=label,
+        role=role,
+        task="localize",
+        data=Data(
+            s.centers,
+            options=s.centers_options[which],
+            center=s.center,
+            test_center=s.test_center,
+            diameter=s.diameter,
+            size=s.size,
+            preprocess=[] if color else s.preprocess,
+        ),
+        split=Split(**s.centers_split[which]),
+        model=network("localizer", widths=s.widths, norm=s.norm, dropout=s.dropout, **head(s), **channels),
+        recipe=Recipe(
+            loss=s.localizer_loss,
+            optimizer=s.localizer_optimizer,
+            learning_rate=s.localizer_learning_rate,
+            schedule=s.schedule,
+            batch_size=s.localizer_batch_size,
+            steps=s.localizer_steps * (2 if color else 1),
+            augmentation=Augmentation(ratio=s.ratio, flip=0.5),
+        ),
+        evaluation=Evaluation(pixels=s.pixels),
+    )
+
+
+def head(s: Settings) -> dict:
+    """The localizer's head, alone or as the first half of a network."""
+    return {"input_size": s.size, "hidden": s.hidden, "pool": s.pool, "output_scale": s.output_scale}
+
+
+def disc(s: Settings, name: str, label: str, role: str, percent: int, *, color: bool = False, **changes) -> Arm:
+    """Phase 2: segment the disc with a share of the training images."""
+    size, rate = changes.pop("size", s.size), changes.pop("learning_rate", s.learning_rate)
+    model = {"widths": s.widths, "norm": s.norm, "dropout": s.dropout} | ({"in_channels": 3} if color else {})
+    return Arm(
+        f"{name}_{percent}",
+        label=f"{label}, {percent} %",
+        role=role,
+        data=Data(
+            s.target,
+            mask=s.target_mask,
+            options=s.target_options,
+            size=size,
+            preprocess=[] if color else s.preprocess,
+        ),
+        split=Split("leave_patients_out", num_folds=s.folds, seed=0, train_percent=percent),
+        folds=s.folds,
+        model=network(**{"name": "unet"} | model | changes.pop("model", {})),
+        recipe=Recipe(
+            loss=s.loss,
+            optimizer=s.optimizer,
+            learning_rate=rate,
+            schedule=s.schedule,
+            batch_size=s.batch_size,
+            steps=s.steps,
+            augmentation=Augmentation(ratio=s.ratio, flip=0.5),
+        ),
+        **changes,
+    )
+
+
+def arms(s: Settings, profile: str) -> Iterator[Arm]:
+    """The two localizers, the 2 x 2 design {pretrained, random} x {frozen, trainable}, and what else could explain it."""
+    yield localizer(s, "localizer", "localizer, without phase 2's images", "replication")
+    yield localizer(s, "localizer_leaky", "localizer, with phase 2's test images", "control", fair=False)
+
+    shares = (10, 20, 40, 60, 80, 100) if profile == "paper" else (10, 40, 100)
+    for pretrained, frozen, percent in product((True, False), (True, False), shares):
+        yield disc(
+            s,
+            f"{'pretrained' if pretrained else 'random'}_{'frozen' if frozen else 'trainable'}",
+            f"{'pretrained' if pretrained else 'random start'}, {'frozen' if frozen else 'trainable'}",
+            "replication" if pretrained == frozen else "control",  # the paper ran the diagonal only
+            percent,
+            start=Start("localizer", parts="encoder") if pretrained else None,
+            freeze=["encoder"] if frozen else [],
+        )
+    yield disc(
+        s,
+        "leaky_frozen",
+        "pretrained with the test images, frozen",
+        "control",
+        100,
+        start=Start("localizer_leaky", parts="encoder"),
+        freeze=["encoder"],
+    )
+
+    # What else a localizer is good for: its output, instead of its features, tells the U-Net where to look.
+    # That network sees colors and finer pixels too; the last arm has the colors alone.
+    yield localizer(s, "localizer_color", "localizer in color, without phase 2's images", "control", color=True)
+    for percent in (10, 100):
+        yield disc(
+            s,
+            "window",
+            "window around the center that was found, in color",
+            "control",
+            percent,
+            color=True,
+            size=s.fine_size,
+            learning_rate=s.window_learning_rate,
+            model={"name": "localize_then_segment", "window": s.window, "localizer": head(s)},
+            start=Start("localizer_color", into="localizer"),
+            freeze=["localizer"],
+        )
+    yield disc(s, "color", "random start, trainable, in color", "control", 100, color=True)
+
+
+TABLES = (
+    Table(
+        id="localization",
+        title="Error of the localizer on test images",
+        metrics=("mse", "distance", "distance_diameters"),
+        pooled=False,
+        rows={"localizer": "test set", "localizer_leaky": "", "localizer_color": ""},
+    ),
+    Table(
+        id="figure2a",
+        title="Dice against the share of training images",
+        metrics=("dice",),
+        pooled=False,
+        rows={
+            "pretrained_frozen_100": "pretrained, all training images",
+            "random_trainable_100": "random start, all training images",
+            "pretrained_trainable_100": "",
+            "random_frozen_100": "",
+            "leaky_frozen_100": "",
+            "window_100": "",
+            "color_100": "",
+            "pretrained_frozen_80": "",
+            "random_trainable_80": "",
+            "pretrained_trainable_80": "",
+            "random_frozen_80": "",
+            "pretrained_frozen_60": "",
+            "random_trainable_60": "",
+            "pretrained_trainable_60": "",
+            "random_frozen_60": "",
+            "pretrained_frozen_40": "",
+            "random_trainable_40": "",
+            "pretrained_trainable_40": "",
+            "random_frozen_40": "",
+            "pretrained_frozen_20": "",
+            "random_trainable_20": "",
+            "pretrained_trainable_20": "",
+            "random_frozen_20": "",
+            "pretrained_frozen_10": "",
+            "random_trainable_10": "",
+            "pretrained_trainable_10": "",
+            "random_frozen_10": "",
+            "window_10": "",
+        },
+    ),
+)
+CLAIMS = (
+    Claim(
+        id="pretraining_helps",
+        statement="With all training images, a pretrained and frozen encoder beats a random and trainable one",
+        kind="replication",
+        test="greater",
+        pooled=False,
+        arms=("pretrained_frozen_100", "random_trainable_100"),
+    ),
+    Claim(
+        id="pretraining_helps_when_both_are_trainable",
+        statement="With all training images and nothing frozen, pretraining helps",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("pretrained_trainable_100", "random_trainable_100"),
+    ),
+    Claim(
+        id="pretraining_helps_when_both_are_frozen",
+        statement="With all training images and both encoders frozen, pretraining helps",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("pretrained_frozen_100", "random_frozen_100"),
+    ),
+    Claim(
+        id="freezing_helps",
+        statement="With all training images, a pretrained encoder is better frozen than trainable",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("pretrained_frozen_100", "pretrained_trainable_100"),
+    ),
+    Claim(
+        id="helps_at_10_percent",
+        statement="With 10 % of the training images, the pretrained and frozen encoder is better",
+        kind="replication",
+        test="greater",
+        pooled=False,
+        arms=("pretrained_frozen_10", "random_trainable_10"),
+    ),
+    Claim(
+        id="helps_at_10_percent_when_both_are_trainable",
+        statement="With 10 % of the training images and nothing frozen, pretraining helps",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("pretrained_trainable_10", "random_trainable_10"),
+    ),
+    Claim(
+        id="helps_at_40_percent",
+        statement="With 40 % of the training images, the pretrained and frozen encoder is better",
+        kind="replication",
+        test="greater",
+        pooled=False,
+        arms=("pretrained_frozen_40", "random_trainable_40"),
+    ),
+    Claim(
+        id="helps_most_with_few",
+        statement="The gain grows as training images become fewer (100, 40, 10 %)",
+        kind="replication",
+        test="gain_grows",
+        pooled=False,
+        arms=(
+            ("pretrained_frozen_100", "random_trainable_100"),
+            ("pretrained_frozen_40", "random_trainable_40"),
+            ("pretrained_frozen_10", "random_trainable_10"),
+        ),
+    ),
+    Claim(
+        id="helps_most_with_few_when_both_are_trainable",
+        statement="With nothing frozen, the gain of pretraining grows as training images become fewer",
+        kind="control",
+        test="gain_grows",
+        pooled=False,
+        arms=(
+            ("pretrained_trainable_100", "random_trainable_100"),
+            ("pretrained_trainable_40", "random_trainable_40"),
+            ("pretrained_trainable_10", "random_trainable_10"),
+        ),
+    ),
+    Claim(
+        id="more_data_helps_pretrained",
+        statement="With pretraining, Dice rises with the number of training images",
+        kind="replication",
+        test="rises_with",
+        pooled=False,
+        arms=("pretrained_frozen_10", "pretrained_frozen_40", "pretrained_frozen_100"),
+    ),
+    Claim(
+        id="more_data_helps_random",
+        statement="Without pretraining, Dice rises with the number of training images",
+        kind="replication",
+        test="rises_with",
+        pooled=False,
+        arms=("random_trainable_10", "random_trainable_40", "random_trainable_100"),
+    ),
+    Claim(
+        id="the_leak_flatters",
+        statement="A localizer that has seen the test images raises their Dice",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("leaky_frozen_100", "pretrained_frozen_100"),
+    ),
+    Claim(
+        id="the_answer_helps",
+        statement="A window around the found center beats whole images in color, both from a random start",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("window_100", "color_100"),
+    ),
+    Claim(
+        id="color_helps",
+        statement="Color instead of the paper's gray images helps a random, trainable network",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("color_100", "random_trainable_100"),
+    ),
+    Claim(
+        id="the_pretrained_network_reaches_0_88",
+        statement="The pretrained and frozen network reaches a mean Dice of 0.88",
+        kind="replication",
+        test="above_value",
+        pooled=False,
+        arms=("pretrained_frozen_100",),
+        value=0.88,
+    ),
+)
+PAPER = Paper(
+    key="hu2018",
+    title="Localize the optic disc, then segment it",
+    notebook="01_localize_then_segment_hu2018",
+    question="Does an encoder that has learned where the disc is segment it better, and is it the learning or the freezing?",
+    data={
+        "synthetic": DataSource(
+            description="Drawn fundus photographs: centers for phase 1, 92 others with exact disc masks for phase 2.",
+            packs=(),
+        ),
+        "public": DataSource(
+            description="Centers: IDRiD grading photographs with CODRAS boxes, tested on the official centers. Masks: the 81 IDRiD discs.",
+            packs=("idrid_grading_loc", "idrid_seg_1024"),
+        ),
+    },
+    settings=SETTINGS,
+    arms=arms,
+    tables=TABLES,
+    claims=CLAIMS,
+    artifacts=Artifacts(
+        tables=("settings", "localization", "figure2a", "figure2b", "two_by_two", "distribution"),
+        figures=(
+            "figure1",
+            "figure2a",
+            "figure2b",
+            "localization",
+            "two_by_two",
+            "distribution",
+            "preprocessing",
+            "claims",
+            "worst",
+        ),
+    ),
+)

@@ -1,0 +1,619 @@
+"""Melinscak et al. 2020: How well do algorithms generalize, or how transferable are the data? What is trained, as data."""
+
+from collections.abc import Iterator
+
+from retina_kit.experiment_file import (
+    Arm,
+    Artifacts,
+    ByProfile,
+    Claim,
+    Data,
+    DataSource,
+    Evaluation,
+    Paper,
+    Recipe,
+    Setting,
+    Settings,
+    Split,
+    Start,
+    Table,
+    network,
+)
+
+SETTINGS = {
+    "gap": Setting(
+        paper=0.8,
+        on_public=0.0,
+        what="how far the source device lies from the target (0: the same, 1: the other device)",
+        ours=True,
+    ),
+    "source": Setting(
+        paper="retouch",
+        on_synthetic="synthetic_oct",
+        on_public="synthetic_oct",
+        what="source data set",
+        where="section II.A: RETOUCH, Cirrus",
+    ),
+    "target": Setting(
+        paper="aroi",
+        on_synthetic="synthetic_oct",
+        on_public="oct_dme_chiu2015",
+        what="target data set",
+        where="section II.A: 25 patients, Cirrus; AROI is the nearest that can be had",
+    ),
+    "target_mask": Setting(
+        paper="fluid", on_public="union", on_own="target", what="mask: all fluids as one class", where="section II.B"
+    ),
+    "fluids": Setting(
+        paper=["ped", "srf", "irf"],
+        on_public=["grader1", "grader2"],
+        on_own=["target"],
+        what="masks shown in Figure 1",
+        where="Figure 1",
+    ),
+    "graders": Setting(
+        paper=["annotator1", "annotator1_again", "annotator2"],
+        on_public=["grader1", "grader2"],
+        on_paper=["fluid"],
+        on_own=["target"],
+        what="annotators who are compared; AROI's second variants are not imported, so there is one",
+        where="section II.A, Figure 2",
+    ),
+    "target_options": Setting(
+        paper={},
+        on_synthetic=ByProfile(
+            paper={
+                "device": "cirrus",
+                "num_patients": 153,
+                "scans_per_patient": 16,
+                "size": [1024, 512],
+                "fluid": 2.0,
+                "seed": 202,
+                "annotators": True,
+            },
+            lesson={
+                "device": "cirrus",
+                "num_patients": 56,
+                "scans_per_patient": 4,
+                "size": [96, 96],
+                "fluid": 2.0,
+                "seed": 202,
+                "annotators": True,
+            },
+            smoke={
+                "device": "cirrus",
+                "num_patients": 10,
+                "scans_per_patient": 4,
+                "size": [32, 32],
+                "fluid": 2.0,
+                "seed": 202,
+                "annotators": True,
+            },
+        ),
+        on_own={},
+        what="how synthetic target scans are drawn",
+        ours=True,
+    ),
+    "source_options": Setting(
+        paper={},
+        on_synthetic=ByProfile(
+            paper={
+                "device": "cirrus",
+                "num_patients": 88,
+                "scans_per_patient": 12,
+                "size": [1024, 512],
+                "fluid": 1.5,
+                "seed": 101,
+            },
+            lesson={
+                "device": "cirrus",
+                "num_patients": 40,
+                "scans_per_patient": 4,
+                "size": [96, 96],
+                "fluid": 1.5,
+                "seed": 101,
+            },
+            smoke={
+                "device": "cirrus",
+                "num_patients": 6,
+                "scans_per_patient": 4,
+                "size": [32, 32],
+                "fluid": 1.5,
+                "seed": 101,
+            },
+        ),
+        on_public=ByProfile(
+            paper={
+                "device": "spectralis",
+                "num_patients": 88,
+                "scans_per_patient": 12,
+                "size": [496, 768],
+                "fluid": 1.0,
+                "seed": 101,
+            },
+            lesson={
+                "device": "spectralis",
+                "num_patients": 60,
+                "scans_per_patient": 4,
+                "size": [96, 144],
+                "fluid": 1.0,
+                "seed": 101,
+            },
+            smoke={
+                "device": "spectralis",
+                "num_patients": 6,
+                "scans_per_patient": 4,
+                "size": [32, 48],
+                "fluid": 1.0,
+                "seed": 101,
+            },
+        ),
+        what="how synthetic source scans are drawn, `gap` from the target",
+        ours=True,
+    ),
+    "target_size": Setting(
+        paper=[1024, 512],
+        lesson=[96, 96],
+        smoke=[32, 32],
+        on_public=ByProfile(paper=[496, 768], lesson=[96, 144], smoke=[32, 48]),
+        what="working size, pixels (height, width)",
+        where="section II.A",
+    ),
+    "source_split": Setting(
+        paper={"kind": "patients", "test_fraction": 0.05, "seed": 0},
+        what="split of the source scans; the paper trains on all of them",
+        where="ours: one patient in twenty is kept aside",
+        ours=True,
+    ),
+    "target_split": Setting(
+        paper={"kind": "patients", "test_fraction": 0.17, "seed": 0},
+        on_synthetic={"kind": "patients", "test_fraction": 0.35, "seed": 0},
+        on_public={"kind": "leave_patients_out", "num_folds": 5},
+        on_own={"kind": "patients", "test_fraction": 0.34, "seed": 0},
+        what="split of the target scans: no patient on both sides",
+        where="the paper parts B-scans, not patients (its script); that split is a control here",
+        ours=True,
+    ),
+    "leaky_split": Setting(
+        paper={"kind": "images", "test_fraction": 0.17, "seed": 0},
+        on_synthetic={"kind": "images", "test_fraction": 0.35, "seed": 0},
+        on_public={"kind": "images", "test_fraction": 0.2, "seed": 0},
+        on_paper={"kind": "images", "test_fraction": 0.11, "seed": 0},
+        on_own={"kind": "images", "test_fraction": 0.34, "seed": 0},
+        what="the paper's split: B-scans, so that neighbors stand on both sides",
+        where="script: 993, 124, 124 of 1241 shuffled file names",
+    ),
+    "folds": Setting(paper=0, on_public=5, what="folds; each leaves two subjects out", ours=True),
+    "sizes": Setting(
+        paper={"tiny": 128, "small": 256, "medium": 512, "large": 1000, "double": 2000},
+        lesson={"tiny": 8, "small": 16, "medium": 32, "large": 64, "double": 128},
+        smoke={"tiny": 4, "small": 6, "medium": 8, "large": 12, "double": 20},
+        on_public=ByProfile(
+            paper={"tiny": 8, "small": 16, "medium": 32, "large": 88, "double": 88},
+            lesson={"tiny": 8, "small": 16, "medium": 32, "large": 88, "double": 88},
+            smoke={"tiny": 4, "small": 6, "medium": 8, "large": 12, "double": 12},
+        ),
+        what="numbers of training B-scans; the paper has small, medium and large",
+        where="section II.B; tiny and double are ours",
+    ),
+    "source_train": Setting(
+        paper=1000,
+        lesson=152,
+        smoke=20,
+        on_public=ByProfile(lesson=228),
+        what="number of source B-scans",
+        where="section II.A",
+    ),
+    "scratch_epochs": Setting(
+        paper=70, lesson=21, smoke=1, on_public=ByProfile(lesson=14), what="epochs from scratch", where="section II.B"
+    ),
+    "source_epochs": Setting(
+        paper=20,
+        lesson=6,
+        smoke=1,
+        on_public=ByProfile(lesson=4),
+        what="epochs on the source set",
+        where="section II.B",
+    ),
+    "tuning_epochs": Setting(
+        paper=50, lesson=15, smoke=1, on_public=ByProfile(lesson=10), what="epochs of fine-tuning", where="section II.B"
+    ),
+    "equal_updates": Setting(
+        paper={"tiny": 5950, "small": 7400, "medium": 10250, "large": 15750},
+        lesson={"tiny": 234, "small": 264, "medium": 309, "large": 429},
+        smoke={"tiny": 6, "small": 7, "medium": 7, "large": 8},
+        on_public=ByProfile(
+            paper={"tiny": 4600, "small": 4700, "medium": 4850, "large": 5500},
+            lesson={"tiny": 228, "small": 248, "medium": 278, "large": 408},
+            smoke={"tiny": 6, "small": 7, "medium": 7, "large": 8},
+        ),
+        what="updates that transfer has in all: source plus fine-tuning",
+        where="counted from epochs, batch size and the tenth held out",
+    ),
+    "widths": Setting(
+        paper=[32, 64, 128, 256, 512],
+        lesson=[8, 16, 32, 64, 128],
+        smoke=[4, 4, 8, 8, 8],
+        what="channels of the five levels",
+        where="notebook; 7,759,521 weights (section II.B)",
+    ),
+    "norm": Setting(
+        paper="none",
+        lesson="batch",
+        what="normalization; without it the lesson's few updates with a large learning rate collapse to no fluid at all",
+        where="notebook: none",
+    ),
+    "learning_rate": Setting(
+        paper=1e-05, lesson=0.002, smoke=0.001, what="learning rate of Adam (epsilon 1e-7)", where="section II.B"
+    ),
+    "schedule": Setting(paper="constant", lesson="poly", what="learning rate over time", where="notebook"),
+    "batch_size": Setting(paper=4, what="batch size", where="section II.B"),
+    "validation_fraction": Setting(
+        paper=0.1,
+        what="share of the training B-scans that is held out, the last of them",
+        where="section II.B; Keras' validation_split",
+    ),
+    "validate_every": Setting(
+        paper=225,
+        lesson=40,
+        smoke=1,
+        what="updates between two looks at the B-scans held out",
+        where="notebook: every epoch",
+    ),
+    "filter_layers": Setting(
+        paper=[2, 4, 7, 10, 13, 16], what="convolutions whose filters are shown", where="section III, Figure 5"
+    ),
+    "filter_steps": Setting(paper=40, smoke=2, what="steps of gradient ascent on the input", where="notebook"),
+    "equal_seeds": Setting(
+        paper=[0, 1, 2],
+        smoke=[0],
+        on_public=ByProfile(lesson=[0]),
+        what="seeds of the arms with equal updates",
+        ours=True,
+    ),
+    "seeds": Setting(
+        paper=[0, 1, 2], smoke=[0], what="seeds; the paper ran each network once", where="notebook: no seed was set"
+    ),
+}
+
+
+SIZES = ("tiny", "small", "medium", "large")
+
+
+def source(s: Settings, name: str, label: str, role: str, *, evaluate_on: str = "test", **recipe_and_start) -> Arm:
+    """A U-Net on the scans of the source device."""
+    options = s.source_options | ({"gap": s.gap} if s.source == "synthetic_oct" else {})
+    return unet(
+        s,
+        name,
+        label,
+        role,
+        data=Data(s.source, mask="fluid", options=options, size=s.target_size),
+        split=Split(**s.source_split, num_train=s.source_train, evaluate_on=evaluate_on),
+        **recipe_and_start,
+    )
+
+
+def target(s: Settings, name: str, label: str, role: str, *, num_train: int = 0, **recipe_and_start) -> Arm:
+    """A U-Net on the scans of the target device; `num_train` of them, or all."""
+    return unet(
+        s,
+        name,
+        label,
+        role,
+        folds=s.folds,
+        data=Data(s.target, mask=s.target_mask, options=s.target_options, size=s.target_size),
+        split=Split(**s.target_split, num_train=num_train),
+        **recipe_and_start,
+    )
+
+
+def unet(s: Settings, name: str, label: str, role: str, *, validate: bool = True, **changes) -> Arm:
+    """What all arms share: the network, the loss and the optimizer."""
+    length = {key: changes.pop(key) for key in ("steps", "epochs") if key in changes}
+    return Arm(
+        name,
+        label=label,
+        role=role,
+        model=network("unet", widths=s.widths, norm=s.norm),
+        recipe=Recipe(
+            loss="soft_dice",
+            optimizer="adam",
+            epsilon=1e-7,
+            learning_rate=s.learning_rate,
+            schedule=s.schedule,
+            batch_size=s.batch_size,
+            validate_every=s.validate_every if validate else 0,
+            **length,
+        ),
+        evaluation=Evaluation(validation_fraction=s.validation_fraction),
+        **changes,
+    )
+
+
+def arms(s: Settings, profile: str) -> Iterator[Arm]:
+    """From scratch and by transfer at each number of target scans, and what separates data from training steps."""
+    yield source(s, "source", "source device", "pretraining", epochs=s.source_epochs)
+    untouched = {"start": Start("source"), "steps": 0, "validate": False}
+    yield source(
+        s, "source_on_itself", "source model on its own training set", "replication", evaluate_on="train", **untouched
+    )
+    yield target(s, "source_on_target", "source model on the target, zero-shot", "replication", **untouched)
+
+    for size in SIZES:
+        n = s.sizes[size]
+        yield target(
+            s,
+            f"scratch_{size}",
+            f"random start, n = {n}",
+            "replication",
+            num_train=n,
+            epochs=s.scratch_epochs,
+        )
+    for size in SIZES:
+        n = s.sizes[size]
+        yield target(
+            s,
+            f"transfer_{size}",
+            f"source first, n = {n}",
+            "replication",
+            num_train=n,
+            epochs=s.tuning_epochs,
+            start=Start("source"),
+        )
+    for size in SIZES:  # as many updates from a random start as transfer has in all
+        n = s.sizes[size]
+        yield target(
+            s,
+            f"scratch_{size}_equal_updates",
+            f"random start, n = {n}, as many updates as with transfer",
+            "control",
+            num_train=n,
+            steps=s.equal_updates[size],
+            seeds=s.equal_seeds,
+        )
+
+    # "Better another distribution than more of the same": nobody trained on twice the target scans.
+    double = s.sizes["double"]
+    yield target(
+        s,
+        "scratch_double",
+        f"random start, n = {double}: more of the same instead of another device",
+        "control",
+        num_train=double,
+        steps=s.equal_updates["large"],
+        only_on="synthetic",
+    )
+    # The paper splits by B-scan: neighbors of the test scans are trained on.
+    large = s.sizes["large"]
+    yield unet(
+        s,
+        "scratch_large_leaky",
+        f"random start, n = {large}, split by B-scan",
+        "replication",
+        data=Data(s.target, mask=s.target_mask, options=s.target_options, size=s.target_size),
+        split=Split(**s.leaky_split, num_train=large),
+        epochs=s.scratch_epochs,
+    )
+
+
+TABLES = (
+    Table(
+        id="figure4",
+        title="Mean Dice against the number of training B-scans",
+        metrics=("dice", "dice_half_thresholded"),
+        pooled=False,
+        rows={
+            "scratch_tiny": "",
+            "scratch_small": "no TL, 256",
+            "scratch_medium": "no TL, 512",
+            "scratch_large": "no TL, 1000",
+            "transfer_tiny": "",
+            "transfer_small": "with TL, 256",
+            "transfer_medium": "with TL, 512",
+            "transfer_large": "with TL, 1000",
+        },
+    ),
+    Table(
+        id="source_model",
+        title="The source model at home and abroad",
+        metrics=("dice", "dice_half_thresholded"),
+        pooled=False,
+        rows={
+            "source_on_itself": "source model on its training set",
+            "source_on_target": "source model on the target test set",
+        },
+    ),
+    Table(
+        id="controls",
+        title="Equal updates, more of the same, and a split by B-scan",
+        metrics=("dice",),
+        item="",
+        pooled=False,
+        rows={
+            "scratch_tiny_equal_updates": "",
+            "scratch_small_equal_updates": "",
+            "scratch_medium_equal_updates": "",
+            "scratch_large_equal_updates": "",
+            "scratch_double": "",
+            "scratch_large": "",
+            "scratch_large_leaky": "",
+        },
+    ),
+)
+CLAIMS = (
+    Claim(
+        id="more_data_helps",
+        statement="From a random start, Dice rises with the number of training B-scans",
+        kind="replication",
+        test="rises_with",
+        pooled=False,
+        arms=("scratch_tiny", "scratch_small", "scratch_medium", "scratch_large"),
+    ),
+    Claim(
+        id="more_data_helps_at_equal_updates",
+        statement="It still does where small training sets get nearly as many updates as large ones",
+        kind="control",
+        test="rises_with",
+        pooled=False,
+        arms=(
+            "scratch_tiny_equal_updates",
+            "scratch_small_equal_updates",
+            "scratch_medium_equal_updates",
+            "scratch_large_equal_updates",
+        ),
+    ),
+    Claim(
+        id="transfer_helps_tiny",
+        statement="A network that knows the other device is better than one from a random start, with the fewest B-scans (ours)",
+        kind="replication",
+        test="greater",
+        pooled=False,
+        arms=("transfer_tiny", "scratch_tiny"),
+    ),
+    Claim(
+        id="transfer_helps_tiny_at_equal_updates",
+        statement="A network that knows the other device is better than one from a random start, with the fewest B-scans (ours), a random start having as many updates in all",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("transfer_tiny", "scratch_tiny_equal_updates"),
+    ),
+    Claim(
+        id="transfer_helps_small",
+        statement="A network that knows the other device is better than one from a random start, with few B-scans (the paper: 256)",
+        kind="replication",
+        test="greater",
+        pooled=False,
+        arms=("transfer_small", "scratch_small"),
+    ),
+    Claim(
+        id="transfer_helps_small_at_equal_updates",
+        statement="A network that knows the other device is better than one from a random start, with few B-scans (the paper: 256), a random start having as many updates in all",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("transfer_small", "scratch_small_equal_updates"),
+    ),
+    Claim(
+        id="transfer_helps_medium",
+        statement="A network that knows the other device is better than one from a random start, with more B-scans (512)",
+        kind="replication",
+        test="greater",
+        pooled=False,
+        arms=("transfer_medium", "scratch_medium"),
+    ),
+    Claim(
+        id="transfer_helps_medium_at_equal_updates",
+        statement="A network that knows the other device is better than one from a random start, with more B-scans (512), a random start having as many updates in all",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("transfer_medium", "scratch_medium_equal_updates"),
+    ),
+    Claim(
+        id="transfer_helps_large",
+        statement="A network that knows the other device is better than one from a random start, with all B-scans (1000)",
+        kind="replication",
+        test="greater",
+        pooled=False,
+        arms=("transfer_large", "scratch_large"),
+    ),
+    Claim(
+        id="transfer_helps_large_at_equal_updates",
+        statement="A network that knows the other device is better than one from a random start, with all B-scans (1000), a random start having as many updates in all",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("transfer_large", "scratch_large_equal_updates"),
+    ),
+    Claim(
+        id="the_gain_grows_with_n",
+        statement="The gain of transfer grows with the number of target B-scans, as printed (0.033, 0.045, 0.095)",
+        kind="replication",
+        test="gain_grows",
+        pooled=False,
+        arms=(
+            ("transfer_tiny", "scratch_tiny"),
+            ("transfer_small", "scratch_small"),
+            ("transfer_medium", "scratch_medium"),
+            ("transfer_large", "scratch_large"),
+        ),
+    ),
+    Claim(
+        id="the_gain_grows_with_n_at_equal_updates",
+        statement="It grows where both had the same number of updates",
+        kind="control",
+        test="gain_grows",
+        pooled=False,
+        arms=(
+            ("transfer_tiny", "scratch_tiny_equal_updates"),
+            ("transfer_small", "scratch_small_equal_updates"),
+            ("transfer_medium", "scratch_medium_equal_updates"),
+            ("transfer_large", "scratch_large_equal_updates"),
+        ),
+    ),
+    Claim(
+        id="the_source_model_fails_on_the_target",
+        statement="Without tuning, the source model does far worse on the target than on its own training set",
+        kind="replication",
+        test="greater",
+        pooled=False,
+        arms=("source_on_itself", "source_on_target"),
+    ),
+    Claim(
+        id="another_device_beats_more_of_the_same",
+        statement="Scans of another device help more than as many scans of the same one",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("transfer_large", "scratch_double"),
+    ),
+    Claim(
+        id="a_split_by_scan_flatters",
+        statement="Split by B-scan, as the paper did, the same network scores higher than split by patient",
+        kind="control",
+        test="greater",
+        pooled=False,
+        arms=("scratch_large_leaky", "scratch_large"),
+    ),
+)
+PAPER = Paper(
+    key="melinscak2020",
+    title="How much data, and does transfer help?",
+    notebook="02_how_much_data_melinscak2020",
+    question="How many annotated B-scans does a U-Net need, and how many does it save to train it on another device's scans first?",
+    data={
+        "synthetic": DataSource(
+            description="Source and target: drawn OCT scans of two devices, `gap` apart; all numbers are synthetic.",
+            packs=(),
+        ),
+        "public": DataSource(
+            description="Target: Chiu 2015 DME scans, two subjects left out at a time. Source: drawn (synthetic) scans, so this is sim-to-real.",
+            packs=("oct_dme_chiu2015",),
+        ),
+        "paper": DataSource(
+            description="The obtainable sets nearest to the paper's: AROI (target) and RETOUCH Cirrus (source).",
+            packs=("aroi", "retouch"),
+        ),
+    },
+    settings=SETTINGS,
+    arms=arms,
+    tables=TABLES,
+    claims=CLAIMS,
+    artifacts=Artifacts(
+        tables=("figure2", "figure4", "figure4_spreads", "source_model", "controls", "losses"),
+        figures=(
+            "figure1",
+            "figure2",
+            "figure3",
+            "figure4",
+            "figure4_as_printed",
+            "figure5",
+            "losses",
+            "controls",
+            "claims",
+            "worst",
+        ),
+    ),
+)

@@ -1,0 +1,92 @@
+"""From an arm to its task, its network before the first step, its scores and its predictions."""
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from retina_kit.data.collection import ImageSet
+from retina_kit.data.dataset import load_images
+from retina_kit.data.splits import choose_split
+from retina_kit.models.build import build_model
+from retina_kit.training.arm import Arm, Data
+from retina_kit.training.batches import Batches
+from retina_kit.training.tasks.classify import Classification
+from retina_kit.training.tasks.interface import Task, Validator
+from retina_kit.training.tasks.localize import Localization
+from retina_kit.training.tasks.segment import Segmentation
+from retina_kit.training.tasks.segment_patches import PatchSegmentation
+from retina_kit.training.transfer import copy_weights, freeze
+
+TASKS: dict[str, type[Task]] = {
+    "segment": Segmentation,
+    "segment_patches": PatchSegmentation,
+    "classify": Classification,
+    "localize": Localization,
+}
+
+
+def check_network(arm: Arm) -> None:
+    """Raise UsageError if an arm's network cannot be built or a part that it freezes does not exist."""
+    with torch.device("meta"):
+        freeze(build_model(arm.model), arm.freeze)
+
+
+def masks_of(data: Data) -> list[str]:
+    """List the masks that an arm needs: one, or none if its task needs no mask."""
+    return [data.mask] if data.mask else []
+
+
+def images_of(arm: Arm, data_root: str | Path) -> ImageSet:
+    """Load the images that an arm is trained and tested on; a process reads each data set once."""
+    settings = {"name": arm.data.dataset, "masks": masks_of(arm.data), **arm.data.options}
+    return _load(json.dumps(settings, sort_keys=True), str(data_root))
+
+
+@functools.lru_cache(maxsize=12)
+def _load(settings: str, data_root: str) -> ImageSet:
+    """Load images as `settings`, a JSON text, describes them."""
+    return load_images(data_root=data_root, **json.loads(settings))
+
+
+def prepare_arm(arm: Arm, seed: int, fold: int | None, data_root: str | Path) -> Task:
+    """Load, split and preprocess an arm's data: the task that makes its batches and scores its network."""
+    image_set = images_of(arm, data_root)
+    train, test = choose_split(image_set.rows, arm.split, fold=fold, seed=seed)
+    return TASKS[arm.task](arm, image_set, train, test)
+
+
+def start_model(arm: Arm, seed: int, parent_weights: Mapping[str, Tensor] | None = None) -> nn.Module:
+    """Build an arm's network before its first step: initialized from the seed, then with its parent's weights."""
+    torch.manual_seed(seed)
+    model = build_model(arm.model)
+    if parent_weights is not None and arm.start:
+        copy_weights(model, parent_weights, arm.start.parts, arm.start.into)
+    freeze(model, arm.freeze)
+    return model
+
+
+def score_variants(
+    task: Task, model: nn.Module, batches: Batches, validator: Validator | None, precision: str
+) -> pd.DataFrame:
+    """Score the test images once per variant of the arm: last, best, last_whole, best_whole."""
+    last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    parts = []
+    for variant in task.arm.evaluation.variants:
+        if variant.startswith("best") and validator:
+            model.load_state_dict(validator.best_weights)
+        parts.append(task.score(model, batches, variant=variant, precision=precision).assign(variant=variant))
+        model.load_state_dict(last)
+    return pd.concat(parts, ignore_index=True)
+
+
+def trained_model(arm: Arm, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:
+    """Build an arm's network with trained weights, ready to predict on a device."""
+    model: Any = build_model(arm.model)
+    model.load_state_dict(weights)
+    return model.to(device=device, memory_format=torch.channels_last)

@@ -1,0 +1,103 @@
+"""What every task does: it prepares an arm's images, makes training batches, predicts, validates and scores."""
+
+import abc
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from retina_kit.data.collection import ImageSet
+from retina_kit.data.large_arrays import take
+from retina_kit.training.batches import Batches
+
+if TYPE_CHECKING:
+    from retina_kit.training.arm import Arm
+
+
+class Task(abc.ABC):
+    """An arm's images, split and preprocessed, and what the network learns to say about them.
+
+    `images` is uint8 (N, C, h, w) at working size; `targets` has one entry per image; `rows` is a DataFrame with one
+    row per image; `train`, `test` and `validation` are positions.
+    """
+
+    selects_by: ClassVar[str]  # the validation score of which the best checkpoint is kept
+    smaller_is_better: ClassVar[bool] = False
+    evaluation_batch_size: ClassVar[int] = 8
+
+    images: Tensor
+    targets: Tensor
+
+    def __init__(self, arm: "Arm", image_set: ImageSet, train: np.ndarray, test: np.ndarray) -> None:
+        self.arm, self.rows = arm, image_set.rows
+        self.train, self.test, self.validation = train, test, test
+        self.prepare(image_set)
+
+    @abc.abstractmethod
+    def prepare(self, image_set: ImageSet) -> None:
+        """Set images and targets, at working size and preprocessed."""
+
+    @abc.abstractmethod
+    def predict(
+        self, model: nn.Module, batches: Batches, index: np.ndarray, *, variant: str = "last", precision: str = "auto"
+    ) -> Tensor:
+        """Predict the images at `index`; float32 on the CPU, one entry per image."""
+
+    @abc.abstractmethod
+    def score(
+        self, model: nn.Module, batches: Batches, *, variant: str = "last", precision: str = "auto"
+    ) -> pd.DataFrame:
+        """Score the network on the test images: one row per image."""
+
+    @abc.abstractmethod
+    def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
+        """Score the network on the validation images while it trains, `selects_by` among the scores."""
+
+    def training_data(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the images and targets that batches are sampled from."""
+        return take(self.images, self.train), take(self.targets, self.train)
+
+    def make_batches(self, seed: int, device: torch.device) -> Batches:
+        """Return the training batches, resident on the device."""
+        return self._batches_class()(
+            *self.training_data(seed),
+            self.arm.recipe,
+            seed=seed,
+            device=device,
+            mean=self.arm.data.mean,
+            std=self.arm.data.std,
+            in_channels=self.arm.model.get("in_channels"),
+        )
+
+    def _batches_class(self) -> type[Batches]:
+        return Batches
+
+    @property
+    def batch_size(self) -> int:
+        """How many images are predicted at once."""
+        return self.arm.evaluation.batch_size or self.evaluation_batch_size
+
+
+class Validator:
+    """Scores the network now and then while it trains, and keeps the weights of the best time."""
+
+    def __init__(self, task: Task, batches: Batches, precision: str) -> None:
+        self.task, self.batches, self.precision = task, batches, precision
+        self.best_score: float | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """Return the validation scores."""
+        scores = self.task.validation_scores(model, self.batches, self.precision)
+        if self._is_best(scores[self.task.selects_by]):
+            self.best_score = scores[self.task.selects_by]
+            self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
+        return scores
+
+    def _is_best(self, score: float) -> bool:
+        if self.best_score is None or math.isnan(self.best_score):
+            return True
+        return score < self.best_score if self.task.smaller_is_better else score > self.best_score
