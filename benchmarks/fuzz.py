@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-TARGETS = ("manifest", "card", "experiment", "image", "mask", "weights", "checkpoint", "export", "archive", "setting",
+TARGETS = ("manifest", "card", "arm", "image", "mask", "weights", "checkpoint", "export", "archive", "setting",
            "volume")  # fmt: skip
 MEMORY_MB, SLOWEST_SECONDS, LONGEST_INPUT = 3000, 20, 8192
 
@@ -31,11 +31,13 @@ def make_target(name, folder):
 
     from retina_kit.data.manifest import parse_card, parse_manifest, read_card
     from retina_kit.data.pixels import read_image, read_mask
-    from retina_kit.experiment_file import parse_experiment, resolve_arms, resolve_parameters, typed_like
+    from retina_kit.experiment_file import typed_like
     from retina_kit.packs.archives import unpack
     from retina_kit.packs.metaimage import read_header, read_voxels
     from retina_kit.runs.checkpoint import Checkpoint
     from retina_kit.runs.store import Run, RunStore, file_sha256
+    from retina_kit.schema import parse
+    from retina_kit.training.arm import Arm
 
     card, network = read_card("chase_db1"), torch.nn.Conv2d(1, 2, 3)
 
@@ -44,10 +46,12 @@ def make_target(name, folder):
         path.write_bytes(content)
         return path
 
-    def read_experiment(content):
-        parsed = parse_experiment(file_of(content, ".toml"))
-        for profile in ("smoke", "paper"):
-            resolve_arms(parsed, profile, resolve_parameters(parsed, profile, "synthetic"))
+    def read_arm(content):
+        try:
+            settings = json.loads(content)
+        except (ValueError, RecursionError):
+            return
+        parse(Arm, settings, "arm")
 
     def read_weights(content):
         path = folder / "weights.safetensors"
@@ -72,7 +76,7 @@ def make_target(name, folder):
     targets = {
         "manifest": lambda content: parse_manifest(file_of(content, ".csv"), card),
         "card": lambda content: parse_card(file_of(content, ".toml")),
-        "experiment": read_experiment,
+        "arm": read_arm,
         "image": lambda content: [read_image("input", channels, content) for channels in (1, 3)],
         "mask": lambda content: read_mask("input", None, content),
         "weights": lambda content: read_weights(content),
@@ -91,20 +95,25 @@ def seeds_of(name):
     import numpy as np
     from safetensors.numpy import save
 
+    from retina_kit.experiment_file import find_paper, list_papers
     from retina_kit.files import kit_root
+    from retina_kit.schema import to_json
 
-    cards, experiments = kit_root() / "data_manifests", kit_root() / "notebooks" / "experiments"
+    cards = kit_root() / "data_manifests"
     if name == "manifest":
         return [b"\n".join((cards / "chase_db1.csv").read_bytes().splitlines()[:4]) + b"\n"]
     if name == "card":
         return [path.read_bytes() for path in cards.glob("*.toml")]
-    if name == "experiment":
-        return [SMALL_EXPERIMENT.encode(), *[path.read_bytes()[:LONGEST_INPUT] for path in experiments.glob("*.toml")]]
+    if name == "arm":
+        papers = [find_paper(key) for key in list_papers()]
+        values = [paper.resolve_settings("smoke", "public") for paper in papers]
+        arms = [arm for paper, value in zip(papers, values, strict=True) for arm in paper.resolve_arms("smoke", value)]
+        return [json.dumps(to_json(arm)).encode() for arm in arms]
     if name in ("image", "mask"):
         gray = np.eye(12, 16, dtype=np.uint8) * 255
         image_set = [gray, np.dstack([gray] * 3), np.dstack([gray] * 4), gray.astype(np.uint16)]
-        return [cv2.imencode(kind, image_)[1].tobytes() for kind in (".png", ".tif") for image_ in image_set] + [
-            cv2.imencode(".jpg", image_)[1].tobytes() for image_ in image_set[:2]
+        return [cv2.imencode(kind, image)[1].tobytes() for kind in (".png", ".tif") for image in image_set] + [
+            cv2.imencode(".jpg", image)[1].tobytes() for image in image_set[:2]
         ]
     if name in ("weights", "checkpoint"):
         weight, bias = np.zeros((2, 1, 3, 3), np.float32), np.zeros(2, np.float32)
@@ -124,27 +133,6 @@ def seeds_of(name):
             archive.writestr(f"{'a' * 16}/settings.json", json.dumps(settings))
             archive.writestr(f"{'a' * 16}/scores.csv", "id,dice\n1,0.5\n")
         return [buffer.getvalue()]
-
-
-SMALL_EXPERIMENT = """
-paper = "small"
-title = "small"
-notebook = "small"
-[data.synthetic]
-packs = []
-[parameters]
-steps = {value = 100, smoke = 2, what = "updates"}
-size = {value = {a = 1, b = 2}, on_synthetic = {smoke = {a = 3, b = 4}}, what = "sizes"}
-[preset.base]
-model = {name = "unet", widths = [4, "$size.a"]}
-recipe = {steps = "$steps * 2"}
-[[arm]]
-name = "first-{loss}"
-role = "control"
-like = ["base"]
-each = {loss = ["dice", "ce"]}
-recipe = {loss = "{loss}"}
-"""
 
 
 def fuzz_one(name, folder, seconds):

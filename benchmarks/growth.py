@@ -26,15 +26,16 @@ from benchmarks.workloads import make_batches
 from retina_kit.data import large_arrays
 from retina_kit.data.dataset import load_images
 from retina_kit.data.manifest import MANIFEST_FILE, Card, parse_manifest
-from retina_kit.data.splits import choose_split
+from retina_kit.data.splits import Split, choose_split
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.errors import KitError
 from retina_kit.files import kit_root
-from retina_kit.models.build import build_model
+from retina_kit.models.build import build_model, network
 from retina_kit.packs.custom import new_pack
 from retina_kit.runs.execute import describe
 from retina_kit.runs.plan import plan_jobs
 from retina_kit.runs.store import canonical_hash
+from retina_kit.training.arm import Arm, Data
 from retina_kit.training.recipe import Recipe
 
 
@@ -49,7 +50,7 @@ def manifest_rows(count):
         rows.to_csv(path, index=False)
         began = time.perf_counter()
         read = parse_manifest(path, card)
-        choose_split(read, {"kind": "patients", "test_fraction": 0.2, "seed": 0}, fold=None, seed=0)
+        choose_split(read, Split("patients", test_fraction=0.2, seed=0), fold=None, seed=0)
         return time.perf_counter() - began
 
 
@@ -120,13 +121,16 @@ def seconds_an_update(settings, side, num_steps=3):
 
 def arms(count):
     """Seconds to plan `count` arms: check each recipe and network, describe it, hash it."""
-    arm = {
-        "task": "segment", "data": {"dataset": "synthetic_oct", "mask": "fluid"}, "split": {"kind": "patients"},
-        "model": {"name": "unet", "widths": [4, 8]}, "start": {}, "evaluation": {}, "folds": 0,
-        "recipe": {"steps": 1, "batch_size": 4},
-    }  # fmt: skip
     many = [
-        arm | {"name": f"arm{k}", "recipe": {**arm["recipe"], "learning_rate": 1e-3 / (k + 1)}} for k in range(count)
+        Arm(
+            f"arm{k}",
+            role="control",
+            data=Data("synthetic_oct", mask="fluid"),
+            split=Split("patients", test_fraction=0.2, seed=0),
+            model=network("unet", widths=[4, 8]),
+            recipe=Recipe(steps=1, learning_rate=1e-3 / (k + 1)),
+        )
+        for k in range(count)
     ]
     canonical_hash(describe(many[0], 0, None, ""))  # reads the code that decides once
     began = time.perf_counter()

@@ -1,12 +1,13 @@
 """How long a whole paper takes in a profile: updates counted, seconds an update measured, the rest multiplied."""
 
+import dataclasses
 import json
 import statistics
 
 from benchmarks.steps import seconds_of_steps, work_of_a_step
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
-from retina_kit.training.recipe import Recipe
+from retina_kit.schema import to_json
 
 
 def plan_paper(paper, profile, device, num_steps):
@@ -20,7 +21,7 @@ def plan_paper(paper, profile, device, num_steps):
     experiment = Experiment(paper, profile, "synthetic", device=str(device))
     shapes, lengths = {}, {}
     for job in experiment.jobs:
-        recipe, arm = Recipe.from_settings(job.arm["recipe"]), job.arm["name"]
+        recipe, arm = job.arm.recipe, job.arm.name
         if recipe.steps or recipe.epochs:
             if (arm, job.fold) not in lengths:
                 batches = experiment.batches(arm, fold=job.fold)
@@ -44,21 +45,21 @@ def plan_paper(paper, profile, device, num_steps):
 
 def shape_of(arm):
     """Return what an update's cost depends on, as text: network, batch, augmentation, size of the images."""
-    recipe, data = arm["recipe"], arm["data"]
-    facts = [arm["model"], recipe["batch_size"], recipe.get("augmentation"), recipe.get("auxiliary_weight", 0)]
-    return json.dumps([*facts, arm["start"].get("freeze"), data.get("size"), data.get("scale"), data.get("options")])
+    recipe, data = arm.recipe, arm.data
+    facts = [arm.model, recipe.batch_size, to_json(recipe.augmentation), recipe.auxiliary_weight]
+    return json.dumps([*facts, arm.freeze, data.size, data.scale, data.options])
 
 
 def measure_shape(experiment, shape, device, num_steps):
     """Return one row: an arm that stands for its like, its updates in all, and its measured seconds an update."""
     arm, recipe = experiment.arm(shape["arm"]), shape["recipe"]
     images, _ = shape["batches"].sample(0)
-    short = Recipe(**{**vars(recipe), "steps": num_steps + 2, "epochs": 0, "validate_every": 0})
+    short = dataclasses.replace(recipe, steps=num_steps + 2, epochs=0, validate_every=0)
     shape["batches"].recipe = short
     seconds = seconds_of_steps(experiment.model(shape["arm"]), shape["batches"], short, device=device,
                                num_steps=num_steps)  # fmt: skip
     median = statistics.median(seconds)
-    work = work_of_a_step(arm["model"], tuple(images.shape), auxiliary=recipe.auxiliary_weight > 0)
+    work = work_of_a_step(arm.model, tuple(images.shape), auxiliary=recipe.auxiliary_weight > 0)
     return {
         "arm": shape["arm"],
         "shape": list(images.shape),

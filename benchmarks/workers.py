@@ -42,8 +42,8 @@ def one_or_many(device, num_steps):
     """Return, for one arm a paper in profile `lesson`, the updates a second of both ways and their ratio."""
     cores, rows = os.cpu_count(), {}
     for paper in list_papers():
-        recipes = {arm["name"]: Recipe.from_settings(arm["recipe"]) for arm in Experiment(paper, "lesson").arms}
-        arm = max(recipes, key=lambda name: recipes[name].steps + recipes[name].epochs)
+        recipes = {arm.name: arm.recipe for arm in Experiment(paper, "lesson").arms}
+        arm = max(recipes, key=lambda name: (recipes[name].steps or 0) + (recipes[name].epochs or 0))
         one = updates_a_second(paper, arm, 1, cores, 4 * num_steps)
         many = updates_a_second(paper, arm, cores, 1, 4 * num_steps)
         rows[f"{paper}, {arm}"] = {

@@ -1,80 +1,126 @@
-"""What works on this machine and what does not, with the remedy."""
+"""Check the installation: exercise what the kit needs on this machine, and suggest fixes."""
 
 import importlib.metadata
-import os
 import platform
 import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "opencv-python-headless",
-    "jupyterlab",
-    "ipywidgets",
-    "papermill",
-    "nbconvert",
-    "matplotlib",
-)
+import psutil
+
+Check = dict[str, str]
+PACKAGES = ("jupyterlab", "ipywidgets", "papermill", "nbconvert", "matplotlib", "safetensors")
+NEEDED_GIB = {"memory": 8, "disk": 5}
 
 
-def examine(data_root):
+def examine(data_root: str | Path, output_root: str | Path = "outputs") -> dict[str, Any]:
     """Return the findings as {"text": lines, "checks": rows, "exit_code": 0 or 5}."""
-    checks = [_python(), *map(_package, PACKAGES), *_torch(), _memory(), _disk(), *_packs(data_root)]
+    checks = [_check("python", "works", platform.python_version()), *map(_package, PACKAGES)]
+    checks += [_try(what, action, remedy) for what, action, remedy in EXERCISES]
+    checks += [_try("lock", lambda: _lock(output_root), "choose another --output-root"), _chromium()]
+    checks += [_memory(), _disk(), *_packs(data_root)]
     lines = [f"{check['state']:8} {check['what']:24} {check['finding']}" for check in checks]
     broken = any(check["state"] == "broken" for check in checks)
     return {"text": lines, "checks": checks, "exit_code": 5 if broken else 0}
 
 
-def _check(what, state, finding):
+def _check(what: str, state: str, finding: str) -> Check:
     return {"what": what, "state": state, "finding": finding}
 
 
-def _python():
-    version = platform.python_version()
-    return _check("python", "works", version)
-
-
-def _package(name):
+def _package(name: str) -> Check:
     try:
         return _check(name, "works", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return _check(name, "broken", "not installed; run: make setup")
+        return _check(name, "broken", "not installed; run: make setup, or pip install .")
 
 
-def _torch():
-    """Import torch and torchvision for good: some pairs of versions install but do not import."""
+def _try(what: str, action: Callable[[], str], remedy: str) -> Check:
+    """Do something for real; whatever it raises is the finding."""
     try:
-        import torch
-        import torchvision  # noqa: F401
+        return _check(what, "works", action())
+    except Exception as error:  # a broken library may raise anything, and the report goes on
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        return _check(what, "broken", f"{reason}; {remedy}")
 
-        from retina_kit.training.device import choose_device, has_fast_bfloat16
-    except (ImportError, RuntimeError, OSError) as error:
-        return [_check("torch and torchvision", "broken", f"they do not import ({error}); install a matching pair")]
+
+def _opencv() -> str:
+    import cv2
+    import numpy as np
+
+    image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    decoded = cv2.imdecode(cv2.imencode(".png", image)[1], cv2.IMREAD_UNCHANGED)
+    if not np.array_equal(decoded, image):
+        raise RuntimeError("a PNG does not survive being written and read")
+    return f"{cv2.__version__}, reads and writes a PNG"
+
+
+def _torch_step() -> str:
+    import torch
+
+    from retina_kit.training.device import choose_device, device_name, resolve_precision
+
     device = choose_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {os.cpu_count()} cores"
-    fast = has_fast_bfloat16(device)
-    return [
-        _check("torch and torchvision", "works", "import together"),
-        _check("device", "works", name),
-        _check(
-            "bfloat16",
-            "works" if fast else "slow",
-            "in hardware" if fast else "not in hardware; float32 is used",
-        ),
-    ]
+    layer = torch.nn.Conv2d(1, 2, 3).to(device)
+    layer(torch.zeros(1, 1, 8, 8, device=device)).sum().backward()
+    return f"{torch.__version__}, one step on {device_name(device)} in {resolve_precision(device)}"
 
 
-def _memory():
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return _check("memory", "works" if total >= 8 else "tight", f"{total:.0f} GiB; profile lesson needs about 4")
+def _torchvision() -> str:
+    import torchvision
+
+    return f"{torchvision.__version__}, imports together with torch"
 
 
-def _disk():
+def _kernel() -> str:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    return f"python3 in {KernelSpecManager().get_kernel_spec('python3').display_name}"
+
+
+def _dask() -> str:
+    import distributed
+
+    return f"{distributed.__version__}, imports"
+
+
+def _lock(output_root: str | Path) -> str:
+    import filelock
+
+    folder = Path(output_root)
+    place = next(path for path in (folder, *folder.resolve().parents) if path.is_dir())
+    with tempfile.TemporaryDirectory(dir=place) as made, filelock.FileLock(Path(made) / "lock", timeout=5):
+        return f"files can be locked in {place}"
+
+
+EXERCISES = (
+    ("opencv", _opencv, "pip install opencv-python-headless"),
+    ("torch", _torch_step, "install a torch that fits this machine (pytorch.org)"),
+    ("torchvision", _torchvision, "install the torchvision that belongs to this torch"),
+    ("jupyter kernel", _kernel, "python -m ipykernel install --sys-prefix"),
+    ("dask", _dask, "pip install dask distributed"),
+)
+
+
+def _chromium() -> Check:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+    return _check("chromium", "works" if found else "absent", found or "only the tests of pages need it")
+
+
+def _memory() -> Check:
+    total = psutil.virtual_memory().total / 2**30
+    state = "works" if total >= NEEDED_GIB["memory"] * 0.95 else "tight"
+    return _check("memory", state, f"{total:.0f} GiB; profile lesson needs about 4")
+
+
+def _disk() -> Check:
     free = shutil.disk_usage(".").free / 2**30
-    return _check("disk", "works" if free >= 5 else "tight", f"{free:.0f} GiB free here; a batch needs about 2")
+    return _check("disk", "works" if free >= NEEDED_GIB["disk"] else "tight", f"{free:.0f} GiB free; a run needs 2")
 
 
-def _packs(data_root):
+def _packs(data_root: str | Path) -> Iterator[Check]:
     from retina_kit.data.manifest import data_summary, list_cards
 
     for name in list_cards(data_root):

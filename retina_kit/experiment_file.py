@@ -1,7 +1,8 @@
 """Experiment files: what each paper trains, in typed Python, one file per paper.
 
 `notebooks/experiments/<paper>.py` makes one `Paper`: its data, its settings, a function that yields its arms, its
-tables and its claims. A setting has the paper's value and the lesson's and smoke's; values of one data choice replace them.
+tables and its claims. A setting has the paper's value and the lesson's and smoke's; a value of one data choice
+replaces them.
 """
 
 import math

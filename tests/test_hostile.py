@@ -18,7 +18,7 @@ from retina_kit.data import manifest
 from retina_kit.data.headers import read_header
 from retina_kit.data.pixels import MOST_PIXELS, read_image, read_mask
 from retina_kit.errors import DataError, KitError, UsageError
-from retina_kit.experiment_file import parse_experiment, resolve_arms, resolve_parameters, typed_like
+from retina_kit.experiment_file import typed_like
 from retina_kit.packs.archives import unpack
 from retina_kit.reporting import notebook as nb
 from retina_kit.runs.checkpoint import Checkpoint
@@ -171,35 +171,7 @@ def test_any_manifest_is_read_or_refused(tmp_path, card, rows, tail):
         assert not any(".." in Path(path).parts or Path(path).is_absolute() for path in found["image"])
 
 
-# ---- experiment files and parameters ---------------------------------------------------------------------------------
-SMALL = """
-paper = "small"
-title = "small"
-notebook = "small"
-data = {synthetic = {packs = []}}
-parameters = {steps = {value = 100, smoke = 2, what = "updates"}}
-arm = [{name = "first", role = "control", recipe = {steps = "$steps"}}]
-"""
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('role = "control"', 'role = "control", roles = 1', "no key is called 'roles'"),
-        ("what =", "why =", "no key is called 'why'"),
-        ('name = "first"', 'name = "first", each = 3', "arm.*each must be object"),
-        ('name = "first"', 'name = "first", like = "base"', "arm.*like must be array"),
-        ("recipe = {", "model = [1], recipe = {", "arm.*model"),
-        ("title =", "title = " + "[" * 5000, "not valid TOML"),
-    ],
-)
-def test_a_wrong_experiment_file_is_refused(tmp_path, old, new, message):
-    (tmp_path / "small.toml").write_text(SMALL.replace(old, new, 1))
-    with pytest.raises(UsageError, match=message):
-        content = parse_experiment(tmp_path / "small.toml")
-        resolve_arms(content, "smoke", resolve_parameters(content, "smoke", "synthetic"))
-
-
+# ---- parameters -------------------------------------------------------------------------------------------------
 @QUICK
 @given(st.text(max_size=60), st.sampled_from([1, 0.5, True, "text", [1], {"a": 1}]))
 def test_any_value_is_typed_or_refused(text, default):

@@ -102,8 +102,8 @@ def test_an_unsolved_notebook_fails_its_checks_politely(run_folder):
 
 def test_every_solution_passes_its_check(outputs, run_folder, tmp_path):
     """The instructor's notebook holds each exercise twice: as the students have it, and solved."""
-    content = read_experiment(run_folder.parent.name)
-    source = kit_root() / "notebooks" / f"{content['notebook']}.py"
+    paper = find_paper(run_folder.parent.name)
+    source = kit_root() / "notebooks" / f"{paper.notebook}.py"
     notebook = build_notebook(source, tmp_path / "instructor.ipynb", solutions=True)
     parameters = {"profile": "smoke", "output_root": str(tmp_path / "outputs")}
     shutil.copytree(outputs / "runs", tmp_path / "outputs" / "runs")
@@ -141,7 +141,7 @@ def test_the_front_page_opens_in_a_real_browser(outputs, tmp_path):
 
 def test_a_second_run_trains_nothing_and_gives_the_same_scores(outputs):
     paper = list_papers()[0]
-    table_id = read_experiment(paper)["table"][0]["id"]
+    table_id = find_paper(paper).tables[0].id
     table = outputs / paper / "smoke-synthetic" / "tables" / f"{table_id}.csv"
     before, began = table.read_bytes(), time.perf_counter()
     done = retina_kit("run", paper, "--profile", "smoke", "--json", cwd=outputs.parent)
@@ -154,7 +154,7 @@ def test_a_second_run_trains_nothing_and_gives_the_same_scores(outputs):
 
 def test_plain_papermill_runs_the_notebook_too(outputs, tmp_path):
     """The notebook needs nothing that only the command line gives."""
-    name = read_experiment(list_papers()[0])["notebook"]
+    name = find_paper(list_papers()[0]).notebook
     command = [sys.executable, "-m", "papermill", str(kit_root() / "notebooks" / f"{name}.ipynb"), "out.ipynb"]
     options = ["-p", "profile", "smoke", "-p", "output_root", str(outputs)]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
