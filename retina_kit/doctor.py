@@ -52,7 +52,7 @@ def _opencv() -> str:
 
     image = np.arange(64, dtype=np.uint8).reshape(8, 8)
     decoded = cv2.imdecode(cv2.imencode(".png", image)[1], cv2.IMREAD_UNCHANGED)
-    if not np.array_equal(decoded, image):
+    if decoded is None or not np.array_equal(decoded, image):
         raise RuntimeError("a PNG does not survive being written and read")
     return f"{cv2.__version__}, reads and writes a PNG"
 

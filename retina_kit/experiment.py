@@ -1,14 +1,17 @@
-"""What a paper trained, as data, and what came out: the only module that sees the whole line of rooms."""
+"""One paper in one profile on one choice of data: its settings, arms, runs, tables and claims."""
 
 import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
+from torch import Tensor, nn
 
+from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import fingerprint, load_images
 from retina_kit.data.manifest import has_pack, own_cards, require_pack
-from retina_kit.errors import KitError, SetupError, UsageError, unknown_name
+from retina_kit.errors import KitError, SetupError, UsageError, did_you_mean, unknown_name
 from retina_kit.evaluation.agreement import agreement
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
@@ -17,50 +20,64 @@ from retina_kit.experiment_tables import arms_table, job_result, settings_table
 from retina_kit.files import kit_root
 from retina_kit.papers.audit import audit
 from retina_kit.papers.beside import TIME, mark_findings, with_training_time
-from retina_kit.papers.published import beside_paper, read_published
-from retina_kit.runs.plan import plan_jobs, run_jobs
+from retina_kit.papers.published import Published, beside_paper, read_published
+from retina_kit.predictions import Examples, Probabilities, predict_examples, predict_probabilities
+from retina_kit.runs.plan import Job, plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
-from retina_kit.runs.store import RunStore
+from retina_kit.runs.store import Run, RunStore
 from retina_kit.schema import to_json
 from retina_kit.teaching.exercises import Checks
+from retina_kit.training.arm import Arm
+from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device
-from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model, trained_model
+from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model
+from retina_kit.training.tasks.interface import Task
 
 
 class Experiment:
-    """One paper in one profile on one choice of data: its settings, its arms, its runs and its tables."""
+    """A paper's experiment file, resolved for one profile and one data choice, and the results of its runs."""
 
-    def __init__(self, paper, profile="lesson", data="synthetic", *, data_root="data", output_root="outputs",
-                 seeds=None, device="auto", overrides=None):  # fmt: skip
-        """Read the experiment file and resolve it; nothing is loaded or trained yet.
+    def __init__(
+        self,
+        paper: str,
+        profile: str = "lesson",
+        data: str = "synthetic",
+        *,
+        data_root: str | Path = "data",
+        output_root: str | Path = "outputs",
+        seeds: Sequence[int] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        overrides: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Resolve the experiment file; nothing is loaded or trained yet.
 
-        `seeds` is a list of integers (None: the profile's); `overrides` replaces parameters by name. Raises
-        UsageError for unknown names and wrong types, DataError where a data pack that is needed is missing.
+        `seeds` is a list of integers (None: the profile's); `overrides` replaces settings by name. Raises UsageError
+        for unknown names and wrong types, DataError if a data set that is needed is missing.
         """
         self.definition = find_paper(paper)
-        for kind, name, known in (("profile", profile, PROFILES), ("data choice", data, DATA_CHOICES)):
-            if name not in known:
-                raise unknown_name(kind, name, known)
+        _check_name("profile", profile, PROFILES)
+        _check_name("data choice", data, DATA_CHOICES)
         if data not in self.definition.data:
-            raise UsageError(f"{paper} has no data choice {data!r}; it has {', '.join(self.definition.data)}")
+            raise UsageError(f"{paper} has no data choice {data!r}{did_you_mean(data, self.definition.data)}")
         self.paper, self.profile, self.data = paper, profile, data
-        self.data_root, self.output_root, self.device = rooted(data_root), rooted(output_root), device
-        self.overrides = dict(overrides or {})
-        own = [name for name in own_cards(self.data_root) if name == self.overrides.get("target")]
-        self.own_target = own[0] if own else ""
-        self.parameters = self.definition.resolve_settings(profile, "own" if own else data, overrides, instead_of=data)
-        self.seeds = list(self.parameters["seeds"] if seeds is None else seeds)
-        if not self.seeds:
-            raise UsageError("at least one seed is needed, such as --seeds 0")
+        self.data_root, self.output_root = rooted(data_root), rooted(output_root)
+        self.device, self.precision, self.overrides = device, precision, dict(overrides or {})
+        target = self.overrides.get("target")
+        self.own_target = target if target in own_cards(self.data_root) else ""
+        self.parameters = self.definition.resolve_settings(
+            profile, "own" if self.own_target else data, self.overrides, instead_of=data
+        )
+        self.seeds = _checked_seeds(self.parameters["seeds"] if seeds is None else seeds)
         self.store = RunStore(self.output_root / "runs")
-        for pack in self.definition.data[data].packs:
+        for pack in self.definition.data[data].packs:  # type: ignore[index]
             require_pack(pack, self.data_root)
         self.arms, self.left_out = self._arms_with_data()
-        self._outcomes = None
 
-    def _arms_with_data(self):
+    def _arms_with_data(self) -> tuple[list[Arm], dict[str, str]]:
         """Return the arms that this data choice has, and {arm: reason} for the others and their children."""
-        kept, left_out = [], {}
+        kept: list[Arm] = []
+        left_out: dict[str, str] = {}
         for arm in self.definition.resolve_arms(self.profile, self.parameters):
             missing = [p for p in arm.needs if self.data != "synthetic" and not has_pack(p, self.data_root)]
             if arm.only_on and self.data not in arm.only_on:
@@ -74,40 +91,40 @@ class Experiment:
         return kept, left_out
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         """Where this run's notebook, tables and figures go."""
         own = f"-{self.own_target}" if self.own_target else ""
         return self.output_root / self.paper / f"{self.profile}-{self.data}{own}"
 
-    def promised(self):
-        """Return the files that a finished run leaves in its folder, as relative paths."""
+    def promised(self) -> list[str]:
+        """List the files that a finished run leaves in its folder, as relative paths."""
         artifacts = self.definition.artifacts
         tables = [f"tables/{name}.csv" for name in artifacts.tables]
         figures = [f"figures/{name}.{kind}" for name in artifacts.figures for kind in ("png", "svg")]
         return [*tables, *figures, "claims.csv", "results.json"]
 
     @property
-    def check(self):
+    def check(self) -> Checks:
         """The checks of the exercises of this experiment's notebook: `check.<name>(answer)`."""
         return Checks(self)
 
     # ---- what will be done --------------------------------------------------------------------------------------
 
     @property
-    def title(self):
+    def title(self) -> str:
         """The experiment's title."""
         return self.definition.title
 
-    def settings(self):
-        """Return the settings table: setting, this run, the paper, where it says so."""
+    def settings(self) -> pd.DataFrame:
+        """Tabulate the settings: this run's value, the paper's, and where the paper reports it."""
         return settings_table(self.definition.settings, self.parameters)
 
-    def arms_table(self):
-        """Return one row an arm: its role, its parent, its loss, batch size and number of updates."""
+    def arms_table(self) -> pd.DataFrame:
+        """Tabulate the arms, one row each: role, parent, loss, batch size and number of steps."""
         return arms_table(self.arms)
 
-    def arm(self, name):
-        """Return the resolved settings of one arm."""
+    def arm(self, name: str) -> Arm:
+        """Look up an arm by its name."""
         for arm in self.arms:
             if arm.name == name:
                 return arm
@@ -116,18 +133,18 @@ class Experiment:
         raise unknown_name("arm", name, [arm.name for arm in self.arms])
 
     @functools.cached_property
-    def jobs(self):
-        """The replicates of all arms, parents first."""
-        return plan_jobs(self.arms, self.seeds, self._fingerprint)
+    def jobs(self) -> list[Job]:
+        """The runs of all arms, seeds and folds, parents first."""
+        return plan_jobs(self.arms, self.seeds, self._fingerprint, self.precision)
 
-    def _fingerprint(self, arm):
+    def _fingerprint(self, arm: Arm) -> str:
         data = arm.data
         columns = [*data.center, *data.test_center, *data.diameter, *([data.label] if arm.task == "classify" else [])]
         masks = masks_of(data)
         return fingerprint(data.dataset, masks=masks, columns=columns, data_root=self.data_root, **data.options)
 
-    def explain(self):
-        """Return one row a replicate: its hash, and whether the store has it, a checkpoint of it, or neither."""
+    def explain(self) -> pd.DataFrame:
+        """List the runs: their hash, and whether the store has them, a checkpoint of them, or neither."""
         rows = []
         for job in self.jobs:
             state = "finished: will be loaded" if self.store.find(job.key) else "to be trained"
@@ -138,71 +155,76 @@ class Experiment:
 
     # ---- data and networks ----------------------------------------------------------------------------------------
 
-    def image_set(self, arm_name, *, masks=None, graders=False):
-        """Return the images of an arm as they were taken, with its own mask or those named; and the graders' ones."""
+    def images(self, arm_name: str, *, masks: Sequence[str] | None = None, graders: bool = False) -> ImageSet:
+        """Load an arm's images as they were taken, with its own mask or those named, and the annotators' ones."""
         data = self.arm(arm_name).data
         if not (masks or graders):
             return images_of(self.arm(arm_name), self.data_root)
         named = [*(masks or masks_of(data)), *(self.parameters["graders"] if graders else [])]
         return load_images(data.dataset, self.data_root, masks=list(dict.fromkeys(named)), **data.options)
 
-    def prepared(self, arm_name, seed=None, fold=None):
-        """Return the images of an arm as the network sees them, with the indices of its train and test rows."""
-        arm = self.arm(arm_name)
-        return prepare_arm(arm, self.seeds[0] if seed is None else seed, fold, self.data_root)
+    def prepared(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> Task:
+        """Prepare an arm's images as the network sees them, with the positions of its train and test rows."""
+        return prepare_arm(self.arm(arm_name), self.seeds[0] if seed is None else seed, fold, self.data_root)
 
-    def batches(self, arm_name, seed=None, fold=None):
-        """Return the training batches of an arm."""
-        arm, seed = self.arm(arm_name), self.seeds[0] if seed is None else seed
-        return prepare_arm(arm, seed, fold, self.data_root).make_batches(seed, choose_device(self.device))
+    def batches(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> Batches:
+        """Make the training batches of an arm."""
+        seed = self.seeds[0] if seed is None else seed
+        return self.prepared(arm_name, seed, fold).make_batches(seed, choose_device(self.device))
 
-    def graders(self, arm_name):
-        """Return how well the annotators of an arm's data agree: one row a pair, Dice pooled and per image."""
+    def graders(self, arm_name: str) -> pd.DataFrame:
+        """Measure how well the annotators of an arm's data agree: one row per pair, Dice pooled and per image."""
         data, names = self.arm(arm_name).data, self.parameters["graders"]
         image_set = load_images(data.dataset, self.data_root, masks=names, **data.options)
         return agreement(image_set.masks, image_set.rows)
 
-    def model(self, arm_name, seed=None, parent_weights=None):
-        """Return the network of an arm before its first step."""
+    def model(
+        self, arm_name: str, seed: int | None = None, parent_weights: Mapping[str, Tensor] | None = None
+    ) -> nn.Module:
+        """Build the network of an arm before its first step."""
         return start_model(self.arm(arm_name), self.seeds[0] if seed is None else seed, parent_weights)
 
-    def trained(self, arm_name, seed=None, fold=None):
-        """Return the trained network of an arm, by default that of its first seed and fold."""
+    def trained(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> nn.Module:
+        """Load the trained network of an arm, by default that of its first seed and fold."""
         model = self.model(arm_name)
         model.load_state_dict(self.run_of(arm_name, seed, fold).weights())
         return model
 
     # ---- training and its results ---------------------------------------------------------------------------------
 
-    def train(self, *, workers=1, fresh=False, progress=True, cluster=None):
-        """Train what the run store does not have yet, load the rest, and return {replicate title: Run}.
+    def train(
+        self, *, workers: int = 1, fresh: bool = False, progress: bool = True, cluster: Any = None
+    ) -> dict[str, Run]:
+        """Train what the run store does not have yet, load the rest, and return {run title: Run}.
 
-        `workers` is a number of local processes; `cluster` a `training.cluster.Cluster`, which is used instead.
-        Raises the first error of a replicate after all the others have been tried.
+        `workers` is a number of local processes; `cluster` a `runs.dask_engine.Cluster`, which is used instead.
+        Raises the first error of a run after all the others have been tried.
         """
         if fresh:
             self.store.forget([job.key for job in self.jobs])
         with TrainingProgress(self.num_missing()) as shown:
-            self._outcomes = run_jobs(
-                self.jobs, self.store, data_root=self.data_root, device=self.device, workers=workers,
-                cluster=cluster, progress=shown if progress else None,
-            )  # fmt: skip
-        failed = {job.title: self._outcomes[job.key] for job in self.jobs if self._failed(job)}
+            outcomes = run_jobs(
+                self.jobs,
+                self.store,
+                data_root=self.data_root,
+                device=self.device,
+                workers=workers,
+                cluster=cluster,
+                progress=shown if progress else None,
+            )
+        failed = {job.title: outcomes[job.key] for job in self.jobs if isinstance(outcomes[job.key], Exception)}
         if failed:
             title, error = next(iter(failed.items()))
-            message = f"{len(failed)} of {len(self.jobs)} replicates failed; the first, {title}: {error}"
+            message = f"{len(failed)} of {len(self.jobs)} runs failed; the first, {title}: {error}"
             kind = SetupError if isinstance(error, SetupError) else KitError
             raise kind(message) from error
-        return {job.title: self._outcomes[job.key] for job in self.jobs}
+        return {job.title: outcomes[job.key] for job in self.jobs}
 
-    def num_missing(self):
-        """Return how many replicates the run store does not have yet."""
+    def num_missing(self) -> int:
+        """Count the runs that the store does not have yet."""
         return len({job.key for job in self.jobs if self.store.find(job.key) is None})
 
-    def _failed(self, job):
-        return isinstance(self._outcomes[job.key], Exception)
-
-    def run_of(self, arm_name, seed=None, fold=None):
+    def run_of(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> Run:
         """Return the finished run of an arm; by default its first seed and fold."""
         self.arm(arm_name)
         for job in self.jobs:
@@ -211,98 +233,59 @@ class Experiment:
                 if run is None:
                     raise UsageError(f"{job.title} has not been trained yet; call train() first")
                 return run
-        raise UsageError(f"arm {arm_name} has no replicate with seed {seed} and fold {fold}")
+        raise UsageError(f"arm {arm_name} has no run with seed {seed} and fold {fold}")
 
-    def _gather(self, what):
+    def first_seed(self, arm_name: str) -> int:
+        """Return the first seed that an arm is trained with."""
+        return next(job.seed for job in self.jobs if job.arm.name == arm_name)
+
+    def _gather(self, what: str) -> pd.DataFrame:
         parts = []
         for job in self.jobs:
-            part = getattr(self.store.find(job.key), what).copy()
+            part = getattr(self.run_of(job.arm.name, job.seed, job.fold), what).copy()
             parts.append(part.assign(arm=job.arm.name, seed=job.seed, fold=-1 if job.fold is None else job.fold))
         return pd.concat(parts, ignore_index=True)
 
     @functools.cached_property
-    def scores(self):
-        """One scored row a test image, variant, arm, seed and fold."""
+    def scores(self) -> pd.DataFrame:
+        """One scored row per test image, variant, arm, seed and fold."""
         return self._gather("scores")
 
     @functools.cached_property
-    def histories(self):
-        """One row a training step of every arm, seed and fold."""
+    def histories(self) -> pd.DataFrame:
+        """One row per training step of every arm, seed and fold."""
         return self._gather("history")
 
-    def predict(self, arm_name, *, seed=None, fold=None, index=None, variant="last"):
-        """Return (probability (n, H, W), the arm's prepared images, the indices predicted) of a trained arm."""
-        arm, seed = self.arm(arm_name), seed if seed is not None else self._first_seed(arm_name)
-        weights = self.run_of(arm_name, seed, fold).weights("best" if variant.startswith("best") else "last")
-        task, device = prepare_arm(arm, seed, fold, self.data_root), choose_device(self.device)
-        index = task.test if index is None else np.array(index)
-        model, batches = trained_model(arm, weights, device), task.make_batches(seed, device)
-        return task.predict(model, batches, index, variant=variant).numpy(), task, index
-
-    def _first_seed(self, arm_name):
-        return next(job.seed for job in self.jobs if job.arm.name == arm_name)
-
-    def curves(self, arm_names):
-        """Return the validation scores of some arms, a row a validation: arm, seed, step and the scores."""
+    def curves(self, arm_names: Sequence[str]) -> pd.DataFrame:
+        """Return the validation scores of some arms, one row per validation: arm, seed, step and the scores."""
         chosen = self.histories[self.histories["arm"].isin(list(arm_names))]
         metrics = [name for name in ("iou", "dice", "miou") if name in chosen]
         return chosen.dropna(subset=metrics)[["arm", "seed", "step", *metrics]].reset_index(drop=True)
 
-    def published_curves(self, item):
-        """Return the curves that were read off a figure of the paper, None where the steps are not comparable."""
+    def published_curves(self, item: str) -> pd.DataFrame | None:
+        """Return the curves that were read off a figure of the paper, None if the steps are not comparable."""
         return self.published.curves(item) if self.profile == "paper" else None
 
-    def predictions(self, arm_names, *, num_images=4, pick="spread"):
-        """Return (images, truth, {arm: bool masks}, ids) of test images with something to find.
+    def predictions(self, arm_names: Sequence[str], *, num_images: int = 4, pick: str = "spread") -> Examples:
+        """Predict test images that have something to find (see predictions.predict_examples)."""
+        return predict_examples(self, list(arm_names), num_images=num_images, pick=pick)
 
-        `pick` is "spread" (over the test set), "worst" (those of the lowest Dice of the last arm) or "largest" (those
-        with the most to find). Where there are folds, an image is predicted by the network that did not learn it.
-        """
-        rows = self.scores[(self.scores["arm"] == arm_names[-1]) & (self.scores["variant"] == "last")]
-        rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & (rows["tp"] + rows["fn"] > 0)]
-        if pick == "spread":
-            rows = rows.iloc[:: max(1, len(rows) // num_images)]
-        elif pick == "worst":
-            rows = rows.sort_values("dice")
-        else:
-            rows = rows.iloc[(-(rows["tp"] + rows["fn"])).argsort(kind="stable")]
-        prepared = self.prepared(arm_names[-1])
-        index = prepared.rows.index[prepared.rows["id"].isin(rows["id"][:num_images])].to_numpy(copy=True)
-        predicted = {name: self._predict_unseen(name, rows, index) > 0.5 for name in arm_names}
-        image_set = self.image_set(arm_names[-1]).subset(index)
-        return image_set.images, prepared.masks[index], predicted, list(image_set.rows["id"])
+    def probabilities(self, arm_name: str) -> Probabilities:
+        """Predict the test images of an arm; with cross-validation, those of its first fold."""
+        return predict_probabilities(self, arm_name)
 
-    def _predict_unseen(self, arm_name, rows, index):
-        """Return probabilities of the images at `index`, each by the fold (of scored `rows`) that tested it."""
-        fold_of = rows.set_index("id")["fold"]
-        folds = fold_of[self.prepared(arm_name).rows["id"].iloc[index]].to_numpy()
-        parts = np.empty(len(index), object)
-        for fold in np.unique(folds):
-            mine = np.flatnonzero(folds == fold)
-            found = self.predict(arm_name, fold=None if fold < 0 else int(fold), index=index[mine])[0]
-            for place, probability in zip(mine, found, strict=True):
-                parts[place] = probability
-        return np.stack(parts)
-
-    def probabilities(self, arm_name):
-        """Return (images, probability, truth, ids) of the test images of an arm; where it has folds, of the first."""
-        fold = next(job.fold for job in self.jobs if job.arm.name == arm_name)
-        probability, prepared, index = self.predict(arm_name, fold=fold)
-        image_set = self.image_set(arm_name).subset(index)
-        return image_set.images, probability, prepared.masks[index], list(image_set.rows["id"])
-
-    # ---- beside the paper -------------------------------------------------------------------------------------------
+    # ---- compared with the paper ------------------------------------------------------------------------------------
 
     @functools.cached_property
-    def published(self):
-        """The numbers, claims and errata that the paper prints."""
+    def published(self) -> Published:
+        """The values, claims and errata that the paper reports."""
         return read_published(self.paper)
 
-    def table(self, table_id, variant="last"):
-        """Return a table of the paper, tidy: our mean, SD over seeds and interval beside the printed value."""
+    def table(self, table_id: str, variant: str = "last") -> pd.DataFrame:
+        """Return a table of the paper, tidy: our mean, SD over seeds and interval next to the published value."""
         tables = {table.id: table for table in self.definition.tables}
         if table_id not in tables:
-            raise unknown_name("table", table_id, list(tables))
+            raise unknown_name("table", table_id, tables)
         settings = tables[table_id]
         trained = {arm.name for arm in self.arms}
         rows = {arm: row for arm, row in settings.rows.items() if arm in trained}
@@ -314,12 +297,15 @@ class Experiment:
         table = beside_paper(ours, self.published, table_id if settings.item is None else settings.item, rows)
         return mark_findings(table, audit(self.published), rows) if settings.mark_findings else table
 
-    def training_times(self):
-        """Return how long every replicate took: arm, seed, seconds."""
-        times = [(job.arm.name, job.seed, self.store.find(job.key).settings["seconds"]) for job in self.jobs]
+    def training_times(self) -> pd.DataFrame:
+        """Return how long every run took: arm, seed, seconds."""
+        times = [(job.arm.name, job.seed, self._settings_of(job)["seconds"]) for job in self.jobs]
         return pd.DataFrame(times, columns=["arm", "seed", "seconds"])
 
-    def by_size(self, table_id):
+    def _settings_of(self, job: Job) -> dict[str, Any]:
+        return self.run_of(job.arm.name, job.seed, job.fold).settings
+
+    def by_size(self, table_id: str) -> pd.DataFrame:
         """Return a table's arms with their number of training images, every spread, and the paper's values."""
         table = self.table(table_id).drop_duplicates("arm").set_index("arm")
         scores = self.scores[(self.scores["variant"] == "last") & self.scores["arm"].isin(table.index)]
@@ -327,17 +313,14 @@ class Experiment:
         found.insert(0, "n_train", [self.arm(arm).split.num_train for arm in found.index])
         return found.join(table[["paper_value", "paper_spread", "paper_spread_is"]]).reset_index()
 
-    def claims(self):
+    def claims(self) -> pd.DataFrame:
         """Return the verdict on every claim of the experiment file, replication and control."""
-        return evaluate_claims(
-            [{**to_json(claim), "kind": claim.kind} for claim in self.definition.claims],
-            self.scores,
-            self.data == "synthetic",
-            [*(arm.name for arm in self.arms), *self.left_out],
-        )
+        known = [*(arm.name for arm in self.arms), *self.left_out]
+        claims = [to_json(claim) for claim in self.definition.claims]
+        return evaluate_claims(claims, self.scores, self.data == "synthetic", known)
 
-    def description(self):
-        """Return the settings of this run as JSON-able data, for results.json."""
+    def description(self) -> dict[str, Any]:
+        """Describe this run as JSON data, for results.json."""
         own = f" But the target is your own data set, {self.own_target}." if self.own_target else ""
         return {
             "paper": self.paper,
@@ -345,17 +328,31 @@ class Experiment:
             "question": self.definition.question,
             "profile": self.profile,
             "data": self.data,
-            "data_says": self.definition.data[self.data].description + own,
+            "data_says": self.definition.data[self.data].description + own,  # type: ignore[index]
             "seeds": self.seeds,
             "parameters": self.parameters,
             "overrides": self.overrides,
             "arms_left_out": self.left_out,
             "data_fingerprints": {arm.data.dataset: self._fingerprint(arm) for arm in self.arms},
-            "arms": [job_result(job, self.store.find(job.key)) for job in self.jobs],
+            "arms": [job_result(job, self.run_of(job.arm.name, job.seed, job.fold)) for job in self.jobs],
         }
 
 
-def rooted(path):
-    """Return a path; a relative one counts from the kit's top folder where a notebook runs in notebooks/."""
+def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise unknown_name(kind, name, known)
+
+
+def _checked_seeds(seeds: Any) -> list[int]:
+    """Return seeds as a list; anything but whole numbers is an error, such as the text that papermill may pass on."""
+    if not isinstance(seeds, list | tuple) or not all(isinstance(s, int) and not isinstance(s, bool) for s in seeds):
+        raise UsageError(f"seeds={seeds!r} must be a list of whole numbers, such as [0, 1, 2]")
+    if not seeds:
+        raise UsageError("at least one seed is needed, such as --seeds 0")
+    return list(seeds)
+
+
+def rooted(path: str | Path) -> Path:
+    """Return a path; in a notebook, which runs in notebooks/, a relative one starts at the kit's top folder."""
     notebooks = kit_root() / "notebooks"
     return kit_root() / path if Path.cwd() == notebooks else Path(path)

@@ -109,7 +109,7 @@ def test_every_solution_passes_its_check(outputs, run_folder, tmp_path):
     shutil.copytree(outputs / "runs", tmp_path / "outputs" / "runs")
     executed = execute_notebook(notebook, tmp_path / "executed.ipynb", parameters, cwd=tmp_path)
     found = outcomes_of(executed.path)
-    right = [f"Right. {exercise['because']}" for exercise in read_exercises(content["paper"])]
+    right = [f"Right. {exercise['because']}" for exercise in read_exercises(paper.key)]
     assert found[1::2] == right
     assert all(text.startswith("No answer yet.") for text in found[::2])
 

@@ -43,9 +43,9 @@ def device_name(device: torch.device) -> str:
     """Name the hardware behind a device, such as "NVIDIA H100" or "CPU (2 threads)"."""
     if device.type == "cpu":
         return f"CPU ({torch.get_num_threads()} threads)"
-    module = getattr(torch, device.type, None)
-    if hasattr(module, "get_device_name"):
-        return module.get_device_name(device)
+    name = getattr(getattr(torch, device.type, None), "get_device_name", None)
+    if name:
+        return name(device)
     return f"{platform.processor() or platform.machine()} ({device.type})"
 
 

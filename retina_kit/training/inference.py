@@ -1,20 +1,28 @@
-"""From a trained network to a probability a pixel: whole images or overlapping windows, in batches."""
+"""From a trained network to a probability per pixel: whole images or overlapping windows, in batches."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from retina_kit.data.large_arrays import new_array
+from retina_kit.training.batches import Batches
 from retina_kit.training.device import autocast
 from retina_kit.training.losses import foreground_probability
 
 MULTIPLE = 16  # four halvings: the sides that a five-level U-Net takes
 
 
-def window_starts(length, window, stride):
-    """Return where windows start along one side; the last one is moved back so that it ends at the border.
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """List where windows start along one side; the last one is moved back so that it ends at the border.
 
-    768 pixels, window 128, stride 85 give nine starts (Huang 2023: 6 x 9 = 54 windows a B-scan).
+    Nine starts along 768 pixels (Huang 2023: 6 x 9 = 54 windows per B-scan):
+
+    >>> window_starts(768, 128, 85)
+    [0, 85, 170, 255, 340, 425, 510, 595, 640]
     """
     if window >= length:
         return [0]
@@ -22,14 +30,22 @@ def window_starts(length, window, stride):
     return [*starts, length - window]
 
 
-def pad_to_multiple(images, multiple=MULTIPLE):
+def pad_to_multiple(images: Tensor, multiple: int = MULTIPLE) -> Tensor:
     """Return images (N, C, H, W) padded at the right and bottom by their edge to sides that `multiple` divides."""
     height, width = images.shape[-2:]
     return F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 @torch.inference_mode()
-def predict_logits(model, images, *, window=0, stride=0, batch_size=8, precision="auto"):
+def predict_logits(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    window: int = 0,
+    stride: int = 0,
+    batch_size: int = 8,
+    precision: str = "auto",
+) -> Tensor:
     """Return logits (N, K, H, W), float32, of normalized images (N, C, H, W); window 0 takes whole images.
 
     Where windows overlap, their logits are averaged. The model is put into evaluation mode and left there.
@@ -40,7 +56,7 @@ def predict_logits(model, images, *, window=0, stride=0, batch_size=8, precision
     return torch.cat([_windowed(model, image, window, stride, batch_size, precision) for image in images])
 
 
-def _whole(model, images, precision):
+def _whole(model: nn.Module, images: Tensor, precision: str) -> Tensor:
     """Return the logits of one batch of whole images."""
     padded = pad_to_multiple(images).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, precision):
@@ -48,7 +64,7 @@ def _whole(model, images, precision):
     return logits.float()[..., : images.shape[-2], : images.shape[-1]]
 
 
-def _windowed(model, image, window, stride, batch_size, precision):
+def _windowed(model: nn.Module, image: Tensor, window: int, stride: int, batch_size: int, precision: str) -> Tensor:
     """Return the logits (1, K, H, W) of one image (C, H, W), averaged over the windows that cover a pixel."""
     height, width = image.shape[-2:]
     tall, wide = min(window, height), min(window, width)
@@ -57,7 +73,7 @@ def _windowed(model, image, window, stride, batch_size, precision):
         for top in window_starts(height, tall, stride or tall)
         for left in window_starts(width, wide, stride or wide)
     ]
-    total, count = 0.0, image.new_zeros(1, 1, height, width)
+    total, count = image.new_zeros(0), image.new_zeros(1, 1, height, width)
     for first in range(0, len(corners), batch_size):
         some = corners[first : first + batch_size]
         crops = torch.stack([image[:, top : top + tall, left : left + wide] for top, left in some])
@@ -70,18 +86,20 @@ def _windowed(model, image, window, stride, batch_size, precision):
     return total / count
 
 
-def predict_probability(model, batches, images, *, size=None, **settings):
+def predict_probability(
+    model: nn.Module, batches: Batches, images: Tensor, *, size: Sequence[int] | None = None, **settings: Any
+) -> Tensor:
     """Return the foreground's probability (N, H, W), float32 on the CPU, for uint8 images (N, C, h, w).
 
-    `batches` knows how training images were normalized. `size` (H, W) resamples the result bilinearly, for
-    images that were reduced before the network saw them.
+    `batches` knows how training images were normalized. `size` (H, W) resamples the result bilinearly, for images
+    that were reduced before the network saw them; `settings` are those of `predict_logits`.
     """
-    whole, done = None, 0
+    whole, done = torch.empty(0), 0
     for some in images.split(settings.get("batch_size", 8)):
         probability = foreground_probability(predict_logits(model, batches.inputs(some), **settings))
         if size and tuple(size) != tuple(probability.shape[-2:]):
-            probability = F.interpolate(probability[:, None], size=size, mode="bilinear")[:, 0]
-        if whole is None:
+            probability = F.interpolate(probability[:, None], size=tuple(size), mode="bilinear")[:, 0]
+        if done == 0:
             whole = torch.from_numpy(new_array((len(images), *probability.shape[1:]), np.float32))
         whole[done : done + len(some)] = probability
         done += len(some)

@@ -1,38 +1,69 @@
-"""The training loop, to be read aloud: draw a batch, predict, compare, step."""
+"""The training loop, to be read aloud: sample a batch, predict, compare, step."""
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
 from retina_kit.errors import KitError
+from retina_kit.training.batches import Batches
 from retina_kit.training.device import autocast
 from retina_kit.training.losses import LOSSES, with_auxiliary
+from retina_kit.training.recipe import Recipe
+
+Scores = dict[str, float]
+Watch = Callable[[int, int, list[Tensor], Scores], bool | None]  # step, num_steps, losses, scores -> stop?
 
 
 class TrainingDiverged(KitError):
-    """The loss is no longer a number; the message says at which step, `step` counts it from 0."""
+    """The loss is no longer a number; the message names the step, `step` counts it from 0."""
 
     step = 0
 
 
-def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=None, watch=None, checkpoint=None):
-    """Train `model` in place and return its history, one row a step: step, learning_rate, loss, validation scores.
+class SavesProgress(Protocol):
+    """What `fit` asks of a checkpoint."""
+
+    def restore(self, model: nn.Module, optimizer: Any, losses: list[Tensor], validations: list[dict]) -> int:
+        """Restore the last saved state and return the step to resume at."""
+
+    def save_if_due(self, model: nn.Module, optimizer: Any, losses: list[Tensor], validations: list[dict], *, now: bool
+    ) -> None:  # fmt: skip
+        """Save the state after a step, now or if enough time has passed."""
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    seed: int = 0,
+    precision: str = "auto",
+    validate: Callable[[nn.Module], Scores] | None = None,
+    watch: Watch | None = None,
+    checkpoint: SavesProgress | None = None,
+) -> pd.DataFrame:
+    """Train `model` in place and return its history, one row per step: step, loss, learning_rate, validation scores.
 
     `batches.sample(step)` gives the images and targets of a step. `validate(model)` gives a dict of scores and is
-    called every `recipe.validate_every` steps. `watch(step, num_steps, losses, scores)` is called after each
-    step and may return True to stop early. `checkpoint` saves now and then and lets a killed run go on where it was.
+    called every `recipe.validate_every` steps. `watch` is called after each step and may return True to stop early.
+    `checkpoint` saves now and then and lets an interrupted run resume.
     """
-    model.to(device=device, memory_format=torch.channels_last).train()
+    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = recipe.make_optimizer(model)
     predict, loss_of = outputs_and_loss(model, recipe)
     num_steps = len(batches)
-    losses, validations = [], []
+    losses: list[Tensor] = []
+    validations: list[dict] = []
 
     first_step = checkpoint.restore(model, optimizer, losses, validations) if checkpoint else 0
     for step in range(first_step, num_steps):
-        torch.manual_seed(seed * 1_000_003 + step)  # dropout's draws, too, depend on the step alone
+        torch.manual_seed(seed * 1_000_003 + step)  # so that dropout, too, depends on the step alone
         images, targets = batches.sample(step)
         set_learning_rate(optimizer, recipe.learning_rate_at(step, num_steps))
 
@@ -44,13 +75,13 @@ def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=No
         optimizer.step()
         losses.append(loss.detach())  # stays on the device: reading it here would wait for every step
 
-        scores = {}
+        scores: Scores = {}
         if validate and is_due(step, recipe.validate_every, num_steps):
             stop_if_diverged(losses)
             scores = validate(model)
             validations.append({"step": step + 1, **scores})
             model.train()
-        stop = watch is not None and watch(step, num_steps, losses, scores)
+        stop = watch is not None and bool(watch(step, num_steps, losses, scores))
         if checkpoint:
             checkpoint.save_if_due(model, optimizer, losses, validations, now=stop)
         if stop:
@@ -59,35 +90,42 @@ def fit(model, batches, recipe, *, device, seed=0, precision="auto", validate=No
     return history_of(losses, validations, recipe, num_steps)
 
 
-def outputs_and_loss(model, recipe):
-    """Return what is called on a batch of images and the loss of its outputs, with the auxiliary head or without."""
+def outputs_and_loss(
+    model: nn.Module, recipe: Recipe
+) -> tuple[Callable[[Tensor], Any], Callable[[Any, Tensor], Tensor]]:
+    """Return what is called on a batch of images and the loss of its outputs, with or without the auxiliary head."""
     loss = LOSSES[recipe.loss]
     if recipe.auxiliary_weight == 0:
         return model, loss
     auxiliary_loss = LOSSES[recipe.auxiliary_loss]
-    return model.forward_with_auxiliary, with_auxiliary(loss, auxiliary_loss, recipe.auxiliary_weight)
+    forward: Any = model.forward_with_auxiliary
+    return forward, with_auxiliary(loss, auxiliary_loss, recipe.auxiliary_weight)
 
 
-def as_float32(outputs):
+def as_float32(outputs: Any) -> Any:
     """Return the outputs in float32, in which losses are computed whatever the network computed in."""
     if isinstance(outputs, tuple):
         return tuple(output.float() for output in outputs)
     return outputs.float()
 
 
-def set_learning_rate(optimizer, learning_rate):
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
     """Give every parameter group the learning rate of this step."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
 
 
-def is_due(step, every, num_steps):
-    """Say whether something that happens every so many steps, and at the last one, happens after this step."""
+def is_due(step: int, every: int, num_steps: int) -> bool:
+    """Tell whether something that happens every so many steps, and at the last one, happens after this step.
+
+    >>> [step for step in range(7) if is_due(step, 3, 7)]
+    [2, 5, 6]
+    """
     return every > 0 and ((step + 1) % every == 0 or step + 1 == num_steps)
 
 
-def stop_if_diverged(losses):
-    """Raise where a loss so far is not finite; reading them waits for the device, so it is done rarely."""
+def stop_if_diverged(losses: list[Tensor]) -> None:
+    """Raise if a loss so far is not finite; reading them waits for the device, so this is done rarely."""
     bad = (~as_tensor(losses).isfinite()).nonzero()
     if len(bad):
         at = int(bad[0])
@@ -96,13 +134,13 @@ def stop_if_diverged(losses):
         raise error
 
 
-def as_tensor(losses):
-    """Return the losses so far, each a scalar tensor, as one."""
+def as_tensor(losses: list[Tensor]) -> Tensor:
+    """Stack the losses so far, each a scalar tensor."""
     return torch.stack(losses) if losses else torch.zeros(0)
 
 
-def history_of(losses, validations, recipe, num_steps):
-    """Return the history as a DataFrame, one row a step, validation scores NaN where there was none."""
+def history_of(losses: list[Tensor], validations: list[dict], recipe: Recipe, num_steps: int) -> pd.DataFrame:
+    """Return the history as a DataFrame, one row per step; validation scores are NaN at steps without one."""
     history = pd.DataFrame({"step": range(1, len(losses) + 1), "loss": as_tensor(losses).cpu().numpy()})
     history["learning_rate"] = [recipe.learning_rate_at(step, num_steps) for step in range(len(losses))]
     if validations:
@@ -111,19 +149,19 @@ def history_of(losses, validations, recipe, num_steps):
 
 
 class Stopwatch:
-    """A `watch` for `fit` that measures steps a second and stops after `seconds`, if given."""
+    """A `watch` for `fit` that measures steps per second and stops after `seconds`, if given."""
 
-    def __init__(self, seconds=math.inf):
+    def __init__(self, seconds: float = math.inf) -> None:
         self.limit = seconds
         self.start = time.perf_counter()
         self.num_steps = 0
 
-    def __call__(self, step, num_steps, losses, scores):
+    def __call__(self, step: int, num_steps: int, losses: list[Tensor], scores: Scores) -> bool:
         """Count the step; True once the time is over."""
         self.num_steps += 1
         return self.seconds > self.limit
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """Seconds since the start."""
         return time.perf_counter() - self.start

@@ -67,9 +67,9 @@ class Recipe:
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """Make the optimizer of the weights that are not frozen."""
         weights = [weight for weight in model.parameters() if weight.requires_grad]
-        settings = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        rate, decay = self.learning_rate, self.weight_decay
         if self.optimizer == "sgd":
-            return torch.optim.SGD(weights, momentum=self.momentum, fused=True, **settings)
+            return torch.optim.SGD(weights, lr=rate, momentum=self.momentum, weight_decay=decay, fused=True)
         if self.optimizer == "adam":
-            return torch.optim.Adam(weights, eps=self.epsilon, fused=True, **settings)
-        return torch.optim.RMSprop(weights, alpha=0.9, eps=self.epsilon, **settings)
+            return torch.optim.Adam(weights, lr=rate, eps=self.epsilon, weight_decay=decay, fused=True)
+        return torch.optim.RMSprop(weights, lr=rate, alpha=0.9, eps=self.epsilon, weight_decay=decay)

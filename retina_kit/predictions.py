@@ -1,0 +1,100 @@
+"""Predictions of trained arms for figures and widgets: each test image by a network that did not train on it."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from retina_kit.training.device import choose_device
+from retina_kit.training.prepare import prepare_arm, trained_model
+from retina_kit.training.tasks.interface import Task
+from retina_kit.training.tasks.segment import Segmentation
+
+if TYPE_CHECKING:
+    from retina_kit.experiment import Experiment
+
+
+class Examples(NamedTuple):
+    """Test images with their ground truth and what some arms predict."""
+
+    images: np.ndarray  # (n, C, H, W) uint8, as they were taken
+    ground_truth: np.ndarray  # (n, H, W) bool
+    predicted: dict[str, np.ndarray]  # arm -> (n, H, W) bool
+    ids: list[str]
+
+
+class Probabilities(NamedTuple):
+    """Test images of one arm with the predicted probability of the structure."""
+
+    images: np.ndarray  # (n, C, H, W) uint8
+    probability: np.ndarray  # (n, H, W) float32
+    ground_truth: np.ndarray  # (n, H, W) bool
+    ids: list[str]
+
+
+def predict(
+    experiment: "Experiment",
+    arm_name: str,
+    *,
+    seed: int | None = None,
+    fold: int | None = None,
+    index: np.ndarray | None = None,
+    variant: str = "last",
+) -> tuple[np.ndarray, Task, np.ndarray]:
+    """Predict images of a trained arm, by default its test images: (prediction, the arm's task, positions)."""
+    arm = experiment.arm(arm_name)
+    seed = experiment.first_seed(arm_name) if seed is None else seed
+    weights = experiment.run_of(arm_name, seed, fold).weights("best" if variant.startswith("best") else "last")
+    task, device = prepare_arm(arm, seed, fold, experiment.data_root), choose_device(experiment.device)
+    index = task.test if index is None else np.array(index)
+    model, batches = trained_model(arm, weights, device), task.make_batches(seed, device)
+    found = task.predict(model, batches, index, variant=variant, precision=experiment.precision)
+    return found.numpy(), task, index
+
+
+def predict_examples(experiment: "Experiment", arm_names: list[str], *, num_images: int, pick: str) -> Examples:
+    """Predict test images that have something to find, with several arms.
+
+    `pick` is "spread" (over the test set), "worst" (lowest Dice of the last arm) or "largest" (most to find). With
+    cross-validation, each image is predicted by the fold that tested it.
+    """
+    rows = _pick(experiment.scores, arm_names[-1], num_images, pick)
+    task = experiment.prepared(arm_names[-1])
+    assert isinstance(task, Segmentation)
+    index = task.rows.index[task.rows["id"].isin(rows["id"][:num_images])].to_numpy(copy=True)
+    predicted = {name: _predict_unseen(experiment, name, rows, index) > 0.5 for name in arm_names}
+    image_set = experiment.images(arm_names[-1]).subset(index)
+    return Examples(image_set.images, task.masks[index], predicted, list(image_set.rows["id"]))
+
+
+def _pick(scores: pd.DataFrame, arm_name: str, num_images: int, pick: str) -> pd.DataFrame:
+    """Return scored rows of an arm's first seed, those wanted first."""
+    rows = scores[(scores["arm"] == arm_name) & (scores["variant"] == "last")]
+    rows = rows[(rows["seed"] == rows["seed"].iloc[0]) & (rows["tp"] + rows["fn"] > 0)]
+    if pick == "spread":
+        return rows.iloc[:: max(1, len(rows) // num_images)]
+    if pick == "worst":
+        return rows.sort_values("dice")
+    return rows.iloc[(-(rows["tp"] + rows["fn"])).argsort(kind="stable")]
+
+
+def _predict_unseen(experiment: "Experiment", arm_name: str, rows: pd.DataFrame, index: np.ndarray) -> np.ndarray:
+    """Predict the images at `index`, each by the fold (of scored `rows`) that tested it."""
+    fold_of = rows.set_index("id")["fold"]
+    folds = fold_of[experiment.prepared(arm_name).rows["id"].iloc[index]].to_numpy()
+    parts = np.empty(len(index), object)
+    for fold in np.unique(folds):
+        mine = np.flatnonzero(folds == fold)
+        found = predict(experiment, arm_name, fold=None if fold < 0 else int(fold), index=index[mine])[0]
+        for place, probability in zip(mine, found, strict=True):
+            parts[place] = probability
+    return np.stack(list(parts))
+
+
+def predict_probabilities(experiment: "Experiment", arm_name: str) -> Probabilities:
+    """Predict the test images of an arm; with cross-validation, those of its first fold."""
+    fold = next(job.fold for job in experiment.jobs if job.arm.name == arm_name)
+    found, task, index = predict(experiment, arm_name, fold=fold)
+    assert isinstance(task, Segmentation)
+    image_set = experiment.images(arm_name).subset(index)
+    return Probabilities(image_set.images, found, task.masks[index], list(image_set.rows["id"]))
