@@ -113,15 +113,20 @@ def audit(
 
 
 @app.command()
-def lab(port: Annotated[int, typer.Option(help="port on this machine")] = 8888):
+def lab(
+    port: Annotated[int, typer.Option(help="port on this machine")] = 8888,
+    browser: Annotated[bool, typer.Option(help="open a browser window")] = True,
+):
     """Open JupyterLab on the notebooks, on this machine only, with a token."""
-    import os
     import subprocess
+
+    import psutil
 
     from retina_kit.files import kit_root
 
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container: else JupyterLab ends at once
+    command += [] if browser else ["--no-browser"]
+    if psutil.Process().username() == "root":  # in a container; JupyterLab would refuse to start
         command.append("--allow-root")
     raise typer.Exit(subprocess.call([*command, f"--ServerApp.root_dir={kit_root() / 'notebooks'}"]))
 

@@ -29,9 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
             raise UsageError(f"device {name!r} is not one of auto, cpu, cuda, cuda:N, mps, xpu") from error
         if device.type != "cpu" and (found is None or device.type != found.type):
             what = "no accelerator" if found is None else f"only {found.type}"
-            raise SetupError(
-                f"device {name!r} was asked for, but torch finds {what} on this machine; use --device auto"
-            )
+            raise SetupError(f"device {name!r} was asked for, but torch finds {what} here; use --device auto")
         if device.type != "cpu" and (device.index or 0) >= torch.accelerator.device_count():
             raise SetupError(f"device {name!r}: this machine has only {torch.accelerator.device_count()}")
     if device.type == "cpu":
