@@ -63,7 +63,7 @@ def main(train, versions):
     parser.add_argument("--device", default="cpu")
     task = parser.parse_args()
     Pacer.report(versions={name: version(name) for name in versions})
-    with np.load(task.image_set) as arrays:
+    with np.load(task.images) as arrays:
         images, targets = arrays["images"], arrays["targets"]
     train(images, targets, task, Pacer())
 

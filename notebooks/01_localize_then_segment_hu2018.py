@@ -75,7 +75,7 @@ experiment.arms_table()
 # Phase 1 knows one point an image, phase 2 an outline (yellow): choose the data set, the patient and the image.
 
 # %%
-centers, masks = experiment.image_set("localizer"), experiment.image_set("pretrained_frozen_100")
+centers, masks = experiment.images("localizer"), experiment.images("pretrained_frozen_100")
 browse_images({"outlines": masks, "centers": centers})
 
 # %% [markdown]

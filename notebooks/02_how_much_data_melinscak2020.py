@@ -80,7 +80,7 @@ experiment.arms_table()
 # scan. The paper merges the three into one class. Real scans of the public set have two graders instead.
 
 # %%
-target = experiment.image_set("scratch_large", masks=experiment.parameters["fluids"])
+target = experiment.images("scratch_large", masks=experiment.parameters["fluids"])
 largest = np.argsort([-mask.sum() for mask in np.logical_or.reduce(list(target.masks.values()))])[:12:4]
 some = target.subset(largest)
 figure1 = figures.plot_classes(some.images, some.masks, titles=some.rows["id"])
@@ -110,7 +110,7 @@ turn_the_gap(draw_bench, train_bench)
 
 # %%
 annotators = experiment.parameters["graders"]
-seen = experiment.image_set("scratch_large", masks=annotators).subset(largest[:2])
+seen = experiment.images("scratch_large", masks=annotators).subset(largest[:2])
 figure2 = figures.plot_annotators(seen.images, seen.masks, titles=seen.rows["id"])
 show(report.save_figure("figure2", figure2, alt="Figure 2: two scans as each annotator saw them"))
 report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).round(3)

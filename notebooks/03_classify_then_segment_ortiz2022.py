@@ -69,7 +69,7 @@ experiment.arms_table()
 # %%
 lesions = {"exudates": "exudates_vgg_cbam", "hemorrhages": "hemorrhages_vgg_cbam"}
 lesions |= {"microaneurysms": "microaneurysms_vgg_cbam"}
-image_set = {lesion: experiment.image_set(arm) for lesion, arm in lesions.items()}
+image_set = {lesion: experiment.images(arm) for lesion, arm in lesions.items()}
 browse_images(image_set)
 
 # %% [markdown]

@@ -72,7 +72,7 @@ experiment.arms_table()
 # and the graders on and off.
 
 # %%
-target, source = experiment.image_set("psp_chase", graders=True), experiment.image_set("vessels_psp_chase_db1")
+target, source = experiment.images("psp_chase", graders=True), experiment.images("vessels_psp_chase_db1")
 browse_images({"target": target, "source": source})
 
 # %% [markdown]

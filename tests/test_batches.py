@@ -2,6 +2,7 @@
 
 import torch
 
+from retina_kit.schema import parse
 from retina_kit.training.batches import Batches, mix
 from retina_kit.training.recipe import Recipe
 
@@ -10,7 +11,7 @@ def batches_of(num_images, **recipe):
     """Return batches over images that are filled with their own number."""
     images = torch.arange(num_images, dtype=torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 1, 16, 16).contiguous()
     targets = torch.zeros(num_images, 16, 16, dtype=torch.uint8)
-    recipe = Recipe.from_settings(recipe)
+    recipe = parse(Recipe, recipe, "recipe")
     return Batches(images, targets, recipe, seed=0, device=torch.device("cpu"), mean=0.0, std=1.0)
 
 

@@ -1,5 +1,7 @@
 """A run that was stopped and goes on is the run that was never stopped, bit by bit."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,7 +37,7 @@ class Killed(Exception):
 
 def set_up(kind, path, every_seconds=1e9):
     """Return a fresh model, its batches, recipe, validator and checkpoint."""
-    changes = {key: dict(value) for key, value in KINDS[kind].items()}
+    changes = {key: copy.copy(value) for key, value in KINDS[kind].items()}
     changes["recipe"] = {"steps": NUM_STEPS, "validate_every": 2} | changes.get("recipe", {})
     replace = {"model": changes.pop("model")} if changes.get("model", {}).get("name", "unet") != "unet" else {}
     arm = small_arm("fluid", replace=replace, **changes)

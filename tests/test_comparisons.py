@@ -1,5 +1,7 @@
 """Comparisons of arms: shares paired with shares, and failures that a mean hides."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +10,8 @@ from retina_kit.errors import UsageError
 from retina_kit.evaluation.comparisons import compare_families, spread_over_images, training_shares
 
 ARMS = [
-    {"name": "kept_10", "split": {"train_percent": 10}},
-    {"name": "kept_100", "split": {"train_percent": 100}},
-    {"name": "drawn_100", "split": {"train_percent": 100}},
-    {"name": "localizer", "split": {}},
+    SimpleNamespace(name=name, split=SimpleNamespace(train_percent=percent))
+    for name, percent in (("kept_10", 10), ("kept_100", 100), ("drawn_100", 100), ("localizer", 0))
 ]
 
 

@@ -139,8 +139,8 @@ def test_an_experiment_takes_the_pack_for_its_target(files):
     experiment = Experiment(
         "huang2023", "smoke", data_root=files / "data", output_root=files / "out", overrides=overrides
     )
-    data = experiment.arm("fcn_stare")["data"]
-    assert (data["dataset"], data["mask"], data["options"]) == ("my_eyes", "target", {})
+    data = experiment.arm("fcn_stare").data
+    assert (data.dataset, data.mask, data.options) == ("my_eyes", "target", {})
     assert experiment.folder.name == "smoke-synthetic-my_eyes"
     prepared = experiment.prepared("fcn_stare")
     assert {len(prepared.train), len(prepared.test)} == {8, 4}

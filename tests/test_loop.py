@@ -9,6 +9,7 @@ from torch.nn import functional
 from retina_kit.errors import UsageError
 from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
+from retina_kit.schema import parse
 from retina_kit.training.batches import Batches
 from retina_kit.training.loop import Stopwatch, TrainingDiverged, fit, is_due
 from retina_kit.training.recipe import Recipe
@@ -41,7 +42,7 @@ def network(**settings):
 
 def train(recipe, **settings):
     """Train a small network and return it with its history."""
-    model, recipe = network(), Recipe.from_settings({"batch_size": 4, **recipe})
+    model, recipe = network(), parse(Recipe, {"batch_size": 4, **recipe}, "recipe")
     return model, fit(model, bright_squares(recipe), recipe, device=CPU, **{"precision": "float32", **settings})
 
 
@@ -82,7 +83,7 @@ def test_two_steps_are_those_of_plain_pytorch(ours, theirs):
         torch.optim.Adam: {"lr": 0.005, "eps": 1e-3},
         torch.optim.RMSprop: {"lr": 0.005, "eps": 1e-3, "alpha": 0.9},
     }[theirs]
-    recipe = Recipe.from_settings({"steps": 2, "batch_size": 4, "learning_rate": 0.05, **ours})
+    recipe = parse(Recipe, {"steps": 2, "batch_size": 4, "learning_rate": 0.05, **ours}, "recipe")
     model, batches = network(), bright_squares(recipe)
     history = fit(model, batches, recipe, device=CPU, precision="float32")
 
@@ -106,7 +107,7 @@ def test_two_steps_are_those_of_plain_pytorch(ours, theirs):
 def test_the_auxiliary_head_counts_with_its_weight():
     torch.manual_seed(0)
     model = UNetS5D16(in_channels=1, base_width=4)
-    recipe = Recipe.from_settings({"steps": 1, "batch_size": 4, "auxiliary_weight": 0.4, "learning_rate": 0.0})
+    recipe = parse(Recipe, {"steps": 1, "batch_size": 4, "auxiliary_weight": 0.4, "learning_rate": 0.0}, "recipe")
     batches = bright_squares(recipe)
     images, targets = batches.sample(0)
     torch.manual_seed(0)  # dropout of step 0
@@ -120,7 +121,7 @@ def test_the_auxiliary_head_counts_with_its_weight():
 def test_the_same_seed_gives_the_same_weights_and_another_one_does_not():
     weights = []
     for seed in (0, 0, 1):
-        model, recipe = network(dropout=0.5), Recipe.from_settings({"steps": 2, "batch_size": 4})
+        model, recipe = network(dropout=0.5), parse(Recipe, {"steps": 2, "batch_size": 4}, "recipe")
         fit(model, bright_squares(recipe), recipe, device=CPU, seed=seed, precision="float32")
         weights.append(model.head.weight.detach().clone())
     assert torch.equal(weights[0], weights[1])
@@ -159,7 +160,7 @@ def test_validations_stand_beside_their_steps():
 
 def test_the_network_trains_on_after_a_validation():
     modes = []
-    recipe = Recipe.from_settings({"steps": 3, "batch_size": 4, "validate_every": 1})
+    recipe = parse(Recipe, {"steps": 3, "batch_size": 4, "validate_every": 1}, "recipe")
     model = network()
     fit(
         model, bright_squares(recipe), recipe, device=CPU, precision="float32",

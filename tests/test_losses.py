@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from retina_kit.data.augment import IGNORE
-from retina_kit.errors import UsageError
 from retina_kit.training import losses
 
 SURE = 20.0  # a logit so large that its probability is 1
@@ -68,8 +67,3 @@ def test_the_auxiliary_loss_is_added_with_its_weight():
     loss = losses.with_auxiliary(losses.cross_entropy, losses.cross_entropy, 0.4)
     logits, targets = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.uint8)
     assert loss((logits, logits), targets).item() == pytest.approx(1.4 * math.log(2))
-
-
-def test_an_unknown_loss_names_the_known_ones():
-    with pytest.raises(UsageError, match="cross_entropy"):
-        losses.find_loss("cross_entropie")

@@ -29,7 +29,7 @@ RUNS_STRANGERS_CODE = {
     "weights_only", "read_pickle", "yaml", "run_path",
 }  # fmt: skip
 ALLOWED = {
-    ("cli.py", "run_path"),  # `bench` runs a script of the kit itself
+    ("experiment_file.py", "exec"),  # an experiment file is a program that the user wrote or chose
     ("models/standard_encoders.py", "weights_only"),  # ImageNet's published files, by torch's reader of tensors only
 }
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic.dataclasses import dataclass
 
 from retina_kit.data.splits import Split
+from retina_kit.errors import UsageError
 from retina_kit.models.build import network
 from retina_kit.schema import STRICT, Count, Floats, Ints, Names, Size, as_tuple
 from retina_kit.training.recipe import Recipe
@@ -17,7 +18,10 @@ VARIANTS = ("last", "best", "last_whole", "best_whole")
 
 
 def _checked_network(settings: dict[str, Any]) -> dict[str, Any]:
-    return network(**settings)
+    try:
+        return network(**settings)
+    except (UsageError, TypeError) as error:
+        raise ValueError(str(error)) from error
 
 
 Model = Annotated[dict[str, Any], AfterValidator(_checked_network)]  # what models.build.network returns

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import load_images
 from retina_kit.data.splits import choose_split
+from retina_kit.errors import UsageError
 from retina_kit.models.build import build_model
 from retina_kit.training.arm import Arm, Data
 from retina_kit.training.batches import Batches
@@ -33,8 +34,11 @@ TASKS: dict[str, type[Task]] = {
 
 def check_network(arm: Arm) -> None:
     """Raise UsageError if an arm's network cannot be built or a part that it freezes does not exist."""
-    with torch.device("meta"):
-        freeze(build_model(arm.model), arm.freeze)
+    try:
+        with torch.device("meta"):
+            freeze(build_model(arm.model), arm.freeze)
+    except UsageError as error:
+        raise UsageError(f"arm {arm.name}: {error}") from error
 
 
 def masks_of(data: Data) -> list[str]:
