@@ -38,8 +38,17 @@ def test_torch_and_numpy_agree():
 
 def test_two_empty_masks_have_no_dice():
     empty = torch.zeros(1, 4, 4, dtype=torch.bool)
-    assert metrics.dice_per_image(empty, empty).isnan().all()
-    assert np.isnan(metrics.iou_per_image(PREDICTED, TARGET)[1])
+    assert metrics.dice(empty, empty).isnan().all()
+    assert np.isnan(metrics.iou(PREDICTED, TARGET)[1])
+
+
+def test_pooled_scores_are_those_of_one_confusion_matrix():
+    # Both images together: 2 hit, 1 too many, 1 missed, 8 left alone.
+    expected = {"iou": 2 / 4, "dice": 2 * 0.5 / 1.5, "miou": (2 / 4 + 8 / 10) / 2}
+    assert metrics.pooled_scores(PREDICTED, TARGET) == expected
+    assert metrics.pooled_scores(torch.from_numpy(PREDICTED), torch.from_numpy(TARGET)) == expected
+    nothing = metrics.pooled_scores(PREDICTED[1:], TARGET[1:])
+    assert math.isnan(nothing["iou"]) and math.isnan(nothing["dice"]) and math.isnan(nothing["miou"])
 
 
 def test_predicting_nothing_earns_half_a_mean_iou():
@@ -63,7 +72,7 @@ def test_half_thresholding_costs_what_the_background_keeps():
     target, found = np.zeros((1, 1, pixels), bool), np.zeros((1, 1, pixels), bool)
     target[0, 0, :fluid] = True
     found[0, 0, fluid // 5 : fluid + fluid // 5] = True
-    assert metrics.dice_per_image(found, target)[0] == pytest.approx(0.8)
+    assert metrics.dice(found, target)[0] == pytest.approx(0.8)
     for residue, printed in ((1e-4, 0.798), (1e-3, 0.779), (1e-2, 0.629)):
         probability = np.where(found, 1.0, np.where(target, 0.0, residue))
         assert metrics.dice_half_thresholded(probability, target)[0] == pytest.approx(printed, abs=2e-3)

@@ -11,8 +11,6 @@ from retina_kit.data.dataset import load_images
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.scoring import (
     SUMMARY_COLUMNS,
-    mean_per_image,
-    pooled,
     score_classes,
     score_masks,
     score_points,
@@ -65,14 +63,15 @@ def test_masks_and_tensors_are_scored_alike():
 
 def test_pooling_adds_counts_and_averaging_takes_images():
     scores = some_scores()
-    table = pooled(scores).set_index(["arm", "seed", "metric"])["value"]
+    table = summarize(scores[scores["seed"] == 0], ["dice", "iou"]).set_index(["arm", "metric"])["ours_mean"]
     # All images of x: tp 2, fp 1, fn 1.
-    assert table["x", 0, "dice"] == pytest.approx(4 / 6)
-    assert table["x", 0, "iou"] == pytest.approx(2 / 4)
-    assert table["y", 1, "recall"] == pytest.approx(1 / 3)
-    mean = mean_per_image(scores).set_index(["arm", "seed"])
-    assert mean.loc[("x", 0), "value"] == pytest.approx((0.5 + 1) / 2)
-    assert mean.loc[("x", 0), ["n", "num_empty"]].tolist() == [2, 1]
+    assert table["x", "dice"] == pytest.approx(4 / 6)
+    assert table["x", "iou"] == pytest.approx(2 / 4)
+    later = summarize(scores[scores["seed"] == 1], ["recall"]).set_index("arm")["ours_mean"]
+    assert later["y"] == pytest.approx(1 / 3)
+    mean = summarize(scores[scores["seed"] == 0], ["dice"], pooled=False).set_index("arm")
+    assert mean.loc["x", "ours_mean"] == pytest.approx((0.5 + 1) / 2)
+    assert mean.loc["x", "n_images"] == 2 and "1 image without" in mean.loc["x", "note"]
 
 
 def test_summary_averages_over_seeds_and_counts_people():
@@ -86,12 +85,12 @@ def test_summary_averages_over_seeds_and_counts_people():
     assert np.isnan(y["ours_ci_low"]) and "2 patients" in y["note"]
 
 
-def test_summary_says_how_many_images_have_no_dice():
+def test_summary_counts_the_images_without_a_dice():
     row = summarize(some_scores(), ["dice"], pooled=False).iloc[0]
     assert row["n_images"] == 2 and "1 image without a score" in row["note"]
 
 
-def test_two_readings_are_not_summed_up_together():
+def test_two_variants_are_not_summarized_together():
     scores = pd.concat([some_scores().assign(variant=name) for name in ("last", "best")])
     with pytest.raises(UsageError, match="several variants"):
         summarize(scores, ["dice"])
@@ -99,7 +98,7 @@ def test_two_readings_are_not_summed_up_together():
 
 def test_average_precision_over_all_pixels_comes_from_the_histograms():
     scored = score_masks(PROBABILITY, TARGET, ROWS, num_bins=10).assign(arm="x", seed=0)
-    value = pooled(scored, metrics=["average_precision"])["value"][0]
+    value = summarize(scored, ["average_precision"])["ours_mean"][0]
     # Ranked: 0.9 +, 0.8 +, 0.6 -, 0.5 -, 0.4 +, ...: precision at the three positives 1, 1, 3/5.
     assert value == pytest.approx((1 + 1 + 3 / 5) / 3)
 
@@ -132,7 +131,7 @@ def test_two_graders_agree_as_far_as_people_do():
 
 
 def test_lengths_that_differ_and_unknown_metrics_are_refused():
-    with pytest.raises(UsageError, match="differ"):
+    with pytest.raises(UsageError, match="do not match"):
         score_masks(PROBABILITY, TARGET, ROWS.iloc[:2])
     with pytest.raises(UsageError, match="no metric 'hausdorff'"):
         summarize(some_scores(), ["hausdorff"])

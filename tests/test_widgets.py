@@ -7,7 +7,7 @@ import pytest
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.synthetic.oct import generate_oct
-from retina_kit.evaluation.metrics import dice_per_image
+from retina_kit.evaluation.metrics import dice
 from retina_kit.evaluation.thresholds import ThresholdCounts
 from retina_kit.reporting.figures.overlays import as_color, blend_errors, blend_masks, fit_width
 from retina_kit.reporting.tables import differing_settings
@@ -37,7 +37,7 @@ def test_counts_at_a_threshold_are_those_of_the_metric():
     assert [list(part) for part in counts.at(0.5)] == [[1, 0], [1, 1], [1, 0]]  # 0.5 is not above 0.5
     assert [list(part) for part in counts.at(0.49)] == [[2, 0], [1, 1], [0, 0]]
     for threshold in (0.0, 0.2, 0.33, 0.5, 0.9, 1.0):
-        expected = dice_per_image(probability > threshold, target)
+        expected = dice(probability > threshold, target)
         np.testing.assert_array_equal(counts.dice(threshold), expected)
     assert counts.pooled_dice(0.5) == 2 * 1 / (2 * 1 + 2 + 1)
     assert np.isnan(counts.dice(1.0)[1])

@@ -1,1 +1,1 @@
-"""From a trained arm to scored rows, statistics over patients and seeds, and the papers' printed numbers."""
+"""From predictions to scores, intervals over patients, and verdicts on claims."""

@@ -1,17 +1,24 @@
-"""How well do people agree? The Dice of two annotators is the most that can be asked of a network."""
+"""Inter-rater agreement: the Dice of two annotators is a practical upper bound for a network."""
 
 import itertools
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from retina_kit.evaluation.metrics import dice_of_counts
 from retina_kit.evaluation.scoring import score_masks
 
 
-def agreement(masks, rows):
-    """Return one row a pair of annotators: Dice pooled over all images, and its mean and SD over images.
+def annotator_agreement(masks: Mapping[str, np.ndarray], rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per pair of annotators: Dice pooled over all images, and its mean and SD over images.
 
-    `masks` maps an annotator to bool (N, H, W). Images in which neither saw anything have no Dice of their own.
+    `masks` maps an annotator to bool (N, H, W). Images in which both masks are empty have no Dice of their own.
+
+    >>> one, two = np.array([[[1, 1, 0]], [[0, 0, 0]]], bool), np.array([[[1, 0, 0]], [[0, 0, 0]]], bool)
+    >>> found = annotator_agreement({"one": one, "two": two}, pd.DataFrame({"id": [1, 2], "patient": [1, 2]}))
+    >>> round(float(found.loc[0, "pooled Dice"]), 4), int(found.loc[0, "images with fluid"])
+    (0.6667, 1)
     """
     records = []
     for first, second in itertools.combinations(masks, 2):

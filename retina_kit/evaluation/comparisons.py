@@ -1,4 +1,7 @@
-"""Arms beside one another: paired differences share by share, and how the scores of single images spread."""
+"""Comparisons of arms: paired differences at each share of the training images, and the spread over images."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -9,10 +12,13 @@ from retina_kit.evaluation.patients import values_per_image
 COMPLETE_FAILURE = 0.01  # a Dice below this: the structure was not found at all
 
 
-def training_shares(arms):
-    """Return one row an arm that trains on a share of its images: arm, family, percent.
+def training_shares(arms: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row per arm that trains on a share of its images: arm, family, percent.
 
     `arms` are resolved arms; the family is the name without the share, so "frozen_40" belongs to "frozen".
+
+    >>> training_shares([{"name": "frozen_40", "split": {"train_percent": 40}}]).to_numpy().tolist()
+    [['frozen_40', 'frozen', 40]]
     """
     rows = []
     for arm in arms:
@@ -22,35 +28,54 @@ def training_shares(arms):
     return pd.DataFrame(rows, columns=["arm", "family", "percent"])
 
 
-def compare_families(scores, shares, pairs, metric="dice"):
-    """Return one row a pair of families and share: the paired difference and the p-values of three tests.
+def compare_families(
+    scores: pd.DataFrame, shares: pd.DataFrame, pairs: Iterable[tuple[str, str]], metric: str = "dice"
+) -> pd.DataFrame:
+    """Return one row per pair of families and share: the paired difference and the p-values of three tests.
 
-    `pairs` lists (family, baseline). p_t and p_wilcoxon pair images as if they were independent (Hu 2018,
-    Figure 2b); p_bootstrap and the interval draw patients anew. Shares that only one of the two has are left out.
+    `shares` comes from training_shares, `pairs` lists (family, baseline). p_t and p_wilcoxon pair images as if they
+    were independent (Hu 2018, Figure 2b); p_bootstrap and the interval resample patients. Shares that only one of the
+    two has are left out; UsageError if no share is left.
     """
+    pairs = list(pairs)
     arms = {(row["family"], row["percent"]): row["arm"] for row in shares.to_dict("records")}
     records = []
     for family, baseline in pairs:
-        for percent in sorted({p for _, p in arms}):
+        for percent in sorted({share for _, share in arms}):
             if (family, percent) in arms and (baseline, percent) in arms:
-                found = paired_difference(scores, arms[family, percent], arms[baseline, percent], metric)
-                records.append(
-                    {
-                        "family": family, "baseline": baseline, "percent": percent, "difference": found.estimate,
-                        "ci_low": found.ci_low, "ci_high": found.ci_high, "p_t": found.p_t,
-                        "p_wilcoxon": found.p_wilcoxon, "p_bootstrap": found.p_bootstrap,
-                        "n_images": found.num_images, "n_patients": found.num_patients, "note": found.reason,
-                    }
-                )  # fmt: skip
+                names = arms[family, percent], arms[baseline, percent]
+                key = {"family": family, "baseline": baseline, "percent": percent}
+                records.append(key | _difference(scores, *names, metric))
     if not records:
         raise UsageError(f"no share of the training images is common to the families of {pairs}")
     return pd.DataFrame(records)
 
 
-def spread_over_images(scores, arms, metric="dice"):
-    """Return one row an arm: how its images' scores are spread, and how many images failed completely.
+def _difference(scores: pd.DataFrame, arm: str, baseline: str, metric: str) -> dict[str, Any]:
+    """Return the paired difference of two arms as the columns of a table."""
+    found = paired_difference(scores, arm, baseline, metric)
+    return {
+        "difference": found.estimate,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+        "p_t": found.p_t,
+        "p_wilcoxon": found.p_wilcoxon,
+        "p_bootstrap": found.p_bootstrap,
+        "n_images": found.num_images,
+        "n_patients": found.num_patients,
+        "note": found.reason,
+    }
 
-    The SD (ddof 1) is over images, as papers print it behind a mean. A mean hides failures; the counts do not.
+
+def spread_over_images(scores: pd.DataFrame, arms: Iterable[str], metric: str = "dice") -> pd.DataFrame:
+    """Return one row per arm: the spread of its images' scores, and how many images failed completely.
+
+    The SD (ddof 1) is over images, as papers report it behind a mean. A mean hides failures; the counts do not.
+
+    >>> rows = pd.DataFrame({"arm": "net", "id": [1, 2, 3], "dice": [0.0, 0.75, 0.75]})
+    >>> found = spread_over_images(rows, ["net"])
+    >>> found[["mean", "median", "n_complete_failures"]].to_numpy().tolist()
+    [[0.5, 0.75, 1.0]]
     """
     records = []
     for arm in arms:
@@ -59,10 +84,17 @@ def spread_over_images(scores, arms, metric="dice"):
         quartiles = values.quantile([0.25, 0.5, 0.75]).tolist()
         records.append(
             {
-                "arm": arm, "metric": metric, "mean": values.mean(), "sd_over_images": values.std(),
-                "lowest": values.min(), "quartile_1": quartiles[0], "median": quartiles[1],
-                "quartile_3": quartiles[2], "n_below_half": int((values < 0.5).sum()),
-                "n_complete_failures": int((values < COMPLETE_FAILURE).sum()), "n_images": len(values),
+                "arm": arm,
+                "metric": metric,
+                "mean": values.mean(),
+                "sd_over_images": values.std(),
+                "lowest": values.min(),
+                "quartile_1": quartiles[0],
+                "median": quartiles[1],
+                "quartile_3": quartiles[2],
+                "n_below_half": int((values < 0.5).sum()),
+                "n_complete_failures": int((values < COMPLETE_FAILURE).sum()),
+                "n_images": len(values),
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(records)

@@ -1,20 +1,27 @@
-"""How fast an arm got where it got: the updates and epochs to a share of its final score."""
+"""Speed of convergence: the updates and epochs that an arm needs to reach a share of its final score."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
 COLUMNS = ("arm", "seed", "final", "first updates", "first epochs", "updates", "epochs", "of updates", "of epochs")
 
 
-def convergence_of(histories, metric, epochs_of_update, share=0.95):
-    """Return one row an arm and seed: the final score, and when `share` of it was reached, first and for good.
+def convergence_of(
+    histories: pd.DataFrame, metric: str, epochs_per_update: Mapping[str, float], share: float = 0.95
+) -> pd.DataFrame:
+    """Return one row per arm and seed: the final score, and when `share` of it was reached, first and for good.
 
-    `histories` has a row an update: arm, seed, step, and `metric` where there was a validation. `epochs_of_update`
-    maps an arm to the passes over its images that one update is. The final score is the mean of the last three
-    validations. "first" is the first validation at or above the share, which may be a lucky one; updates and
-    epochs are those of the first from which the curve stays there. An arm that ends at 0 has learned nothing and
-    reaches nothing (NaN).
+    `histories` has one row per update: arm, seed, step, and `metric` if there was a validation. `epochs_per_update`
+    maps an arm to the epochs that one update is. The final score is the mean of the last three validations. "first" is
+    the first validation at or above the share, which may be a lucky one; updates and epochs are those of the first from
+    which the curve stays there. An arm with a final score of 0 has learned nothing and reaches nothing (NaN).
+
+    >>> history = pd.DataFrame({"arm": "net", "seed": 0, "step": [10, 20, 30, 40], "dice": [0.1, 0.8, 0.8, 0.8]})
+    >>> found = convergence_of(history, "dice", {"net": 0.5})
+    >>> found[["updates", "epochs", "of updates"]].to_numpy().tolist()
+    [[20.0, 10.0, 40.0]]
     """
     records = []
     for (arm, seed), rows in histories.dropna(subset=[metric]).groupby(["arm", "seed"], sort=False):
@@ -25,6 +32,6 @@ def convergence_of(histories, metric, epochs_of_update, share=0.95):
         updates = float(after[0]) if len(after) and final > 0 else math.nan
         reached = curve.index[curve >= share * final]
         first = float(reached[0]) if len(reached) and final > 0 else math.nan
-        times, passes = (first, updates, float(curve.index[-1])), epochs_of_update[arm]
-        records.append((arm, seed, final, *[value for time in times for value in (time, time * passes)]))
+        times, epochs = (first, updates, float(curve.index[-1])), epochs_per_update[arm]
+        records.append((arm, seed, final, *[value for time in times for value in (time, time * epochs)]))
     return pd.DataFrame(records, columns=COLUMNS)

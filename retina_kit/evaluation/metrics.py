@@ -1,16 +1,56 @@
-"""Scores of one mask, one confusion matrix or one ranking: Dice, IoU, their relatives, curves, distances.
+"""Scores of one mask, one confusion matrix or one ranking: Dice, IoU and their relatives, curves, distances.
 
-Functions take torch tensors or numpy arrays and give back the same kind. Counts (tp, fp, fn, tn) are pixels,
-or images for a classifier. A score whose denominator is zero is NaN, never silently 0 or 1.
+Functions take torch tensors or numpy arrays and give back the same kind. Counts (tp, fp, fn, tn) are pixels, or images
+for a classifier. A score whose denominator is zero is NaN, never silently 0 or 1.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:  # numpy arrays are scored without loading torch
+    import torch
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
+Counts = Any  # a number, a numpy array or a torch tensor of counts; scores come back as the same kind
 
 SMOOTHING = 1.0  # in the published half-thresholded Dice (Melinscak 2020, code)
 
 
-def counts_per_image(predicted, target):
-    """Return (tp, fp, fn, tn) of each mask in a batch, in pixels; both are bool, shape (N, H, W)."""
+def dice(predicted: Array, target: Array) -> Array:
+    """Dice per image, 2 |A & B| / (|A| + |B|), of two bool masks of shape (N, H, W).
+
+    Two empty masks have no Dice: NaN.
+
+    >>> import torch
+    >>> dice(torch.tensor([[[True, False]]]), torch.tensor([[[True, True]]]))
+    tensor([0.6667])
+    """
+    return dice_of_counts(*counts_per_image(predicted, target))
+
+
+def iou(predicted: Array, target: Array) -> Array:
+    """Intersection over union per image, |A & B| / |A or B|, of two bool masks of shape (N, H, W).
+
+    Two empty masks have no IoU: NaN.
+
+    >>> iou(np.array([[[True, False]]]), np.array([[[True, True]]])).tolist()
+    [0.5]
+    """
+    return iou_of_counts(*counts_per_image(predicted, target))
+
+
+def counts_per_image(predicted: Array, target: Array) -> tuple[Array, Array, Array, Array]:
+    """Count (tp, fp, fn, tn) of each mask in a batch, in pixels; both are bool, shape (N, H, W).
+
+    >>> counts = counts_per_image(np.array([[[1, 1, 0, 0]]], bool), np.array([[[1, 0, 1, 0]]], bool))
+    >>> [int(count[0]) for count in counts]
+    [1, 1, 1, 1]
+    """
     predicted, target = predicted.reshape(len(predicted), -1), target.reshape(len(target), -1)
     tp = _count(predicted & target)
     num_predicted, num_target = _count(predicted), _count(target)
@@ -18,53 +58,92 @@ def counts_per_image(predicted, target):
     return tp, fp, fn, predicted.shape[1] - tp - fp - fn
 
 
-def _count(mask):
+def _count(mask: Array) -> Array:
     """Return the number of true pixels in each row; numpy counts bools faster than it sums them."""
     return np.count_nonzero(mask, axis=1) if isinstance(mask, np.ndarray) else mask.sum(dim=1)
 
 
-def _ratio(part, whole):
-    """Return part / whole, NaN where both are zero."""
+def _ratio(part: Counts, whole: Counts) -> Counts:
+    """Return part / whole, NaN if both are zero."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return part / whole
 
 
-def dice_of_counts(tp, fp, fn, tn=None):
-    """Return Dice, 2 tp / (2 tp + fp + fn), also called F1."""
+def dice_of_counts(tp: Counts, fp: Counts, fn: Counts, tn: Counts = None) -> Counts:
+    """Return Dice, 2 tp / (2 tp + fp + fn), also called F1.
+
+    >>> dice_of_counts(60, 20, 40)
+    0.6666666666666666
+    """
     return _ratio(2 * tp, 2 * tp + fp + fn)
 
 
-def iou_of_counts(tp, fp, fn, tn=None):
-    """Return the intersection over union, tp / (tp + fp + fn); Dice = 2 IoU / (1 + IoU)."""
+def iou_of_counts(tp: Counts, fp: Counts, fn: Counts, tn: Counts = None) -> Counts:
+    """Return the intersection over union, tp / (tp + fp + fn).
+
+    >>> iou_of_counts(60, 20, 40)
+    0.5
+    """
     return _ratio(tp, tp + fp + fn)
 
 
-def recall_of_counts(tp, fp, fn, tn=None):
-    """Return the share of the target that was found, also called sensitivity (mmsegmentation: "Acc")."""
+def dice_of_iou(iou: Counts) -> Counts:
+    """Return the Dice that goes with an IoU of the same confusion matrix, 2 IoU / (1 + IoU).
+
+    >>> dice_of_iou(0.5)
+    0.6666666666666666
+    """
+    return 2 * iou / (1 + iou)
+
+
+def recall_of_counts(tp: Counts, fp: Counts, fn: Counts, tn: Counts = None) -> Counts:
+    """Return tp / (tp + fn), the share of the target that was found: sensitivity, "Acc" in mmsegmentation.
+
+    >>> recall_of_counts(60, 20, 40)
+    0.6
+    """
     return _ratio(tp, tp + fn)
 
 
-def precision_of_counts(tp, fp, fn=None, tn=None):
-    """Return the share of the prediction that is right."""
+def precision_of_counts(tp: Counts, fp: Counts, fn: Counts = None, tn: Counts = None) -> Counts:
+    """Return tp / (tp + fp), the share of the prediction that is right.
+
+    >>> precision_of_counts(60, 20)
+    0.75
+    """
     return _ratio(tp, tp + fp)
 
 
-def specificity_of_counts(tp, fp, fn, tn):
-    """Return the share of the background that was left alone."""
+def specificity_of_counts(tp: Counts, fp: Counts, fn: Counts, tn: Counts) -> Counts:
+    """Return tn / (tn + fp), the share of the background that was predicted as background.
+
+    >>> specificity_of_counts(60, 20, 40, 180)
+    0.9
+    """
     return _ratio(tn, tn + fp)
 
 
-def accuracy_of_counts(tp, fp, fn, tn):
-    """Return the share of all pixels that are right; it always lies between sensitivity and specificity."""
+def accuracy_of_counts(tp: Counts, fp: Counts, fn: Counts, tn: Counts) -> Counts:
+    """Return (tp + tn) / (tp + fp + fn + tn), the share of all pixels that are right.
+
+    It always lies between sensitivity and specificity, whose weighted mean it is.
+
+    >>> accuracy_of_counts(60, 20, 40, 180)
+    0.8
+    """
     return _ratio(tp + tn, tp + fp + fn + tn)
 
 
-def miou_of_counts(tp, fp, fn, tn):
-    """Return the mean IoU of background and foreground; predicting nothing already earns about one half."""
+def miou_of_counts(tp: Counts, fp: Counts, fn: Counts, tn: Counts) -> Counts:
+    """Return the mean IoU of foreground and background; predicting nothing already scores about one half.
+
+    >>> miou_of_counts(0, 0, 10, 990)
+    0.495
+    """
     return (_ratio(tp, tp + fp + fn) + _ratio(tn, tn + fp + fn)) / 2
 
 
-COUNT_METRICS = {
+COUNT_METRICS: dict[str, Callable[..., Counts]] = {
     "dice": dice_of_counts,
     "f1": dice_of_counts,
     "iou": iou_of_counts,
@@ -77,47 +156,64 @@ COUNT_METRICS = {
 }
 
 
-def dice_per_image(predicted, target):
-    """Return the Dice of each mask in a batch; both are bool, shape (N, H, W).
+def pooled_scores(predicted: Array, target: Array) -> dict[str, float]:
+    """Return iou, dice and miou from one confusion matrix over all pixels of bool masks (N, H, W).
 
-    Two empty masks have no Dice, so the answer is NaN; say so in the table.
+    >>> pooled_scores(np.array([[[1, 1, 0, 0]]], bool), np.array([[[1, 0, 0, 0]]], bool))["iou"]
+    0.5
     """
-    return dice_of_counts(*counts_per_image(predicted, target))
+    counts = [np.float64(int(count[0])) for count in counts_per_image(predicted.reshape(1, -1), target.reshape(1, -1))]
+    overlap = float(iou_of_counts(*counts))
+    return {"iou": overlap, "dice": dice_of_iou(overlap), "miou": float(miou_of_counts(*counts))}
 
 
-def iou_per_image(predicted, target):
-    """Return the IoU of each mask in a batch; both are bool, shape (N, H, W); NaN for two empty masks."""
-    return iou_of_counts(*counts_per_image(predicted, target))
+def dice_half_thresholded(probability: Array, target: Array) -> Array:
+    """Return the published Dice of each image: probabilities above 0.5 become 1, the others stay soft.
 
+    (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) with smoothing 1 in numerator and denominator, so two empty masks score up
+    to 1. Residual background probability lowers the score (Melinscak 2020, code). `probability` is a float (N, H, W) in
+    0..1, `target` a bool one.
 
-def dice_half_thresholded(probability, target):
-    """Return the published Dice of each image: values above 0.5 become 1, the others stay soft.
-
-    `probability` is a float (N, H, W) in 0..1, `target` a bool one. Smoothing 1 in numerator and denominator,
-    so two empty masks earn up to 1. The soft rest of the background lowers the score (Melinscak 2020, code).
+    >>> probability, target = np.array([[[0.9, 0.5, 0.1, 0.0]]]), np.array([[[1, 1, 0, 0]]], bool)
+    >>> round(float(dice_half_thresholded(probability, target)[0]), 4)  # (2 x 1.5 + 1) / (1.6 + 2 + 1)
+    0.8696
     """
     flat = probability.reshape(len(probability), -1)
-    truth = target.reshape(len(target), -1)
+    flat_target = target.reshape(len(target), -1)
     half = flat * (flat <= 0.5) + (flat > 0.5)
-    overlap = (half * truth).sum(axis=1)
-    return (2 * overlap + SMOOTHING) / (half.sum(axis=1) + truth.sum(axis=1) + SMOOTHING)
+    overlap = (half * flat_target).sum(1)
+    return (2 * overlap + SMOOTHING) / (half.sum(1) + flat_target.sum(1) + SMOOTHING)
 
 
-def distance(predicted, target):
-    """Return the Euclidean distance of each pair of points (N, 2), in the unit of the points."""
-    return ((predicted - target) ** 2).sum(axis=1) ** 0.5
+def distance(predicted: Array, target: Array) -> Array:
+    """Return the Euclidean distance of each pair of points (N, 2), in the unit of the points.
+
+    >>> distance(np.array([[3.0, 4.0]]), np.array([[0.0, 0.0]])).tolist()
+    [5.0]
+    """
+    return ((predicted - target) ** 2).sum(1) ** 0.5
 
 
-def squared_error(predicted, target):
-    """Return the squared error of each pair of points (N, 2), averaged over x and y, as an MSE loss does."""
-    return ((predicted - target) ** 2).sum(axis=1) / 2
+def squared_error(predicted: Array, target: Array) -> Array:
+    """Return the squared error of each pair of points (N, 2), averaged over x and y as an MSE loss does.
+
+    >>> squared_error(np.array([[3.0, 4.0]]), np.array([[0.0, 0.0]])).tolist()
+    [12.5]
+    """
+    return ((predicted - target) ** 2).sum(1) / 2
 
 
-def score_histogram(scores, target, num_bins=None):
+def score_histogram(
+    scores: npt.ArrayLike, target: npt.ArrayLike, num_bins: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (positives, negatives): how many of each class have a score in each bin, low to high.
 
-    `scores` and `target` are flat arrays. Without `num_bins` every distinct score has its own bin, which
-    is exact and sorts; with it, bins of equal width over 0..1 are filled in one pass, for millions of pixels.
+    `scores` and `target` are flat arrays. Without `num_bins` every distinct score has its own bin, which is exact and
+    sorts; with it, bins of equal width over 0..1 are filled in one pass, for millions of pixels.
+
+    >>> positives, negatives = score_histogram([0.0, 0.49, 0.5, 1.0], [0, 1, 0, 1], num_bins=2)
+    >>> positives.tolist(), negatives.tolist()
+    ([1, 1], [1, 1])
     """
     scores, target = np.asarray(scores).ravel(), np.asarray(target).ravel().astype(bool)
     if num_bins is None:
@@ -129,25 +225,37 @@ def score_histogram(scores, target, num_bins=None):
     return both[num_bins:], both[:num_bins]
 
 
-def average_precision_of_histogram(positives, negatives):
-    """Return the area under precision against recall, step by step; bins on the last axis, low to high."""
+def average_precision_of_histogram(positives: np.ndarray, negatives: np.ndarray) -> Any:
+    """Return AP, the sum over thresholds of (recall step) x precision; bins on the last axis, low to high."""
     tp = np.cumsum(np.flip(positives, -1), axis=-1)
     fp = np.cumsum(np.flip(negatives, -1), axis=-1)
     precision = np.where(tp > 0, _ratio(tp, tp + fp), 0.0)
     return _ratio((np.flip(positives, -1) * precision).sum(-1), tp[..., -1])
 
 
-def roc_auc_of_histogram(positives, negatives):
-    """Return how often a positive outranks a negative, ties counting half; bins on the last axis."""
+def roc_auc_of_histogram(positives: np.ndarray, negatives: np.ndarray) -> Any:
+    """Return AUC, the share of (positive, negative) pairs ranked correctly, ties counting half; bins last."""
     below = np.cumsum(negatives, axis=-1) - 0.5 * negatives
     return _ratio((positives * below).sum(-1), 1.0 * positives.sum(-1) * negatives.sum(-1))
 
 
-def average_precision(scores, target, num_bins=None):
-    """Return the area under the precision-recall curve of flat scores; NaN where nothing is positive."""
+def average_precision(scores: npt.ArrayLike, target: npt.ArrayLike, num_bins: int | None = None) -> float:
+    """Return the average precision AP = sum_k (R_k - R_(k-1)) P_k of flat scores; NaN if nothing is positive.
+
+    P_k and R_k are precision and recall at the k-th threshold, from the highest score down.
+
+    >>> average_precision([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0])  # (1/1 + 2/3) / 2
+    0.8333333333333333
+    """
     return float(average_precision_of_histogram(*score_histogram(scores, target, num_bins)))
 
 
-def roc_auc(scores, target, num_bins=None):
-    """Return the area under the ROC curve of flat scores; NaN where only one class is there."""
+def roc_auc(scores: npt.ArrayLike, target: npt.ArrayLike, num_bins: int | None = None) -> float:
+    """Return the area under the ROC curve of flat scores, P(positive > negative) + P(tie) / 2.
+
+    NaN if only one class occurs.
+
+    >>> roc_auc([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0])  # three of the four pairs are in the right order
+    0.75
+    """
     return float(roc_auc_of_histogram(*score_histogram(scores, target, num_bins)))
