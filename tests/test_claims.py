@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.claims import COLUMNS, evaluate_claims, verdict_of
+from retina_kit.evaluation.claims import COLUMNS, TESTS, Claim, evaluate_claims, verdict_of
 from retina_kit.evaluation.evidence import Estimate, gather_evidence
+from retina_kit.schema import parse
 
 
 def scores_of(levels, *, num_patients=12, seeds=(0, 1), noise=0.05, seed_noise=0.0, first_id=0):
@@ -24,8 +25,12 @@ def scores_of(levels, *, num_patients=12, seeds=(0, 1), noise=0.05, seed_noise=0
 
 def one(scores, synthetic=True, **claim):
     """Return the row of a single claim."""
-    claim = {"id": "c", "kind": "replication", "pooled": False, **claim}
-    return evaluate_claims([claim], scores, synthetic=synthetic).iloc[0]
+    return evaluate_claims([parsed(claim)], scores, synthetic=synthetic).iloc[0]
+
+
+def parsed(claim):
+    """Return a claim as an experiment file gives it."""
+    return parse(Claim, {"id": "c", "statement": "", "kind": "replication", "pooled": False, **claim}, "claim 'c'")
 
 
 @pytest.mark.parametrize(
@@ -64,10 +69,10 @@ def test_pairing_finds_a_small_shift_in_patients_who_differ_much():
     assert "one seed" in row["rule"]
 
 
-def test_arms_on_other_images_are_drawn_apart():
+def test_arms_on_other_images_are_resampled_independently():
     scores = pd.concat([scores_of({"source": 0.8}), scores_of({"target": 0.4}, first_id=100)])
     row = one(scores, test="greater", arms=["source", "target"])
-    assert row["verdict"] == "supported" and "arms drawn apart" in row["rule"]
+    assert row["verdict"] == "supported" and "arms resampled independently" in row["rule"]
     assert gather_evidence(scores, ["source", "target"], "dice", False).paired is False
 
 
@@ -98,15 +103,6 @@ def test_a_gain_may_grow_or_shrink():
     assert one(scores_of(levels), test="gain_grows", arms=pairs[::-1])["verdict"] == "not supported"
 
 
-def test_a_line_is_more_than_a_rise():
-    straight = {"b2": 0.5, "b4": 0.55, "b8": 0.65}
-    claim = {"test": "linear_with", "arms": list(straight), "x": [2, 4, 8], "margin": 0.05}
-    row = one(scores_of(straight, noise=0.01), **claim)
-    assert row["verdict"] == "supported" and row["estimate"] == pytest.approx(0.025, abs=0.005)
-    bent = {"b2": 0.3, "b4": 0.8, "b8": 0.85}
-    assert one(scores_of(bent, noise=0.01), **claim)["verdict"] == "not supported"
-
-
 def test_equivalence_needs_every_difference_within_the_margin():
     claim = {"test": "equivalent", "arms": ["ce", "dice", "hybrid"], "margin": 0.05}
     assert one(scores_of({"ce": 0.7, "dice": 0.7, "hybrid": 0.7}, noise=0.02), **claim)["verdict"] == "supported"
@@ -116,7 +112,7 @@ def test_equivalence_needs_every_difference_within_the_margin():
     assert noisy["verdict"] == "inconclusive"
 
 
-def test_synthetic_data_decide_no_number_of_the_paper():
+def test_synthetic_data_cannot_test_a_published_value():
     scores = scores_of({"best": 0.8})
     claim = {"test": "above_value", "arms": ["best"], "value": 0.6234}
     assert one(scores, synthetic=True, **claim)["verdict"] == "inconclusive"
@@ -124,11 +120,11 @@ def test_synthetic_data_decide_no_number_of_the_paper():
     real = one(scores, synthetic=False, **claim)
     assert real["verdict"] == "supported" and real["scope"] == "number"
     assert real["estimate"] == pytest.approx(0.8 - 0.6234, abs=0.02)
-    below = one(scores, synthetic=False, test="below_value", arms=["best"], value=0.9)
-    assert below["verdict"] == "supported" and below["ci_high"] < 0
+    below = one(scores, synthetic=False, test="above_value", arms=["best"], value=0.9)
+    assert below["verdict"] == "not supported" and below["ci_high"] < 0
 
 
-def test_pooled_counts_and_readings_are_respected():
+def test_pooled_counts_and_variants_are_respected():
     rows = pd.DataFrame({"id": range(6), "patient": range(6), "seed": 0, "tp": 80, "fp": 20, "fn": 20, "tn": 99})
     good, bad = rows.assign(arm="a", variant="last"), rows.assign(arm="b", variant="last", tp=40, fn=60)
     best = rows.assign(arm="b", variant="best", tp=95, fn=5)
@@ -140,7 +136,7 @@ def test_pooled_counts_and_readings_are_respected():
 
 def test_a_claim_whose_arm_was_not_run_is_inconclusive():
     row = one(scores_of({"a": 0.5}), test="greater", arms=["a", "hrf"])
-    assert row["verdict"] == "inconclusive" and row["rule"] == "not decided: hrf was not run"
+    assert row["verdict"] == "inconclusive" and row["rule"] == "not tested: no run of hrf"
     assert list(evaluate_claims([], scores_of({"a": 0.5}), synthetic=True)) == list(COLUMNS)
 
 
@@ -149,19 +145,41 @@ def test_a_claim_whose_arm_was_not_run_is_inconclusive():
     [
         ({"test": "greater", "arms": ["a", "b"], "amrs": []}, "did you mean 'arms'"),
         ({"test": "graeter", "arms": ["a", "b"]}, "did you mean 'greater'"),
-        ({"test": "greater", "arms": ["a"]}, "does not fit 1 arms"),
+        (
+            {"test": "greater", "arms": ["a", "b"], "kind": "contrl"},
+            "did you mean 'control'. Known: replication, control",
+        ),
+        ({"test": "greater", "arms": ["a"]}, "test greater needs 2 arms, not 1"),
+        ({"test": "rises_with", "arms": ["a"]}, "test rises_with needs at least 2 arms, not 1"),
+        ({"test": "greater"}, "arms is missing"),
+        ({"test": "greater", "arms": 5}, "5 is not a list of arms"),
+        ({"test": "greater", "arms": ["a", 5]}, "5 is neither the name of an arm"),
+        ({"test": "greater", "arms": ["a", ["b", "c"]]}, "needs arms as names"),
+        ({"test": "greater", "arms": ["a", "a"]}, "names an arm twice"),
         ({"test": "equivalent", "arms": ["a", "b"]}, "needs 'margin'"),
-        ({"test": "greater", "arms": ["a", "b"], "kind": "main"}, "replication or control"),
+        ({"test": "rises_with", "arms": ["a", "b"], "margin": 0.1}, "has no 'margin'"),
+        ({"test": "greater", "arms": ["a", "b"], "margin": -0.1}, "margin is -0.1"),
+        ({"test": "above_value", "arms": ["a"]}, "needs 'value'"),
+        ({"test": "greater", "arms": ["a", "b"], "value": 0.5}, "has no 'value'"),
         ({"test": "gain_grows", "arms": ["a", "b"]}, "pairs"),
-        ({"test": "linear_with", "arms": ["a", "b", "c"], "x": [1, 2], "margin": 0.1}, "does not fit"),
+        ({"test": "gain_grows", "arms": [["a", "b"], ["c"]]}, "pairs"),
     ],
 )
 def test_a_claim_that_is_written_wrong_is_refused(claim, message):
-    with pytest.raises(UsageError, match=message):
-        one(scores_of({"a": 0.5, "b": 0.6, "c": 0.7}), **claim)
+    with pytest.raises(UsageError, match=f"^claim 'c': .*{message}"):
+        parsed(claim)
+
+
+def test_a_claim_in_python_is_checked_as_one_in_a_file():
+    assert Claim("c", "", "replication", "greater", ["a", "b"], pooled=False) == parsed(
+        {"test": "greater", "arms": ["a", "b"]}
+    )
+    with pytest.raises(ValueError, match="needs 2 arms, not 1"):
+        Claim("c", "", "replication", "greater", ["a"])
+    assert set(TESTS) == {"greater", "rises_with", "gain_grows", "equivalent", "above_value"}
 
 
 def test_an_arm_that_nobody_knows_is_a_mistake():
-    claims = [{"id": "c", "kind": "control", "test": "greater", "arms": ["tuned", "scrach"]}]
+    claims = [Claim("c", "", "control", "greater", ("tuned", "scrach"))]
     with pytest.raises(UsageError, match="did you mean 'scratch'"):
         evaluate_claims(claims, scores_of({"tuned": 0.5}), synthetic=True, known_arms=["tuned", "scratch"])
