@@ -26,7 +26,7 @@ import pandas as pd
 
 from retina_kit.data.patches import cut_patches, join_patches
 from retina_kit.data.splits import shared_patients
-from retina_kit.papers.audit import audit
+from retina_kit.papers.audit import find_anomalies
 from retina_kit.evaluation.convergence import convergence_of
 from retina_kit.experiment import Experiment
 from retina_kit.models.stages import stages_of
@@ -188,7 +188,7 @@ show(show_beside_paper(table1, labels), show_beside_paper(leak, labels))
 table2 = report.save_table("table2", experiment.table("table2"))
 drawn = figures.plot_beside_paper(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
 report.save_figure("table2", drawn, alt="Table 2: four encoders, three lesions")
-findings = report.save_table("findings", audit(experiment.published), tidy=False)
+findings = report.save_table("findings", find_anomalies(experiment.published), tidy=False)
 show(show_beside_paper(table2, labels), findings[["sure", "where", "arithmetic"]])
 
 # %% [markdown]

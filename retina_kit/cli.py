@@ -99,12 +99,11 @@ def audit(
 ):
     """Check the published numbers themselves: a paper's key, or a TOML file of your own. No data, no GPU, seconds."""
     from retina_kit.files import atomic_path
-    from retina_kit.papers.audit import audit as find
-    from retina_kit.papers.audit import audit_html, audit_text
+    from retina_kit.papers.audit import audit_html, audit_text, find_anomalies
     from retina_kit.papers.published import folder_of_published, read_published
 
     names = papers or sorted(path.stem for path in folder_of_published().glob("*.toml"))
-    findings = {name: find(read_published(name)) for name in names}
+    findings = {name: find_anomalies(read_published(name)) for name in names}
     if as_html:
         with atomic_path(as_html) as path:
             path.write_text("\n".join(audit_html(table) for table in findings.values()), encoding="utf-8")

@@ -12,20 +12,19 @@ from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import fingerprint, load_images
 from retina_kit.data.manifest import has_pack, own_cards, require_pack
 from retina_kit.errors import KitError, SetupError, UsageError, did_you_mean, unknown_name
-from retina_kit.evaluation.agreement import agreement
+from retina_kit.evaluation.agreement import annotator_agreement
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
 from retina_kit.experiment_file import DATA_CHOICES, PROFILES, find_paper
 from retina_kit.experiment_tables import arms_table, job_result, settings_table
 from retina_kit.files import kit_root
-from retina_kit.papers.audit import audit
-from retina_kit.papers.beside import TIME, mark_findings, with_training_time
-from retina_kit.papers.published import Published, beside_paper, read_published
+from retina_kit.papers.audit import find_anomalies
+from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
+from retina_kit.papers.published import Published, read_published
 from retina_kit.predictions import Examples, Probabilities, predict_examples, predict_probabilities
 from retina_kit.runs.plan import Job, plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
 from retina_kit.runs.store import Run, RunStore
-from retina_kit.schema import to_json
 from retina_kit.teaching.exercises import Checks
 from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
@@ -176,7 +175,7 @@ class Experiment:
         """Measure how well the annotators of an arm's data agree: one row per pair, Dice pooled and per image."""
         data, names = self.arm(arm_name).data, self.parameters["graders"]
         image_set = load_images(data.dataset, self.data_root, masks=names, **data.options)
-        return agreement(image_set.masks, image_set.rows)
+        return annotator_agreement(image_set.masks, image_set.rows)
 
     def model(
         self, arm_name: str, seed: int | None = None, parent_weights: Mapping[str, Tensor] | None = None
@@ -294,8 +293,8 @@ class Experiment:
         ours = summarize(scores, metrics, pooled=settings.pooled)
         if TIME in settings.metrics:
             ours = with_training_time(ours, self.training_times())
-        table = beside_paper(ours, self.published, table_id if settings.item is None else settings.item, rows)
-        return mark_findings(table, audit(self.published), rows) if settings.mark_findings else table
+        table = compare_with_paper(ours, self.published, settings.published_item, rows)
+        return mark_findings(table, find_anomalies(self.published), rows) if settings.mark_findings else table
 
     def training_times(self) -> pd.DataFrame:
         """Return how long every run took: arm, seed, seconds."""
@@ -316,8 +315,7 @@ class Experiment:
     def claims(self) -> pd.DataFrame:
         """Return the verdict on every claim of the experiment file, replication and control."""
         known = [*(arm.name for arm in self.arms), *self.left_out]
-        claims = [to_json(claim) for claim in self.definition.claims]
-        return evaluate_claims(claims, self.scores, self.data == "synthetic", known)
+        return evaluate_claims(self.definition.claims, self.scores, self.data == "synthetic", known)
 
     def description(self) -> dict[str, Any]:
         """Describe this run as JSON data, for results.json."""

@@ -141,14 +141,15 @@ def open_cluster(scheduler, slurm, store_folder):
 
 def meta_of(paper):
     """Return what the front page says of a paper, as plain data: citation, claims, audit findings."""
-    from retina_kit.papers.audit import audit
+    from retina_kit.papers.audit import find_anomalies
     from retina_kit.papers.published import read_published
+    from retina_kit.schema import to_json
 
     published = read_published(paper)
     return {
-        **published.meta,
-        "artifacts": published.artifacts,
-        "audit": audit(published).to_dict("records"),
+        **to_json(published.paper),
+        "artifacts": [to_json(artifact) for artifact in published.artifacts],
+        "audit": find_anomalies(published).to_dict("records"),
     }
 
 

@@ -1,15 +1,82 @@
-"""Training time and the audit's findings in a table."""
+"""Our scores next to the published values: the table, training times, and what the audit found."""
+
+import math
 
 import pandas as pd
 import pytest
+from test_published import SMALL
 
+from retina_kit.errors import UsageError
 from retina_kit.evaluation.scoring import SUMMARY_COLUMNS
-from retina_kit.papers.audit import audit
-from retina_kit.papers.beside import mark_findings, with_training_time
-from retina_kit.papers.published import beside_paper, read_published
+from retina_kit.papers.audit import find_anomalies
+from retina_kit.papers.compare import TABLE_COLUMNS, Table, compare_with_paper, mark_findings, with_training_time
+from retina_kit.papers.published import published_of, read_published
 from retina_kit.reporting.tables import duration, show_beside_paper
+from retina_kit.schema import parse
 
 SUMMARY = pd.DataFrame([("net", "accuracy", 0.9, None, None, None, 3, 3, 2, "")], columns=SUMMARY_COLUMNS)
+
+
+def summary_of(*rows):
+    """Return a summary with the given (arm, metric, mean) rows."""
+    records = [(arm, metric, mean, 0.01, 0.4, 0.6, 22, 2, 5, "") for arm, metric, mean in rows]
+    return pd.DataFrame(records, columns=SUMMARY_COLUMNS)
+
+
+def test_the_table_takes_the_corrected_value_and_notes_what_is_printed():
+    summary = summary_of(("a", "iou", 0.5), ("a", "dice", 0.6), ("b", "dice", 0.7))
+    table = compare_with_paper(summary, published_of(SMALL), "table1", {"a": "ours", "b": ""})
+    assert list(table) == list(TABLE_COLUMNS)
+    dice = table[(table["arm"] == "a") & (table["metric"] == "dice")].iloc[0]
+    assert dice["paper_value"] == pytest.approx(0.4733) and dice["ours_mean"] == 0.6
+    assert dice["note"] == "printed 37.80: columns swapped"
+    assert math.isnan(table[table["arm"] == "b"]["paper_value"].iloc[0])
+
+
+def test_published_rows_without_an_arm_are_listed_too():
+    table = compare_with_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "table1", {"a": "ours"})
+    assert table["arm"].tolist() == ["a", "a", "a", "theirs"]
+    assert table["n_seeds"].tolist() == [5, 0, 0, 0]
+    assert "other authors' number" in table["note"].iloc[-1]
+
+
+def test_recall_is_compared_with_sensitivity():
+    table = compare_with_paper(summary_of(("a", "recall", 0.6)), published_of(SMALL), "table1", {"a": "theirs"})
+    assert table.iloc[0]["paper_value"] == 0.5
+
+
+def test_the_spread_is_what_it_is_not_what_it_is_called():
+    table = compare_with_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "figure1", {"a": "all"})
+    assert table.iloc[0]["paper_spread_is"] == "SD"
+    assert "printed as SEM" in table.iloc[0]["note"]
+
+
+def test_an_unknown_row_comes_with_the_closest_one():
+    with pytest.raises(UsageError, match="did you mean 'ours'"):
+        compare_with_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "table1", {"a": "our"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metrcs": ["dice"]}, "no setting 'metrcs'; did you mean 'metrics'"),
+        ({"metrics": []}, "metrics"),
+        ({"rows": {}}, "rows"),
+        ({"rows": ["a"]}, "rows"),
+        ({"id": "Table 1"}, "id"),
+        ({"pooled": "no"}, "pooled"),
+    ],
+)
+def test_a_table_that_is_written_wrong_is_refused(changes, message):
+    written = {"id": "table1", "title": "T", "metrics": ["dice"], "rows": {"a": ""}}
+    assert parse(Table, written, "mine.toml") == Table("table1", "T", ["dice"], {"a": ""})
+    with pytest.raises(UsageError, match=f"mine.toml, table table1: .*{message}"):
+        parse(Table, written | changes, "mine.toml, table table1")
+
+
+def test_a_table_is_compared_with_its_own_item_unless_it_names_another():
+    names = [Table("table9", "T", "dice", {"a": ""}, item=item).published_item for item in (None, "", "table1")]
+    assert names == ["table9", "", "table1"]
 
 
 def test_time_is_in_hours_with_its_spread_over_seeds():
@@ -21,25 +88,25 @@ def test_time_is_in_hours_with_its_spread_over_seeds():
     assert time["n_seeds"] == 2
 
 
-def test_a_printed_row_that_cannot_be_says_so():
+def test_the_note_of_an_inconsistent_row_points_it_out():
     published, rows = read_published("ortiz2022"), {"net": "Exudates: VGG-16"}
-    table = mark_findings(beside_paper(SUMMARY, published, "table2", rows), audit(published), rows)
+    table = mark_findings(compare_with_paper(SUMMARY, published, "table2", rows), find_anomalies(published), rows)
     notes = table[table["arm"] == "net"].set_index("metric")["note"]
-    assert "cannot be (certain): accuracy 98.10 is outside" in notes["accuracy"]
+    assert "inconsistent (certain): accuracy 98.10 is outside" in notes["accuracy"]
     possible = table[table["arm"] == "Hemorrhages: VGG-16"]
-    assert not possible["note"].str.contains("cannot be").any()
-    marked = table.loc[table["note"].str.contains("cannot be"), "arm"].unique()
+    assert not possible["note"].str.contains("inconsistent").any()
+    marked = table.loc[table["note"].str.contains("inconsistent"), "arm"].unique()
     assert len(marked) == 4  # facts that the paper's own numbers give away
 
 
-def test_a_table_of_our_own_has_no_printed_rows():
-    table = beside_paper(SUMMARY, read_published("ortiz2022"), "", {"net": ""})
+def test_a_table_of_our_own_has_no_published_rows():
+    table = compare_with_paper(SUMMARY, read_published("ortiz2022"), "", {"net": ""})
     assert table["arm"].tolist() == ["net"]
 
 
 def test_times_are_shown_as_times():
     assert [duration(hours) for hours in (26, 0.5, 12 / 3600, float("nan"))] == ["26 h", "30.0 min", "12 s", "-"]
-    table = beside_paper(SUMMARY, read_published("ortiz2022"), "table1", {"net": "VGG-16"})
+    table = compare_with_paper(SUMMARY, read_published("ortiz2022"), "table1", {"net": "VGG-16"})
     shown = show_beside_paper(table).set_index("metric")
     assert shown.loc["time", "the paper"].iloc[0] == "24 h"
     assert shown.loc["accuracy", "the paper"].iloc[0] == "87.0"

@@ -1,22 +1,12 @@
-"""Printed numbers: the four files, the schema, and the table beside the paper."""
+"""Published values: the four files, their numbers, and what is refused."""
 
 import math
 
-import pandas as pd
 import pytest
 
 from retina_kit.errors import DataError, UsageError
 from retina_kit.evaluation.claims import TESTS
-from retina_kit.evaluation.scoring import SUMMARY_COLUMNS
-from retina_kit.papers.published import (
-    TABLE_COLUMNS,
-    beside_paper,
-    folder_of_published,
-    half_unit,
-    parse_published,
-    published_of,
-    read_published,
-)
+from retina_kit.papers.published import folder_of_published, half_unit, published_of, read_published
 
 PAPERS = sorted(path.stem for path in folder_of_published().glob("*.toml"))
 
@@ -41,12 +31,6 @@ SMALL = {
 }  # fmt: skip
 
 
-def summary_of(*rows):
-    """Return a summary with the given (arm, metric, mean) rows."""
-    records = [(arm, metric, mean, 0.01, 0.4, 0.6, 22, 2, 5, "") for arm, metric, mean in rows]
-    return pd.DataFrame(records, columns=SUMMARY_COLUMNS)
-
-
 def changed(**changes):
     """Return SMALL with some entries replaced."""
     return {**SMALL, **changes}
@@ -55,15 +39,15 @@ def changed(**changes):
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_file_is_complete(paper):
     published = read_published(paper)
-    assert published.meta["key"] == paper
+    assert published.paper.key == paper
     numbers = published.numbers
     assert (numbers["where"] != "").all() and numbers["id"].is_unique
     shares = numbers[numbers["unit"] == "fraction"]
     assert shares["value"].dropna().between(0, 1).all()
     assert published.claims and published.errata and published.artifacts
-    assert {claim["test"] for claim in published.claims} <= set(TESTS)
+    assert {claim.test for claim in published.claims} <= set(TESTS)
     in_tables = {name for name in numbers["item"] if name.startswith(("table", "figure"))}
-    assert in_tables <= {artifact["id"] for artifact in published.artifacts}
+    assert in_tables <= {artifact.id for artifact in published.artifacts}
 
 
 def test_the_four_papers_are_there():
@@ -89,7 +73,7 @@ def test_numbers_are_the_printed_ones(paper, number, value):
     assert numbers.loc[number, "value"] == pytest.approx(value)
 
 
-def test_every_correction_mends_dice_and_iou():
+def test_every_correction_reconciles_dice_and_iou():
     for paper in PAPERS:
         numbers = read_published(paper).numbers
         for _, row in numbers[numbers["sure"] == "certain"].groupby("confusion"):
@@ -109,75 +93,78 @@ def test_half_a_unit_of_the_last_digit():
     assert half_unit("0.270") == pytest.approx(0.0005)
 
 
-def test_per_cent_become_fractions_and_keep_their_print():
+def test_percent_become_fractions_and_keep_what_was_printed():
     number = published_of(SMALL).numbers.set_index("id").loc["table1/ours/dice"]
     assert (number["value"], number["printed"]) == (pytest.approx(0.378), "37.80")
     assert number["half_width"] == pytest.approx(0.00005)
 
 
-def test_the_table_takes_the_corrected_value_and_says_what_is_printed():
-    summary = summary_of(("a", "iou", 0.5), ("a", "dice", 0.6), ("b", "dice", 0.7))
-    table = beside_paper(summary, published_of(SMALL), "table1", {"a": "ours", "b": ""})
-    assert list(table) == list(TABLE_COLUMNS)
-    dice = table[(table["arm"] == "a") & (table["metric"] == "dice")].iloc[0]
-    assert dice["paper_value"] == pytest.approx(0.4733) and dice["ours_mean"] == 0.6
-    assert dice["note"] == "printed 37.80: columns swapped"
-    assert math.isnan(table[table["arm"] == "b"]["paper_value"].iloc[0])
-
-
-def test_what_no_arm_stands_for_is_listed_all_the_same():
-    table = beside_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "table1", {"a": "ours"})
-    assert table["arm"].tolist() == ["a", "a", "a", "theirs"]
-    assert table["n_seeds"].tolist() == [5, 0, 0, 0]
-    assert "other authors' number" in table["note"].iloc[-1]
-
-
-def test_recall_meets_the_column_that_is_called_sensitivity():
-    table = beside_paper(summary_of(("a", "recall", 0.6)), published_of(SMALL), "table1", {"a": "theirs"})
-    assert table.iloc[0]["paper_value"] == 0.5
-
-
-def test_the_spread_is_what_it_is_not_what_it_is_called():
-    table = beside_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "figure1", {"a": "all"})
-    assert table.iloc[0]["paper_spread_is"] == "SD"
-    assert "printed as SEM" in table.iloc[0]["note"]
-
-
-def test_unknown_rows_items_and_papers_say_what_there_is():
-    with pytest.raises(UsageError, match="did you mean 'ours'"):
-        beside_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "table1", {"a": "our"})
-    with pytest.raises(UsageError, match="There are: figure1, figure2, table1"):
+def test_unknown_items_figures_and_papers_list_what_there_is():
+    with pytest.raises(UsageError, match="Known: figure1, figure2, table1"):
         published_of(SMALL).item("table9")
-    with pytest.raises(UsageError, match="hu2018"):
+    assert published_of(SMALL).curves("figure2")["value"].isna().tolist() == [True, False]
+    with pytest.raises(UsageError, match="Known: figure2"):
+        published_of(SMALL).curves("figure1")
+    with pytest.raises(UsageError, match="did you mean 'hu2018'"):
         read_published("hu2081")
+    with pytest.raises(UsageError, match=r"missing\.toml cannot be read: No such file"):
+        read_published("missing.toml")
+
+
+NUMBER, ROW, CURVE = SMALL["number"][0], SMALL["confusion"][0], SMALL["curve"][0]
+CLAIM = {"id": "c", "statement": "s", "test": "greater", "where": "w"}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"numbers": []}, "numbers"),
-        ({"number": [{**SMALL["number"][0], "valeu": "1"}]}, "valeu"),
-        ({"number": [{**SMALL["number"][0], "value": 0.579}]}, "number.0.value"),
-        ({"number": [SMALL["number"][0], SMALL["number"][0]]}, "two numbers are called"),
-        ({"number": [{**SMALL["number"][0], "evaluation": "tset"}]}, "did you mean 'test'"),
-        ({"confusion": [{**SMALL["confusion"][1], "values": {"jaccard": "0.5"}}]}, "jaccard"),
-        ({"curve": [{**SMALL["curve"][0], "steps": [10]}]}, "curve.0"),
-        ({"split": [{"what": "s", "parts": ["a"], "sources": ["b"], "where": "w"}]}, "no count is called"),
-        (
-            {"claim": [{"id": "c", "statement": "s", "test": "t", "where": "w", "pairs": [["x", "y"]]}]},
-            "number",
-        ),
+        ({"numbers": []}, "has no setting 'numbers'; did you mean 'number'"),
+        ({"paper": {**SMALL["paper"], "yaer": 2020}}, "paper has no setting 'yaer'; did you mean 'year'"),
+        ({"paper": {**SMALL["paper"], "authors": []}}, "paper.authors"),
+        ({"paper": {**SMALL["paper"], "year": "2020"}}, "paper.year is '2020'"),
+        ({"number": [NUMBER, {**NUMBER, "valeu": "1"}]}, r"number\[1\] has no setting 'valeu'; did you mean 'value'"),
+        ({"number": [{**NUMBER, "value": 0.579}]}, r"number\[0\].value is 0.579"),
+        ({"number": [{**NUMBER, "value": "57.9 %"}]}, r"number\[0\].value is '57.9 %'"),
+        ({"number": [{**NUMBER, "item": "Table 1"}]}, r"number\[0\].item"),
+        ({"number": [{**NUMBER, "unit": "parts"}]}, r"number\[0\].unit is 'parts'.*'percent'"),
+        ({"number": [{**NUMBER, "n": 0}]}, r"number\[0\].n is 0"),
+        ({"number": [{**NUMBER, "corrected": "0.6"}]}, r"number\[0\]: corrected needs why and sure"),
+        ({"number": [{**NUMBER, "spread_is_printed": "SE"}]}, r"number\[0\].spread_is_printed is 'SE'"),
+        ({"number": [NUMBER, NUMBER]}, "two numbers are called"),
+        ({"number": [{**NUMBER, "evaluation": "tset"}]}, "no evaluation is called 'tset'; did you mean 'test'"),
+        ({"number": [{k: v for k, v in NUMBER.items() if k != "where"}]}, r"number\[0\].where is missing"),
+        ({"confusion": [{**ROW, "values": {"dise": "0.5"}}]}, r"values.dise: no metric .* did you mean 'dice'"),
+        ({"confusion": [{**ROW, "values": {}}]}, r"confusion\[0\].values"),
+        ({"confusion": [{**ROW, "sure": None}]}, r"confusion\[0\]: corrected needs why and sure"),
+        ({"printed_names": {"recal": "Accuracy"}}, "printed_names.recal: no metric .* did you mean 'recall'"),
+        ({"curve": [{**CURVE, "steps": [10, 20]}]}, r"curve\[0\]: a curve needs either every or steps"),
+        ({"curve": [{**CURVE, "steps": [10], "every": None}]}, r"curve\[0\]: 1 steps but 2 values"),
+        ({"split": [{"what": "s", "parts": ["a"], "sources": ["b"], "where": "w"}]}, "no count is called 'a'"),
+        ({"split": [{"what": "s", "parts": "a", "sources": ["b"], "where": "w"}]}, r"split\[0\].parts is 'a'"),
+        ({"claim": [{**CLAIM, "pairs": [["x", "y"]]}]}, "no number is called 'x'"),
+        ({"claim": [{**CLAIM, "pairs": [["x"]]}]}, r"claim\[0\].pairs\[0\]"),
+        ({"erratum": [{"what": "w", "evidence": "e", "sure": "perhaps"}]}, r"erratum\[0\].sure is 'perhaps'"),
     ],
 )
-def test_whatever_the_schema_does_not_know_is_an_error_with_its_place(changes, message):
-    with pytest.raises(DataError, match=message):
+def test_whatever_is_not_known_is_an_error_with_its_place(changes, message):
+    with pytest.raises(DataError, match=rf"^mine\.toml: .*{message}"):
         published_of(changed(**changes), "mine.toml")
+
+
+@pytest.mark.parametrize(("spread", "missing"), [("spread", "spread_is_printed"), ("spread_is", "spread")])
+def test_a_spread_needs_its_kind_and_a_kind_its_spread(spread, missing):
+    entry = {name: value for name, value in NUMBER.items() if not name.startswith("spread")}
+    with pytest.raises(DataError, match=rf"number\[0\]: {spread} needs {missing}"):
+        published_of(changed(number=[{**entry, spread: NUMBER[spread]}]), "mine.toml")
 
 
 def test_a_file_of_your_own_is_read_by_its_path(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('[paper]\nkey = "mine"\ntitle = "T"\nauthors = ["A"]\nyear = 2020\ncitation = "A"\n')
-    assert read_published(path).meta["title"] == "T"
+    assert read_published(path).paper.title == "T"
+    path.write_text("[paper]\nyear = 2020-01-01\n")
+    with pytest.raises(DataError, match=r"paper\.year is '2020-01-01'"):
+        read_published(path)
     path.write_text("[paper\n")
     with pytest.raises(DataError, match="is not valid TOML"):
-        parse_published(path)
+        read_published(path)

@@ -15,11 +15,11 @@ import nbformat
 import pytest
 import torch
 
-from retina_kit.evaluation.metrics import dice_per_image
+from retina_kit.evaluation.metrics import dice
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import kit_root
-from retina_kit.papers.published import TABLE_COLUMNS
+from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.notebook import build_notebook, execute_notebook
 from retina_kit.teaching.exercises import read_exercises
 
@@ -168,5 +168,5 @@ def test_images_are_predicted_by_the_fold_that_tested_them(outputs):
     _, truth, predicted, names = experiment.predictions([arm], num_images=6, pick="worst")
     scored = experiment.scores[experiment.scores["arm"] == arm].set_index("id")
     assert scored.loc[names, "fold"].nunique() == 2
-    dice = dice_per_image(torch.from_numpy(predicted[arm]), torch.from_numpy(truth))
-    assert dice.tolist() == pytest.approx(scored.loc[names, "dice"].tolist(), abs=0.02)
+    per_image = dice(torch.from_numpy(predicted[arm]), torch.from_numpy(truth))
+    assert per_image.tolist() == pytest.approx(scored.loc[names, "dice"].tolist(), abs=0.02)

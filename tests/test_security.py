@@ -21,7 +21,7 @@ from test_architecture import MODULES, PACKAGE, ROOT
 
 from retina_kit.data import manifest
 from retina_kit.errors import DataError
-from retina_kit.papers.published import TABLE_COLUMNS
+from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.site import build_site
 
 RUNS_STRANGERS_CODE = {

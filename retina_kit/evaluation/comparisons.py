@@ -1,6 +1,6 @@
 """Comparisons of arms: paired differences at each share of the training images, and the spread over images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -12,12 +12,14 @@ from retina_kit.evaluation.patients import values_per_image
 COMPLETE_FAILURE = 0.01  # a Dice below this: the structure was not found at all
 
 
-def training_shares(arms: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def training_shares(arms: Iterable[Any]) -> pd.DataFrame:
     """Return one row per arm that trains on a share of its images: arm, family, percent.
 
-    `arms` are resolved arms; the family is the name without the share, so "frozen_40" belongs to "frozen".
+    `arms` are those of an experiment; the family is the name without the share: "frozen_40" belongs to "frozen".
 
-    >>> training_shares([{"name": "frozen_40", "split": {"train_percent": 40}}]).to_numpy().tolist()
+    >>> from types import SimpleNamespace
+    >>> arm = SimpleNamespace(name="frozen_40", split=SimpleNamespace(train_percent=40))
+    >>> training_shares([arm]).to_numpy().tolist()
     [['frozen_40', 'frozen', 40]]
     """
     rows = []

@@ -1,67 +1,63 @@
-"""What printed numbers cannot be: one function a check, each over all rows of a paper at once.
+"""The arithmetic of published scores: which values cannot come from one confusion matrix, one mean, or one split.
 
-Every printed value stands for an interval: half a unit of its last digit either way, if it was rounded. A
-row is a finding only where the whole interval is impossible. `slack` 2 allows for a digit that was cut off
-instead of rounded; what is impossible even then is certain.
+Each published value stands for an interval: half a unit of its last digit either way, if it was rounded. A row is
+reported only if the whole interval is impossible. `slack` 2 allows for a digit that was cut off instead of rounded;
+what is impossible even then is certain. Functions take all rows of a paper at once.
 """
 
 import itertools
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from retina_kit.papers.published import SAME_METRIC
+from retina_kit.evaluation.metrics import dice_of_iou
+from retina_kit.papers.entries import SAME_METRIC
+from retina_kit.papers.published import Published
 
 EPSILON = 1e-9  # of floating point, not of rounding
 Z_95 = 1.959964
+Interval = tuple[np.ndarray, np.ndarray]  # low, high: one value per row
 
 
 @dataclass(frozen=True)
-class Box:
-    """The interval of every metric of every printed row: two tables (row, metric), NaN where unprinted."""
+class Intervals:
+    """The interval of each metric of each published row: two tables (row, metric), NaN if it is not published."""
 
     low: pd.DataFrame
     high: pd.DataFrame
 
-    def __contains__(self, metric):
-        return metric in self.low
-
-    def __getitem__(self, metric):
-        """Return (low, high) of a metric, a value a row."""
+    def __getitem__(self, metric: str) -> Interval:
+        """Return (low, high) of a metric, one value per row."""
         if metric not in self.low:
             return np.full(len(self.low), math.nan), np.full(len(self.low), math.nan)
         return self.low[metric].to_numpy(), self.high[metric].to_numpy()
 
 
-def rows_of(published):
-    """Return what the numbers of one confusion matrix share: item, row, where, averaged, evaluation."""
+def rows_of(published: Published) -> pd.DataFrame:
+    """Return one row per confusion matrix: item, row, where, averaged, evaluation."""
     numbers = published.numbers[published.numbers["confusion"] != ""]
     columns = ["item", "row", "where", "averaged", "evaluation"]
     return numbers.groupby("confusion", sort=False)[columns].first()
 
 
-def box_of(published, slack=1.0):
-    """Return the Box of all rows, in the order of rows_of."""
+def intervals_of(published: Published, slack: float = 1.0) -> Intervals:
+    """Return the Intervals of all rows, in the order of rows_of."""
     numbers = published.numbers[published.numbers["confusion"] != ""]
     metric = numbers["metric"].replace(SAME_METRIC)
     numbers = numbers.assign(metric=metric).drop_duplicates(["confusion", "metric"])
     wide = numbers.set_index(["confusion", "metric"])[["value", "half_width"]].unstack("metric")
     wide = wide.reindex(rows_of(published).index)
     half = slack * wide["half_width"] + EPSILON
-    return Box((wide["value"] - half).clip(lower=0.0), (wide["value"] + half).clip(upper=1.0))
+    return Intervals((wide["value"] - half).clip(lower=0.0), (wide["value"] + half).clip(upper=1.0))
 
 
-def dice_of_iou(iou):
-    """Return the Dice that goes with an IoU of the same confusion matrix."""
-    return 2 * iou / (1 + iou)
+def corners(function: Callable[..., np.ndarray], *intervals: Interval) -> Interval:
+    """Return (low, high) of a function over boxes; exact if it is monotone in each argument.
 
-
-def corners(function, *intervals):
-    """Return (low, high) of a function over boxes; exact where it is monotone in each argument.
-
-    Where a corner is undefined (0/0) nothing is known: 0 and 1.
+    If a corner is undefined (0/0) nothing is known: 0 and 1.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.stack([function(*corner) for corner in itertools.product(*intervals)])
@@ -70,40 +66,40 @@ def corners(function, *intervals):
     return np.where(unknown, 0.0, low), np.where(unknown, 1.0, high)
 
 
-def dice_disagrees(box, averaged):
-    """Say where Dice is not 2 IoU / (1 + IoU).
+def dice_disagrees(box: Intervals, averaged: np.ndarray) -> np.ndarray:
+    """Mark the rows in which Dice is not 2 IoU / (1 + IoU).
 
-    For means over images Dice may be lower than that (the curve is bent), but never above it or below IoU.
+    For means over images Dice may be lower than that (the curve is concave), but never higher, nor below IoU.
     """
     (dice_low, dice_high), (iou_low, iou_high) = box["dice"], box["iou"]
     lowest = np.where(averaged, iou_low, dice_of_iou(iou_low))
     return (dice_low > dice_of_iou(iou_high)) | (dice_high < lowest)
 
 
-def harmonic_mean_disagrees(box, averaged):
-    """Say where Dice (F1) is not the harmonic mean of precision and recall."""
+def harmonic_mean_disagrees(box: Intervals, averaged: np.ndarray) -> np.ndarray:
+    """Mark the rows in which Dice (F1) is not the harmonic mean of precision and recall, 2 P R / (P + R)."""
     low, high = corners(lambda p, r: 2 * p * r / (p + r), box["precision"], box["recall"])
     dice_low, dice_high = box["dice"]
-    printed = ~np.isnan(box["precision"][0]) & ~np.isnan(box["recall"][0])
-    return printed & ~averaged & ((dice_low > high) | (dice_high < low))
+    known = ~np.isnan(box["precision"][0]) & ~np.isnan(box["recall"][0])
+    return known & ~averaged & ((dice_low > high) | (dice_high < low))
 
 
-def overlap_exceeds(box, averaged, metric):
-    """Say where IoU is above recall or precision, which it never is; a printed Dice counts as its IoU."""
+def overlap_exceeds(box: Intervals, averaged: np.ndarray, metric: str) -> np.ndarray:
+    """Mark the rows in which IoU is above recall or precision (`metric`), an impossibility; Dice is turned into IoU."""
     from_dice = box["dice"][0] / (2 - box["dice"][0])
     iou_low = np.fmax(box["iou"][0], from_dice)
     return ~averaged & (iou_low > box[metric][1])
 
 
-def accuracy_outside(box, averaged):
-    """Say where accuracy is not between sensitivity and specificity, whose weighted mean it is."""
+def accuracy_outside(box: Intervals, averaged: np.ndarray) -> np.ndarray:
+    """Mark the rows in which accuracy is not between sensitivity and specificity, whose weighted mean it is."""
     (recall_low, recall_high), (spec_low, spec_high) = box["recall"], box["specificity"]
     low, high = box["accuracy"]
     return ~averaged & ((high < np.minimum(recall_low, spec_low)) | (low > np.maximum(recall_high, spec_high)))
 
 
-def prevalence_interval(box):
-    """Return (low, high), the share of positives that each row implies; 0 and 1 where it implies nothing."""
+def prevalence_interval(box: Intervals) -> Interval:
+    """Return (low, high) of the share of positives that each row implies; 0 and 1 if it implies nothing."""
     accuracy, recall, dice = box["accuracy"], box["recall"], box["dice"]
     precision, specificity = box["precision"], box["specificity"]
     crossing = (recall[0] <= specificity[1]) & (specificity[0] <= recall[1])
@@ -118,8 +114,16 @@ def prevalence_interval(box):
     return low.max(axis=0), high.min(axis=0)
 
 
-def prevalences_differ(box, averaged, evaluation):
-    """Return {evaluation: (rows, low, high)} of sets on which no single prevalence fits all rows."""
+def no_prevalence(box: Intervals, averaged: np.ndarray) -> np.ndarray:
+    """Mark the rows whose values no share of positives can reconcile."""
+    low, high = prevalence_interval(box)
+    return ~averaged & (low > high + EPSILON)
+
+
+def prevalences_differ(
+    box: Intervals, averaged: np.ndarray, evaluation: np.ndarray
+) -> dict[str, tuple[list[int], list[float], list[float]]]:
+    """Return {evaluation: (rows, low, high)} of the sets on which no single prevalence fits all rows."""
     low, high = prevalence_interval(box)
     usable = ~averaged & ~accuracy_outside(box, averaged) & (low <= high) & ((low > 0) | (high < 1))
     table = pd.DataFrame({"evaluation": evaluation, "low": low, "high": high})
@@ -132,10 +136,14 @@ def prevalences_differ(box, averaged, evaluation):
     return found
 
 
-def mending_swaps(values, half_widths):
-    """Return the pairs of columns of one row whose swap makes Dice fit IoU, and IoU stay below the others.
+def swaps_that_fit(values: Mapping[str, float], half_widths: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the pairs of columns of one row whose swap makes Dice fit IoU and keeps IoU below the others.
 
-    `values` and `half_widths` map a metric to the printed value and what its rounding leaves open.
+    `values` and `half_widths` map a metric to its published value and to what rounding leaves open.
+
+    >>> row = {"iou": 0.31, "dice": 0.378, "recall": 0.4733}  # 2 x 0.31 / 1.31 = 0.4733
+    >>> swaps_that_fit(row, dict.fromkeys(row, 0.00005))
+    [('dice', 'recall')]
     """
     found = []
     for one, other in itertools.combinations(values, 2):
@@ -152,11 +160,14 @@ def mending_swaps(values, half_widths):
     return found
 
 
-def largest_spread(mean, half_width, n, kind):
+def largest_spread(mean: np.ndarray, half_width: np.ndarray, n: np.ndarray, kind: pd.Series | list[str]) -> np.ndarray:
     """Return the largest SD (ddof 1) or SEM that n scores in 0..1 with this mean can have.
 
     Scores of 0 and 1 only spread most: SD^2 = mean (1 - mean) n / (n - 1). An unknown n counts as 2, which
     allows most.
+
+    >>> largest_spread(np.array([0.5]), np.array([0.0]), np.array([2.0]), ["SEM"]).tolist()  # of the scores 0 and 1
+    [0.5]
     """
     nearest = np.clip(0.5, mean - half_width, mean + half_width)  # the mean whose spread may be largest
     n = np.where(np.isnan(n), 2.0, np.maximum(n, 2.0))
@@ -164,11 +175,15 @@ def largest_spread(mean, half_width, n, kind):
     return np.sqrt(np.where(np.asarray(kind) == "SEM", variance, variance * n))
 
 
-def unpaired_z(gain, sd_better, n_better, sd_baseline, n_baseline):
-    """Return the z of a difference of two means as if their images were different ones."""
+def unpaired_z(gain: float, sd_better: float, n_better: float, sd_baseline: float, n_baseline: float) -> float:
+    """Return z = gain / sqrt(sd1^2 / n1 + sd2^2 / n2), as if the two means were over different images.
+
+    >>> unpaired_z(0.1, 0.3, 18, 0.3, 18)
+    1.0
+    """
     return gain / math.sqrt(sd_better**2 / n_better + sd_baseline**2 / n_baseline)
 
 
-def correlation_needed(gain, sd_better, sd_baseline, n):
-    """Return how correlated the paired scores must be for the gain to be significant at 5 per cent."""
+def correlation_needed(gain: float, sd_better: float, sd_baseline: float, n: float) -> float:
+    """Return how correlated the paired scores must be for the gain to be significant at the 5 % level."""
     return (sd_better**2 + sd_baseline**2 - n * (gain / Z_95) ** 2) / (2 * sd_better * sd_baseline)

@@ -11,7 +11,7 @@ from pathlib import Path
 from retina_kit.errors import UsageError
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.machine import peak_memory_mb
-from retina_kit.papers.published import TABLE_COLUMNS
+from retina_kit.papers.compare import TABLE_COLUMNS
 
 PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python-headless", "papermill", "matplotlib")
 

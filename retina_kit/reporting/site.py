@@ -8,7 +8,7 @@ import pandas as pd
 
 from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
-from retina_kit.papers.published import TABLE_COLUMNS
+from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.tables import in_unit, interval
 
 

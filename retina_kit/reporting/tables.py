@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from retina_kit.papers.published import TABLE_COLUMNS
+from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.schema import to_json
 
 UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters"}  # all other scores are shown in per cent
