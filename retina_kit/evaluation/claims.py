@@ -20,21 +20,8 @@ from retina_kit.evaluation.evidence import Estimate, Evidence, gather_evidence
 from retina_kit.schema import STRICT, as_tuple
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
-COLUMNS = (
-    "claim",
-    "statement",
-    "kind",
-    "statistic",
-    "estimate",
-    "ci_low",
-    "ci_high",
-    "p_value",
-    "verdict",
-    "rule",
-    "n_patients",
-    "n_seeds",
-    "scope",
-)
+ESTIMATE = ("estimate", "ci_low", "ci_high", "p_value")
+COLUMNS = ("claim", "statement", "kind", "statistic", *ESTIMATE, "verdict", "rule", "n_patients", "n_seeds", "scope")
 Kind = Literal["replication", "control"]
 Test = Literal["greater", "rises_with", "gain_grows", "equivalent", "above_value"]
 NUM_ARMS = {"greater": (2, 2), "rises_with": (2, math.inf), "gain_grows": (2, math.inf), "equivalent": (2, math.inf)}
@@ -247,7 +234,7 @@ def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool) -> dict[str, 
     row: dict[str, Any] = {"claim": claim.id, "statement": claim.statement, "kind": claim.kind}
     row |= {"scope": "direction only (synthetic data)" if synthetic else "number", "verdict": INCONCLUSIVE}
     row |= {"n_patients": 0, "n_seeds": 0, "statistic": ""}
-    row |= dict.fromkeys(("estimate", "ci_low", "ci_high", "p_value"), math.nan)
+    row |= dict.fromkeys(ESTIMATE, math.nan)
     missing = sorted(set(claim.arm_names()) - set(scores["arm"]))
     if missing:
         return row | {"rule": f"not tested: no run of {', '.join(missing)}"}
