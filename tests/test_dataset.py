@@ -241,17 +241,3 @@ def test_options_are_checked_with_and_without_loading(small, name, options, mess
         check_options(name, options, small)
     with pytest.raises(UsageError, match=message):
         load_images(name, small, masks=[], **options)
-
-
-def test_the_fingerprint_of_synthetic_images_follows_the_code_but_not_its_comments(tmp_path, monkeypatch):
-    from retina_kit.data import dataset
-
-    (tmp_path / "synthetic").mkdir()
-    monkeypatch.setattr(dataset, "__file__", str(tmp_path / "dataset.py"))
-    found = []
-    for code in ("x = 1", '"""Sets x."""\n\nx = 1  # why', "x = 2"):
-        (tmp_path / "synthetic" / "oct.py").write_text(code)
-        dataset._generator_code.cache_clear()
-        found.append(fingerprint("synthetic_oct", masks=[], num_patients=1))
-    dataset._generator_code.cache_clear()
-    assert found[0] == found[1] != found[2]

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from retina_kit.errors import UsageError
-from retina_kit.schema import STRICT, Range
+from retina_kit.schema import STRICT, Count, Range
 
 IGNORE = 255  # the label of pixels outside the image; the losses leave them out
 Geometry: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # scale, top, left, mirrored; (N,) each
@@ -28,7 +28,7 @@ class Augmentation:
     False
     """
 
-    crop: Annotated[int, Field(ge=0)] = 0
+    crop: Count = 0
     ratio: Range = (1.0, 1.0)
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
 

@@ -6,6 +6,7 @@ put the same photograph on both sides.
 """
 
 from collections.abc import Sequence
+from typing import overload
 
 import cv2
 import numpy as np
@@ -41,6 +42,10 @@ def moved(stack: np.ndarray, moves: np.ndarray, *, nearest: bool = False) -> np.
     return result.astype(stack.dtype)
 
 
+@overload
+def with_copies(images: np.ndarray, masks: np.ndarray, num_copies: int, seed: int) -> tuple[np.ndarray, np.ndarray]: ...
+@overload
+def with_copies(images: np.ndarray, masks: None, num_copies: int, seed: int) -> tuple[np.ndarray, None]: ...
 def with_copies(
     images: np.ndarray, masks: np.ndarray | None, num_copies: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -68,11 +73,7 @@ def add_copies(image_set: ImageSet, num_copies: int, seed: int = 0) -> ImageSet:
     A copy keeps its patient: a split by patient keeps it with its original, a split by image does not.
     """
     images, _ = with_copies(image_set.images, None, num_copies, seed)
-    masks = {}
-    for name, mask in image_set.masks.items():
-        _, copied = with_copies(image_set.images, mask, num_copies, seed)
-        assert copied is not None  # a mask was given
-        masks[name] = copied
+    masks = {name: with_copies(image_set.images, mask, num_copies, seed)[1] for name, mask in image_set.masks.items()}
     rows = [image_set.rows]
     rows += [image_set.rows.assign(id=image_set.rows["id"] + f"_copy{k + 1}") for k in range(num_copies)]
     return ImageSet(images, masks, pd.concat(rows, ignore_index=True), image_set.name)

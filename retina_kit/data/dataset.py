@@ -1,6 +1,5 @@
 """Loads a data set by its name, real or synthetic, as one collection of images."""
 
-import ast
 import dataclasses
 import functools
 import hashlib
@@ -8,10 +7,9 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
 import pandas as pd
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from retina_kit.data.collection import ImageSet
@@ -20,10 +18,9 @@ from retina_kit.data.decoding import decode_rows, needed_masks
 from retina_kit.data.field_of_view import crop_to_field
 from retina_kit.data.manifest import list_cards, read_card, read_manifest, require_pack
 from retina_kit.errors import UsageError, did_you_mean, unknown_name
-from retina_kit.schema import STRICT, Names, Size, parse, to_json
+from retina_kit.schema import STRICT, Count, Names, Size, parse, to_json
 
 SYNTHETIC = ("synthetic_oct", "synthetic_fundus")
-Copies: TypeAlias = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -49,7 +46,7 @@ class PackOptions:
     exclude: Exclude | None = None
     annotated_only: bool = False
     crop: bool = False
-    copies: Copies = 0
+    copies: Count = 0
 
 
 def load_images(
@@ -129,7 +126,7 @@ def _options_of(name: str) -> type:
         else (parameter.name, parameter.annotation, parameter.default)
         for parameter in inspect.signature(_generator(name)).parameters.values()
     ]
-    fields += [("crop", bool, False), ("copies", Copies, 0)]
+    fields += [("crop", bool, False), ("copies", Count, 0)]
     return dataclass(frozen=True, config=STRICT)(dataclasses.make_dataclass(name, fields, frozen=True))
 
 
@@ -203,13 +200,11 @@ def fingerprint(
 ) -> str:
     """Hash what `load_images` would give, without reading or generating an image (16 hexadecimal digits).
 
-    For a pack the hash covers the manifest's checksums and the rows' `columns` (labels); for synthetic images the
-    options and the code that generates them, comments and docstrings apart. `data_root` is where your own packs are.
+    For a pack the hash covers the manifest's checksums and the rows' `columns` (labels), for synthetic images the
+    options; the code that generates them is part of a run's code version. `data_root` is where your own packs are.
     """
-    what: Any
-    if name in SYNTHETIC:
-        what = [_generator_code(), options]
-    else:
+    what: Any = options
+    if name not in SYNTHETIC:
         rows = read_manifest(name, data_root)
         for column in columns:
             if column not in rows:
@@ -218,16 +213,3 @@ def fingerprint(
         what = rows[["id", "patient", "split", *checksums, *columns]].to_csv(index=False)
     text = json.dumps([name, sorted(masks), what], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@functools.cache
-def _generator_code() -> str:
-    """Hash the code that generates images; it is parsed once per process, not once per arm."""
-    digest = hashlib.sha256()
-    for path in sorted((Path(__file__).parent / "synthetic").glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                del node.body[0]
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()

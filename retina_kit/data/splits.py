@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from retina_kit.errors import UsageError, did_you_mean
-from retina_kit.schema import STRICT, Names
+from retina_kit.schema import STRICT, Count, Names
 
 TrainTest: TypeAlias = tuple[np.ndarray, np.ndarray]
 SETTINGS_OF_KINDS = {  # what a kind needs, and what it may have
@@ -44,11 +44,11 @@ class Split:
     kind: Literal["published", "patients", "images", "leave_patients_out"]
     test_fraction: Annotated[float | None, Field(gt=0, lt=1)] = None
     num_folds: Annotated[int | None, Field(ge=2)] = None
-    seed: Annotated[int | None, Field(ge=0)] = None
+    seed: Count | None = None
     require_columns: Names = ()
     exclude_if: Names = ()
     exclude_test_patients: bool = False
-    num_train: Annotated[int, Field(ge=0)] = 0
+    num_train: Count = 0
     train_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     evaluate_on: Literal["test", "train"] = "test"
 

@@ -26,7 +26,7 @@ MODELS: dict[str, type[nn.Module]] = {
 }
 
 
-def network(name: str, /, **options: Any) -> dict[str, Any]:
+def network(name: str, **options: Any) -> dict[str, Any]:
     """Describe a network as plain data, its name and options checked; `build_model` makes it.
 
     An option that is itself a network, such as the `localizer` of "localize_then_segment", is a table of that

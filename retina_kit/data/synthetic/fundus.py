@@ -3,19 +3,18 @@
 import concurrent.futures
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.synthetic.lesions import LESIONS, paint_lesions
 from retina_kit.data.synthetic.light import blend, soft
 from retina_kit.data.synthetic.vessels import Vessel, grow_tree
 from retina_kit.errors import unknown_name
-from retina_kit.schema import Size
+from retina_kit.schema import Count, Positive, Size
 
 MASKS = ("vessels", "disc", "cup", "fov", *LESIONS)
 TO_PIXELS = Callable[[np.ndarray], np.ndarray]  # points (K, 2) in units of the field's radius to pixels
@@ -54,15 +53,15 @@ class Eye:
 
 
 def generate_fundus(
-    num_patients: Annotated[int, Field(ge=1)],
-    images_per_patient: Annotated[int, Field(ge=1)] = 2,
+    num_patients: Positive,
+    images_per_patient: Positive = 2,
     size: Size = (256, 256),
     *,
     lesions: bool = True,
     camera: Literal["standard", "retcam"] = "standard",
     noise: float = 1.0,
     contrast: float = 1.0,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    seed: Count = 0,
 ) -> ImageSet:
     """Generate fundus photographs (N, 3, H, W), RGB, with exact masks and rows.
 

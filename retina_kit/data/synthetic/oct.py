@@ -19,7 +19,7 @@ from retina_kit.data.collection import ImageSet
 from retina_kit.data.synthetic.annotators import annotate
 from retina_kit.data.synthetic.macula import Macula, sample_macula, smooth_noise
 from retina_kit.errors import UsageError, unknown_name
-from retina_kit.schema import Size
+from retina_kit.schema import Count, Positive, Size
 
 CELLS = 48  # entries of the reflectivity table between two anchors
 ANNOTATORS = ("annotator1", "annotator1_again", "annotator2")
@@ -64,8 +64,8 @@ def mix_devices(name: str, gap: float) -> Device:
 
 
 def generate_oct(
-    num_patients: Annotated[int, Field(ge=1)],
-    scans_per_patient: Annotated[int, Field(ge=1)] = 8,
+    num_patients: Positive,
+    scans_per_patient: Positive = 8,
     size: Size = (256, 256),
     *,
     device: Literal["spectralis", "cirrus"] = "spectralis",
@@ -75,7 +75,7 @@ def generate_oct(
     fluid: float = 1.0,
     annotators: bool = False,
     disagreement: float = 1.0,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    seed: Count = 0,
 ) -> ImageSet:
     """Generate B-scans (N, 1, H, W) of `num_patients` eyes with exact masks of their fluid.
 
