@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.machine import describe_machine, write_json
 from retina_kit.data.dataset import load_images
-from retina_kit.data.splits import choose_split
+from retina_kit.data.splits import Split, choose_split
 from retina_kit.files import kit_root
 from retina_kit.models.build import build_model
 from retina_kit.training.batches import Batches
@@ -33,9 +33,9 @@ def load(data_root, drawn):
     """Return scans with the fluid of either grader, split by patients: two of ten, or of eight, are tested."""
     if drawn:
         image_set = load_images("synthetic_oct", "", masks=["fluid"], size=SIZE, num_patients=8, scans_per_patient=8)
-        return image_set, image_set.masks["fluid"], {"kind": "patients", "test_fraction": 0.25, "seed": 0}
+        return image_set, image_set.masks["fluid"], Split(kind="patients", test_fraction=0.25, seed=0)
     image_set = load_images("oct_dme_chiu2015", data_root, masks=["union"], size=SIZE)
-    return image_set, image_set.masks["union"], {"kind": "published"}
+    return image_set, image_set.masks["union"], Split(kind="published")
 
 
 def dice_of(precision, seed, images, targets, train, test, recipe, device):
@@ -51,7 +51,7 @@ def dice_of(precision, seed, images, targets, train, test, recipe, device):
 def compare(data_root, seeds, steps, device, drawn):
     """Return the Dice of every seed in both precisions, the difference of the means and the spread over seeds."""
     image_set, masks, split = load(data_root, drawn)
-    train, test = choose_split(image_set.rows, split, fold=None, seed=0)
+    train, test = choose_split(image_set.rows, split)
     images, targets = torch.from_numpy(image_set.images), torch.from_numpy(masks.astype(np.uint8))
     recipe = Recipe(loss="soft_dice", optimizer="adam", learning_rate=2e-3, batch_size=4, steps=steps)
     dice = {"float32": [], "bfloat16": []}

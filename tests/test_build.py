@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from retina_kit.errors import UsageError
-from retina_kit.models.build import MODELS, build_model, count_parameters, describe_layers
+from retina_kit.models.build import MODELS, build_model, count_parameters, describe_layers, network
 
 NARROW = {
     "unet": {"widths": [4, 4, 8, 8, 8], "norm": "batch", "dropout": 0.1, "in_channels": 3},
@@ -64,19 +64,30 @@ def test_weights_travel_by_name(name):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"name": "unett"}, "no model is called 'unett'; there are unet, "),
-        ({}, "no model is called None"),
+        ({"name": "unett"}, "no model is called 'unett'; did you mean 'unet'? Known: unet, "),
+        ({}, "no model is called ''"),
         ({"name": "unet", "width": (4, 8)}, "model 'unet' has no setting 'width'; did you mean 'widths'?"),
         ({"name": "unet", "droput": 0.1}, "did you mean 'dropout'?"),
         ({"name": "encoder_decoder", "base_width": 4, "color": 1}, "has no setting 'base_width'"),
-        ({"name": "unet", "zzz": 1}, "has no setting 'zzz'. It has in_channels, num_classes"),
+        (
+            {"name": "localize_then_segment", "localizer": {"pol": 2}},
+            "'localizer' has no setting 'pol'; did you mean 'pool'",
+        ),
+        ({"name": "unet", "zzz": 1}, "has no setting 'zzz'. Known: in_channels, num_classes"),
     ],
 )
 def test_an_unknown_name_or_setting_says_which_one_was_meant(settings, message):
-    with pytest.raises(UsageError) as caught:
-        build_model(settings)
-    assert message in str(caught.value)
-    assert caught.value.exit_code == 2
+    options = {key: value for key, value in settings.items() if key != "name"}
+    for check in (lambda: build_model(settings), lambda: network(settings.get("name", ""), **options)):
+        with pytest.raises(UsageError) as caught:
+            check()
+        assert message in str(caught.value)
+        assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_network_that_was_checked_is_its_table(name):
+    assert network(name, **NARROW[name]) == {"name": name, **NARROW[name]}
 
 
 def test_statistics_are_counted_where_they_are_asked_for():

@@ -8,7 +8,7 @@ import pytest
 import small_pack
 
 from retina_kit.data import large_arrays, manifest
-from retina_kit.data.dataset import fingerprint, kept_rows, load_images
+from retina_kit.data.dataset import Exclude, check_options, fingerprint, kept_rows, load_images
 from retina_kit.data.manifest import read_manifest
 from retina_kit.data.splits import by_patients
 from retina_kit.errors import DataError, UsageError
@@ -76,8 +76,8 @@ def test_images_are_resized_by_area_and_masks_to_the_nearest_pixel(small):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"masks": ["veins"]}, "no mask 'veins'; it has vessels, fov, either"),
-        ({"masks": [], "num_patients": 3}, "takes no options: num_patients"),
+        ({"masks": ["veins"]}, r"no mask 'veins'.* Known: vessels, fov, either"),
+        ({"masks": [], "num_patients": 3}, "a data set read from files has no setting 'num_patients'"),
     ],
 )
 def test_what_a_pack_does_not_have_is_refused(small, settings, message):
@@ -141,9 +141,12 @@ def test_the_union_of_both_graders_has_the_pixels_that_the_paper_trained_on():
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "mask", "shape"),
-    [("chase_db1", "vessels_2nd", (28, 3, 960, 999)), ("stare", "vessels", (20, 3, 605, 700)),
-     ("idrid_seg_1024", "disc", (81, 3, 680, 1024))],
-)  # fmt: skip
+    [
+        ("chase_db1", "vessels_2nd", (28, 3, 960, 999)),
+        ("stare", "vessels", (20, 3, 605, 700)),
+        ("idrid_seg_1024", "disc", (81, 3, 680, 1024)),
+    ],
+)
 def test_real_packs_have_one_size_each(name, mask, shape):
     if not manifest.has_pack(name, REAL):
         pytest.skip(f"{name} is not in ../shared/data")
@@ -153,25 +156,24 @@ def test_real_packs_have_one_size_each(name, mask, shape):
 
 
 @pytest.mark.parametrize(("name", "channels"), [("synthetic_oct", 1), ("synthetic_fundus", 3)])
-def test_drawn_images_come_by_name_too(name, channels, tmp_path):
-    pytest.importorskip(f"retina_kit.data.{name}")
+def test_synthetic_images_come_by_name_too(name, channels, tmp_path):
     mask = "fluid" if channels == 1 else "vessels"
     image_set = load_images(name, tmp_path, masks=[mask], num_patients=2, size=[64, 96], seed=4)
     assert image_set.images.shape[1:] == (channels, 64, 96)
     assert list(image_set.masks) == [mask]
     again = load_images(name, tmp_path, masks=[mask], num_patients=2, size=[64, 96], seed=4)
     assert again.fingerprint() == image_set.fingerprint()
-    with pytest.raises(UsageError, match="num_people"):
+    with pytest.raises(UsageError, match=f"num_patients is missing; {name} has no setting 'num_people'"):
         load_images(name, tmp_path, masks=[mask], num_people=2)
 
 
 def test_rows_are_left_out_by_id_and_by_what_another_set_tests_on():
     rows = read_manifest("idrid_seg_1024")
-    assert "IDRiD_81" not in set(kept_rows(rows, ids=["IDRiD_81"])["id"])
+    assert "IDRiD_81" not in set(kept_rows(rows, Exclude(ids=("IDRiD_81",)))["id"])
     with pytest.raises(UsageError, match="IDRiD_99"):
-        kept_rows(rows, ids=["IDRiD_99"])
+        kept_rows(rows, Exclude(ids=("IDRiD_99",)))
     graded = read_manifest("idrid_grading_loc")
-    kept = kept_rows(graded, also_in="idrid_seg_1024")
+    kept = kept_rows(graded, Exclude(also_in="idrid_seg_1024"))
     tested = set(rows.loc[rows["split"] == "test", "patient"])
     assert set(graded["patient"]) & tested
     assert not set(kept["patient"]) & tested
@@ -181,7 +183,7 @@ def test_rows_are_left_out_by_id_and_by_what_another_set_tests_on():
 
 
 def test_a_split_by_patients_keeps_identical_photographs_together():
-    rows = kept_rows(read_manifest("idrid_grading_loc"), also_in="idrid_seg_1024")
+    rows = kept_rows(read_manifest("idrid_grading_loc"), Exclude(also_in="idrid_seg_1024"))
     twins = rows[rows["duplicate_of"] != ""]
     assert len(twins)
     for seed in range(5):
@@ -195,7 +197,7 @@ def test_lesion_masks_move_with_the_crop(name):
     if not (REAL / name).is_dir():
         pytest.skip(f"{name} is not in ../shared/data")
     whole = load_images(name, REAL, masks=["ex", "ma"], split="test")
-    cropped = load_images(name, REAL, masks=["ex", "ma"], split="test", crop=True, without={"ids": ["IDRiD_81"]})
+    cropped = load_images(name, REAL, masks=["ex", "ma"], split="test", crop=True, exclude={"ids": ["IDRiD_81"]})
     assert len(whole) == 27
     assert len(cropped) == 26
     kept = (whole.rows["id"] != "IDRiD_81").to_numpy()
@@ -205,9 +207,37 @@ def test_lesion_masks_move_with_the_crop(name):
         assert np.array_equal(cropped.masks[mask].sum(axis=(1, 2)), whole.masks[mask][kept].sum(axis=(1, 2)))
 
 
-def test_what_is_left_out_is_checked(small):
-    with pytest.raises(UsageError, match="'id'; it has ids, also_in, also_split"):
-        load_images("small", small, masks=[], without={"id": ["eye_1"]})
-    with pytest.raises(UsageError, match="is drawn"):
-        load_images("synthetic_fundus", small, masks=[], without={"ids": ["p000_0"]}, num_patients=1)
-    assert len(load_images("small", small, masks=[], without={"ids": ["eye_1"]})) == 2
+def test_what_is_excluded_is_checked(small):
+    with pytest.raises(UsageError, match=r"exclude has no setting 'id'; did you mean 'ids'\? Known: ids, also_in, "):
+        load_images("small", small, masks=[], exclude={"id": ["eye_1"]})
+    with pytest.raises(UsageError, match=r"is synthetic.*reduce num_patients"):
+        load_images("synthetic_fundus", small, masks=[], exclude={"ids": ["p000_0"]}, num_patients=1)
+    assert len(load_images("small", small, masks=[], exclude={"ids": ["eye_1"]})) == 2
+    assert len(load_images("small", small, masks=[], exclude=Exclude(ids=("eye_1", "eye_3")))) == 1
+    with pytest.raises(UsageError, match="no image of small is left"):
+        load_images("small", small, masks=[], exclude={"ids": list(small_pack.IDS)})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("small", {"croped": True}, "has no setting 'croped'; did you mean 'crop'"),
+        ("small", {"size": 64}, "data options: size is 64"),
+        ("small", {"copies": -1}, "copies is -1"),
+        ("small", {"split": "validation"}, "no split 'validation'; it has test, train"),
+        ("small", {"exclude": {"ids": ["eye_9"]}}, "no image 'eye_9'"),
+        ("small", {"exclude": {"also_in": "idrid"}}, "idrid"),
+        ("smal", {}, "no data set is called 'smal'; did you mean 'small'"),
+        ("synthetic_oct", {}, "num_patients is missing"),
+        ("synthetic_oct", {"num_patients": 0}, "num_patients is 0"),
+        ("synthetic_oct", {"num_patients": 4, "device": "cirus"}, "device is 'cirus'.*'spectralis' or 'cirrus'"),
+        ("synthetic_oct", {"num_patients": 4, "gap": 1.5}, "gap is 1.5"),
+        ("synthetic_oct", {"num_patients": 4, "split": "test"}, "'split' cannot leave rows out"),
+        ("synthetic_fundus", {"num_patients": 4, "annotators": True}, "synthetic_fundus has no setting 'annotators'"),
+    ],
+)
+def test_options_are_checked_with_and_without_loading(small, name, options, message):
+    with pytest.raises(UsageError, match=message):
+        check_options(name, options, small)
+    with pytest.raises(UsageError, match=message):
+        load_images(name, small, masks=[], **options)

@@ -185,12 +185,12 @@ def test_dropout_in_residual_blocks_is_where_the_code_has_it():
         return [type(layer).__name__ for layer in block.convs]
 
     unit = ["Conv2d", "BatchNorm2d"]
-    assert kinds(ResidualBlock(4, 2, 4)) == [
-        *[*unit, "ReLU"], *[*unit, "Dropout", "ReLU"], *[*unit, "Dropout", "ReLU"]
-    ]  # fmt: skip
+    assert kinds(ResidualBlock(4, 2, 4)) == [*[*unit, "ReLU"], *[*unit, "Dropout", "ReLU"], *[*unit, "Dropout", "ReLU"]]
     assert kinds(ResidualBlock(4, 2, 4, stride=2)) == [
-        *[*unit, "ReLU"], *[*unit, "ReLU"], *[*unit, "Dropout", "ReLU", "Dropout"]
-    ]  # fmt: skip
+        *[*unit, "ReLU"],
+        *[*unit, "ReLU"],
+        *[*unit, "Dropout", "ReLU", "Dropout"],
+    ]
 
 
 def test_fifteen_of_sixteen_blocks_have_attention():
@@ -292,7 +292,7 @@ class Stranger:
         ("code.pth", {"features.0.weight": Stranger()}, "code.pth is not a file of weights"),
         ("other.pth", {"features.0.weight": torch.zeros(1)}, r"features.0.weight of shape \(64, 3, 3, 3\)"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_weights_file_says_what_is_wrong(tmp_path, name, content, message):
     if isinstance(content, bytes):
         (tmp_path / name).write_bytes(content)

@@ -68,7 +68,7 @@ def test_a_mask_of_e_ophtha_that_was_never_drawn_is_not_an_empty_one(tmp_path):
     import_pack("e_ophtha", parts, tmp_path / "data", progress=False)
     with pytest.raises(UsageError, match="for some images only"):
         load_images("e_ophtha", tmp_path / "data", masks=["ex"])
-    exudates = load_images("e_ophtha", tmp_path / "data", masks=["ex"], marked=True)
+    exudates = load_images("e_ophtha", tmp_path / "data", masks=["ex"], annotated_only=True)
     assert exudates.rows["id"].tolist() == ["ex_C1", "ex_C2"]
     assert exudates.masks["ex"].sum(axis=(1, 2)).tolist() == [4, 0]
 

@@ -42,7 +42,7 @@ def test_the_window_is_what_the_unet_says_of_that_part_of_the_image():
     torch.testing.assert_close(model(images)[:, :, 16:32, 8:24], expected)
 
 
-def test_a_image_smaller_than_the_window_is_seen_whole():
+def test_an_image_smaller_than_the_window_is_seen_whole():
     logits = network(window=(64, 64), center=(0.1, 0.9))(torch.rand(1, 3, 32, 64))
     assert (logits != OUTSIDE).all()
 

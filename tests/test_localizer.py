@@ -30,7 +30,7 @@ def weights_of(head):
         ({"pool": 2, "hidden": 0}, [(2, 32)]),
     ],
 )
-def test_a_image_gives_two_numbers_and_every_weight_a_gradient(options, shapes):
+def test_an_image_gives_two_numbers_and_every_weight_a_gradient(options, shapes):
     model = small(**options)
     assert weights_of(model.head) == shapes
     centers = model(torch.randn(3, 1, 16, 24))

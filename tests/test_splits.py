@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from retina_kit.data import splits
+from retina_kit.data.splits import Split
 from retina_kit.errors import UsageError
+from retina_kit.schema import parse
 
 
 @pytest.fixture
@@ -81,9 +83,9 @@ def test_a_smaller_training_set_lies_within_the_larger_one():
 
 
 def test_a_split_is_chosen_by_its_settings(rows):
-    train, test = splits.choose_split(rows, {"kind": "leave_patients_out", "num_folds": 4}, fold=1)
+    train, test = splits.choose_split(rows, Split(kind="leave_patients_out", num_folds=4), fold=1)
     assert test.tolist() == [2, 3]
-    train, test = splits.choose_split(rows, {"kind": "published", "num_train": 3}, seed=0)
+    train, test = splits.choose_split(rows, Split(kind="published", num_train=3), seed=0)
     assert len(train) == 3
     assert set(train) < {0, 1, 2, 3}
     assert test.tolist() == [4, 5, 6, 7]
@@ -91,11 +93,24 @@ def test_a_split_is_chosen_by_its_settings(rows):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"kind": "random"}, "random"), ({"kind": "published", "seed": 1}, "seed"), ({}, "None")],
+    [
+        ({"kind": "random"}, "split: kind is 'random'.*'published', 'patients'"),
+        ({}, "kind is missing"),
+        ({"kind": "published", "seed": 1}, "kind 'published' has no seed"),
+        ({"kind": "published", "num_fold": 1}, "no setting 'num_fold'; did you mean 'num_folds'"),
+        ({"kind": "patients", "test_fraction": 0.2}, "kind 'patients' needs seed"),
+        ({"kind": "images", "seed": 1}, "kind 'images' needs test_fraction"),
+        ({"kind": "images", "seed": 1, "test_fraction": 0.2, "num_folds": 3}, "kind 'images' has no num_folds"),
+        ({"kind": "leave_patients_out"}, "needs num_folds"),
+        ({"kind": "leave_patients_out", "num_folds": 2, "test_fraction": 0.5}, "has no test_fraction"),
+        ({"kind": "patients", "test_fraction": 1.0, "seed": 0}, "test_fraction is 1.0: input should be less than 1"),
+        ({"kind": "published", "train_percent": 101}, "train_percent is 101"),
+        ({"kind": "published", "evaluate_on": "both"}, "evaluate_on is 'both': input should be 'test' or 'train'"),
+    ],
 )
-def test_unknown_kinds_and_settings_are_refused(rows, settings, message):
+def test_what_a_split_cannot_be_is_refused(settings, message):
     with pytest.raises(UsageError, match=message):
-        splits.choose_split(rows, settings)
+        parse(Split, settings, "split")
 
 
 def test_what_is_held_out_is_the_end():
@@ -103,12 +118,9 @@ def test_what_is_held_out_is_the_end():
     assert len(train) == 230 and validation.tolist() == list(range(230, 256))  # 230 of 256, as Keras does
 
 
-def test_the_training_images_can_be_tested(rows):
-    settings = {"kind": "published", "num_train": 2, "tested": "train"}
-    train, test = splits.choose_split(rows, settings, seed=3)
+def test_a_network_can_be_evaluated_on_its_training_images(rows):
+    train, test = splits.choose_split(rows, Split(kind="published", num_train=2, evaluate_on="train"), seed=3)
     assert train.tolist() == test.tolist()
-    with pytest.raises(UsageError, match="either train or test"):
-        splits.choose_split(rows, settings | {"tested": "both"})
 
 
 def test_smaller_shares_lie_within_larger_ones():
@@ -117,15 +129,15 @@ def test_smaller_shares_lie_within_larger_ones():
     assert [len(share) for share in shares] == [4, 16, 40]
     assert shares[0] < shares[1] < shares[2]
     assert len(splits.nested_share(train[:5], 1, 3)) == 2
-    with pytest.raises(UsageError, match="per cent"):
+    with pytest.raises(UsageError, match="percent"):
         splits.nested_share(train, 0, 3)
 
 
 def test_shares_are_nested_in_every_fold(rows):
     for fold in range(2):
-        settings = {"kind": "leave_patients_out", "num_folds": 2, "seed": 5}
-        whole, test = splits.choose_split(rows, settings, fold=fold)
-        half, same_test = splits.choose_split(rows, settings | {"train_percent": 50}, fold=fold)
+        folds = {"kind": "leave_patients_out", "num_folds": 2, "seed": 5}
+        whole, test = splits.choose_split(rows, Split(**folds), fold=fold)
+        half, same_test = splits.choose_split(rows, Split(**folds, train_percent=50), fold=fold)
         assert len(half) == len(whole) / 2
         assert set(half) < set(whole)
         assert test.tolist() == same_test.tolist()
@@ -133,19 +145,19 @@ def test_shares_are_nested_in_every_fold(rows):
 
 def test_rows_that_must_not_be_trained_on_are_left_out(rows):
     rows = rows.assign(x=[1.0, np.nan, 3, 4, 5, 6, 7, np.nan], also_in=["", "", "there", "", "there", "", "", ""])
-    settings = {"kind": "published", "known": ["x"], "train_without": ["also_in"]}
-    train, test = splits.choose_split(rows, settings)
+    split = Split(kind="published", require_columns=("x",), exclude_if=("also_in",))
+    train, test = splits.choose_split(rows, split)
     assert train.tolist() == [0]  # 1 has no x, 2 is also there, and 3 is of the same patient
     assert test.tolist() == [4, 5, 6]  # 4 is also there, but may be tested
     with pytest.raises(UsageError, match="no column 'y'"):
-        splits.choose_split(rows, {"kind": "published", "known": ["y"]})
+        splits.choose_split(rows, Split(kind="published", require_columns=("y",)))
     with pytest.raises(UsageError, match="nothing is left"):
-        splits.choose_split(rows.assign(x=np.nan), settings)
+        splits.choose_split(rows.assign(x=np.nan), split)
 
 
 def test_copies_of_one_image_stand_on_one_side_only(rows):
     rows.loc[0, "patient"] = "d"
-    train, test = splits.choose_split(rows, {"kind": "published", "one_side": True})
+    train, test = splits.choose_split(rows, Split(kind="published", exclude_test_patients=True))
     assert train.tolist() == [1, 2, 3]
     assert test.tolist() == [4, 5, 6, 7]
     assert splits.shared_patients(rows, train, test) == []

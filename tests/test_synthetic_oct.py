@@ -1,4 +1,4 @@
-"""Drawn OCT scans: exact masks, seeds, and how near they are to the real ones of Chiu 2015."""
+"""Synthetic OCT scans: exact masks, seeds, and how near they are to the real ones of Chiu 2015."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ real_data = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def drawn():
-    """Twenty drawn eyes of eleven scans, like the real pack at half its size."""
+def synthetic():
+    """Twenty synthetic eyes of eleven scans, like the real pack at half its size."""
     return generate_oct(20, 11, (248, 384), annotators=True, seed=1)
 
 
@@ -47,26 +47,26 @@ def test_scans_come_in_any_size_as_uint8():
         assert image_set.images.dtype == np.uint8
 
 
-def test_fluid_is_its_three_kinds_and_lies_in_the_retina(drawn):
-    masks = drawn.masks
+def test_fluid_is_its_three_kinds_and_lies_in_the_retina(synthetic):
+    masks = synthetic.masks
     assert np.array_equal(masks["fluid"], masks["irf"] | masks["srf"] | masks["ped"])
     assert not (masks["irf"] & masks["srf"]).any()
     assert (masks["fluid"] & ~masks["retina"]).sum() == 0
     assert all(masks[kind].any() for kind in ("irf", "srf", "ped"))
 
 
-def test_scans_of_one_eye_resemble_one_another(drawn):
-    small = np.stack([cv2.resize(image[0], (48, 31), interpolation=cv2.INTER_AREA) for image in drawn.images])
+def test_scans_of_one_eye_resemble_one_another(synthetic):
+    small = np.stack([cv2.resize(image[0], (48, 31), interpolation=cv2.INTER_AREA) for image in synthetic.images])
     small = np.where(small > 200, 0, small).reshape(20, 11, -1).astype(float)
     same = np.mean([np.corrcoef(small[p, 4], small[p, 5])[0, 1] for p in range(20)])
     other = np.mean([np.corrcoef(small[p, 4], small[(p + 1) % 20, 5])[0, 1] for p in range(20)])
     assert same > other + 0.1
 
 
-def test_annotators_differ_as_people_do(drawn):
+def test_annotators_differ_as_people_do(synthetic):
     """Melinscak 2020 prints 0.889 for one expert twice and 0.822 for two experts."""
-    again = dice(drawn.masks["annotator1"], drawn.masks["annotator1_again"])
-    other = dice(drawn.masks["annotator1"], drawn.masks["annotator2"])
+    again = dice(synthetic.masks["annotator1"], synthetic.masks["annotator1_again"])
+    other = dice(synthetic.masks["annotator1"], synthetic.masks["annotator2"])
     assert 0.80 < other < again < 0.95
 
 
@@ -106,22 +106,22 @@ def profile_of(image_set):
 
 
 @real_data
-def test_the_gray_values_are_those_of_real_scans(drawn, real):
+def test_the_gray_values_are_those_of_real_scans(synthetic, real):
     """Mean absolute difference of nine quantiles, in gray values (0 to 255)."""
-    difference = np.abs(gray_quantiles(drawn.images) - gray_quantiles(real.images))
+    difference = np.abs(gray_quantiles(synthetic.images) - gray_quantiles(real.images))
     assert difference.mean() < 8
 
 
 @real_data
-def test_the_white_wedges_are_as_large_as_real_ones(drawn, real):
-    share = [(image_set.images == 255).mean() for image_set in (drawn, real)]
+def test_the_white_wedges_are_as_large_as_real_ones(synthetic, real):
+    share = [(image_set.images == 255).mean() for image_set in (synthetic, real)]
     assert abs(share[0] - share[1]) < 0.02
 
 
 @real_data
-def test_there_is_as_much_fluid_as_in_real_eyes(drawn, real):
+def test_there_is_as_much_fluid_as_in_real_eyes(synthetic, real):
     """Real eyes hold 0.19 to 2.84 % of fluid, 1.19 % on the whole."""
-    fluid, union = drawn.masks["fluid"], real.masks["union"]
+    fluid, union = synthetic.masks["fluid"], real.masks["union"]
     assert 0.6 < fluid.mean() / union.mean() < 1.6
     per_eye = fluid.reshape(20, -1).mean(axis=1)
     assert per_eye.min() < 0.007
@@ -129,7 +129,7 @@ def test_there_is_as_much_fluid_as_in_real_eyes(drawn, real):
 
 
 @real_data
-def test_speckle_is_as_strong_as_in_real_scans(drawn, real):
+def test_speckle_is_as_strong_as_in_real_scans(synthetic, real):
     """In the vitreous, at full size, slow changes taken off: SD over mean, and correlation with the next pixel."""
     from retina_kit.data.dataset import load_images
 
@@ -141,15 +141,15 @@ def test_speckle_is_as_strong_as_in_real_scans(drawn, real):
         spread = np.mean(residual.std(axis=(1, 2)) / rows.mean(axis=(1, 2)))
         near = np.mean([np.corrcoef(r[:, :-1].ravel(), r[:, 1:].ravel())[0, 1] for r in residual])
         found.append((spread, near))
-    print("SD over mean and correlation, drawn and real:", found)
+    print("SD over mean and correlation, synthetic and real:", found)
     assert abs(found[0][0] - found[1][0]) < 0.25
     assert abs(found[0][1] - found[1][1]) < 0.25
 
 
 @real_data
-def test_layers_stand_out_as_in_real_scans(drawn, real):
+def test_layers_stand_out_as_in_real_scans(synthetic, real):
     """The mean profile round the brightest layer, both scaled to their peak, correlates and hardly differs."""
-    ours, theirs = (profile_of(image_set) for image_set in (drawn, real))
+    ours, theirs = (profile_of(image_set) for image_set in (synthetic, real))
     ours, theirs = ours / ours.max(), theirs / theirs.max()
     assert np.corrcoef(ours, theirs)[0, 1] > 0.85
     assert np.abs(ours - theirs).mean() < 0.15

@@ -22,12 +22,12 @@ def test_a_scale_gives_a_size_of_at_least_16():
     assert scaled_size((20, 400), 0.1) == (16, 40)
 
 
-def test_a_image_that_shrinks_is_averaged_by_area():
+def test_an_image_that_shrinks_is_averaged_by_area():
     image = np.array([[0, 100, 10, 10], [0, 100, 10, 30]], np.uint8)[None, None]
     assert resize_images(image, (1, 2)).tolist() == [[[[50, 15]]]]
 
 
-def test_a_image_of_that_size_is_the_same_image():
+def test_an_image_of_that_size_is_the_same_image():
     image = np.zeros((1, 3, 4, 6), np.uint8)
     assert resize_images(image, (4, 6)) is image
 

@@ -63,8 +63,12 @@ def test_the_encoder_halves_four_times_and_gives_the_finest_first():
     with torch.device("meta"):
         features = Encoder()(torch.zeros(1, 1, 1024, 512))
     assert [tuple(f.shape[1:]) for f in features] == [
-        (32, 1024, 512), (64, 512, 256), (128, 256, 128), (256, 128, 64), (512, 64, 32)
-    ]  # fmt: skip
+        (32, 1024, 512),
+        (64, 512, 256),
+        (128, 256, 128),
+        (256, 128, 64),
+        (512, 64, 32),
+    ]
 
 
 def test_the_decoder_puts_what_came_up_before_the_skip():
@@ -122,14 +126,6 @@ def test_a_training_step_leaves_a_frozen_encoder_untouched():
     moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert not any(name.startswith("encoder.") for name in moved)
     assert {"decoder.blocks.0.1.running_mean", "decoder.blocks.0.1.running_var", "head.weight"} <= moved
-
-
-def test_a_thawed_encoder_learns_again():
-    model = small(norm="batch").freeze_encoder().unfreeze_encoder()
-    before = model.encoder.blocks[0][1].running_mean.clone()
-    model(torch.randn(4, 1, 16, 16)).sum().backward()
-    assert not torch.equal(model.encoder.blocks[0][1].running_mean, before)
-    assert model.encoder.blocks[0][0].weight.grad is not None
 
 
 @pytest.mark.parametrize(

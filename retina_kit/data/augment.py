@@ -1,36 +1,55 @@
-"""Batched augmentation: one resampling a batch, on the device where the images already lie."""
+"""Batched augmentation: one resampling per batch, on the device where the images already are."""
+
+from collections.abc import Sequence
+from typing import Annotated, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from retina_kit.errors import UsageError
-from retina_kit.schema import STRICT, Range
+from retina_kit.schema import STRICT, Count, Range
 
-IGNORE = 255  # the label of pixels that lie outside the image; the losses leave them out
+IGNORE = 255  # the label of pixels outside the image; the losses leave them out
+Geometry: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # scale, top, left, mirrored; (N,) each
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT | {"title": "augmentation"})
 class Augmentation:
-    """What is drawn anew for each image of a batch.
+    """What changes at random in each image of a batch.
 
     `crop` is the side of the square that is cut out, in pixels (0: whole images, no crop); `ratio` bounds
     the scale at which the image is resampled first; `flip` is the probability of a horizontal mirror.
     The defaults change nothing. Huang 2023, section 3.3.2, uses crop 256, ratio 0.5 to 2, flip 0.5.
+
+    >>> Augmentation(crop=256, ratio=(0.5, 2.0), flip=0.5).does_nothing
+    False
     """
 
-    crop: int = 0
+    crop: Count = 0
     ratio: Range = (1.0, 1.0)
-    flip: float = 0.0
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def check_ratio(self) -> Self:
+        """Raise ValueError if the range of scales is empty or reaches 0."""
+        low, high = self.ratio
+        if not 0 < low <= high:
+            raise ValueError(f"ratio is {low} to {high}; it needs 0 < low <= high")
+        return self
 
     @property
     def does_nothing(self) -> bool:
-        """Say whether every image passes through unchanged."""
-        return self.crop == 0 and tuple(self.ratio) == (1.0, 1.0) and self.flip == 0
+        """Whether every image passes through unchanged."""
+        return self.crop == 0 and self.ratio == (1.0, 1.0) and self.flip == 0
 
 
-def sample_geometry(settings, num_images, height, width, generator):
-    """Return the scale, the corner (y, x) in resampled pixels and the mirror of each image, as (N,) tensors.
+def sample_geometry(
+    settings: Augmentation, num_images: int, height: int, width: int, generator: torch.Generator
+) -> Geometry:
+    """Sample the scale, the corner (y, x) in resampled pixels and the mirror of each image, as (N,) tensors.
 
     All numbers come from `generator` on the CPU, so that a step's augmentation depends on nothing but its seed.
     """
@@ -43,25 +62,34 @@ def sample_geometry(settings, num_images, height, width, generator):
     return scale, room_y * uniform[1], room_x * uniform[2], uniform[3] < settings.flip
 
 
-def augment(images, targets, settings, generator):
-    """Return images (N, C, h, w) and targets (N, h, w) after a random resize, crop and mirror of each image.
+def augment_images(
+    images: Tensor, targets: Tensor, settings: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Resize, crop and mirror each image at random: images (N, C, h, w) and targets (N, h, w).
 
     `images` is float (N, C, H, W), already normalized; `targets` is uint8 (N, H, W). Images are resampled
     bilinearly and padded with 0, targets take the nearest pixel and are padded with `IGNORE`: what the
-    resize-crop-flip pipeline of Huang 2023 does image by image, here in one `grid_sample` a batch.
+    resize-crop-flip pipeline of Huang 2023 does image by image, here in one `grid_sample` per batch.
+
+    >>> images, targets = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.tensor([[[1, 0], [1, 0]]])
+    >>> mirrored, labels = augment_images(images, targets.byte(), Augmentation(flip=1.0), torch.Generator())
+    >>> mirrored.tolist(), labels.tolist()
+    ([[[[2.0, 1.0], [4.0, 3.0]]]], [[[0, 1], [0, 1]]])
     """
     if settings.does_nothing:
         return images, targets
     num_images, _, height, width = images.shape
     out_height, out_width = (settings.crop, settings.crop) if settings.crop else (height, width)
-    drawn = sample_geometry(settings, num_images, height, width, generator)
-    images, grid, inside = resample(images, drawn, (out_height, out_width))
+    geometry = sample_geometry(settings, num_images, height, width, generator)
+    images, grid, inside = resample(images, geometry, (out_height, out_width))
     labels = F.grid_sample(targets[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
     return images, torch.where(inside, labels.to(torch.uint8), IGNORE)
 
 
-def augment_points(images, points, settings, generator):
-    """Return images (N, C, H, W) and points (N, 2) after a random resize, shift and mirror of each image.
+def augment_points(
+    images: Tensor, points: Tensor, settings: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Resize, shift and mirror each image at random: images (N, C, H, W) and points (N, 2).
 
     Points are x and y as fractions of width and height. The size stays, so `crop` must be 0: an image that
     was enlarged is cut at a random place, one that was reduced is padded with 0 at its right and bottom.
@@ -71,22 +99,23 @@ def augment_points(images, points, settings, generator):
     if settings.does_nothing:
         return images, points
     num_images, _, height, width = images.shape
-    drawn = sample_geometry(settings, num_images, height, width, generator)
-    images, _, _ = resample(images, drawn, (height, width))
-    scale, top, left, mirror = (value.to(points.device, non_blocking=True) for value in drawn)
+    geometry = sample_geometry(settings, num_images, height, width, generator)
+    images, _, _ = resample(images, geometry, (height, width))
+    scale, top, left, mirror = (value.to(points.device, non_blocking=True) for value in geometry)
     x = points[:, 0] * scale - left / width
     y = points[:, 1] * scale - top / height
     return images, torch.stack([torch.where(mirror, 1 - x, x), y], dim=1)
 
 
-def resample(images, drawn, size):
-    """Return images (N, C, h, w) of `size` after a drawn geometry, the grid they were read at, and what is inside.
+def resample(images: Tensor, geometry: Geometry, size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Read images (N, C, h, w) of `size` (h, w) at a sampled geometry.
 
-    `drawn` is what `sample_geometry` returned; pixels that come from outside the image are 0.
+    Also gives the grid (N, h, w, 2) that they were read at, and which pixels (N, h, w) come from inside the image;
+    the others are 0.
     """
     num_images, _, height, width = images.shape
     out_height, out_width = size
-    scale, top, left, mirror = (value.to(images.device, non_blocking=True) for value in drawn)
+    scale, top, left, mirror = (value.to(images.device, non_blocking=True) for value in geometry)
     y = torch.arange(out_height, device=images.device) + 0.5
     x = torch.arange(out_width, device=images.device) + 0.5
     x = torch.where(mirror[:, None], out_width - x, x.expand(num_images, -1))

@@ -1,6 +1,7 @@
-"""A collection of images with their masks and rows: what every data set, real or drawn, becomes."""
+"""A collection of images with their masks and rows: what every data set, real or synthetic, becomes."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,8 @@ class ImageSet:
     rows: pd.DataFrame
     name: str
 
-    def __post_init__(self):
-        """Check that images, masks and rows belong together."""
+    def __post_init__(self) -> None:
+        """Raise UsageError if images, masks and rows do not belong together."""
         count, _, height, width = self.images.shape
         if len(self.rows) != count:
             raise UsageError(f"{self.name}: {count} images but {len(self.rows)} rows")
@@ -32,18 +33,18 @@ class ImageSet:
             if mask.shape != (count, height, width):
                 raise UsageError(f"{self.name}: mask {name} is {mask.shape}, expected {(count, height, width)}")
 
-    def __len__(self):
-        """Return the number of images."""
+    def __len__(self) -> int:
+        """Count the images."""
         return len(self.images)
 
-    def subset(self, index):
-        """Return the images at these positions, in this order."""
+    def subset(self, index: Sequence[int] | np.ndarray) -> "ImageSet":
+        """Take the images at these positions, in this order."""
         index = np.asarray(index)
         masks = {name: take(mask, index) for name, mask in self.masks.items()}
         return ImageSet(take(self.images, index), masks, self.rows.iloc[index].reset_index(drop=True), self.name)
 
-    def fingerprint(self):
-        """Return a sha256 over pixels, masks and ids."""
+    def fingerprint(self) -> str:
+        """Hash pixels, masks and ids (sha256)."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
         for name in sorted(self.masks):
             digest.update(name.encode() + np.packbits(self.masks[name]).tobytes())

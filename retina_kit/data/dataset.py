@@ -1,200 +1,215 @@
-"""Loads a data set by its name, real or drawn, as one collection of images."""
+"""Loads a data set by its name, real or synthetic, as one collection of images."""
 
-import ast
-import concurrent.futures
+import dataclasses
 import functools
 import hashlib
+import inspect
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pandas as pd
+from pydantic.dataclasses import dataclass
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.copies import add_copies
+from retina_kit.data.decoding import decode_rows, needed_masks
 from retina_kit.data.field_of_view import crop_to_field
-from retina_kit.data.large_arrays import new_array
-from retina_kit.data.manifest import list_cards, read_card, read_manifest, require_pack, unknown_data_set
-from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
-from retina_kit.data.transforms import resize_images, resize_masks
-from retina_kit.errors import DataError, UsageError
+from retina_kit.data.manifest import list_cards, read_card, read_manifest, require_pack
+from retina_kit.errors import UsageError, did_you_mean, unknown_name
+from retina_kit.schema import STRICT, Count, Names, Size, parse, to_json
 
 SYNTHETIC = ("synthetic_oct", "synthetic_fundus")
 
 
-def load_images(
-    name, data_root, *, masks, size=None, split=None, without=None, marked=False, crop=False, copies=0, **options
-):
-    """Return the images of a data set with the named masks.
+@dataclass(frozen=True, config=STRICT)
+class Exclude:
+    """Which images of a data set are left out.
 
-    `name` is a data pack below `data_root`, or "synthetic_oct" or "synthetic_fundus", whose `options` say how
-    they are drawn. `size` (H, W) resizes images by area and masks to the nearest pixel; `split` keeps "train" or
-    "test" rows only, `without` leaves rows out (see `kept_rows`), `marked` those that lack a file of a mask; `crop`
-    cuts to the field of view, and `copies` adds so many augmented copies of each image. Raises DataError where a
-    file is missing or its pixels are not those of the manifest.
+    `ids` names images; `also_in` names another data set: photographs in its split `also_split` are left out. Cards
+    give one photograph the same patient name in every data set, so a network is never tested on what it was
+    pretrained on.
     """
-    if name not in (*SYNTHETIC, *list_cards(data_root)):
-        raise unknown_data_set(name, [*SYNTHETIC, *list_cards(data_root)])
-    if name in SYNTHETIC and (without or marked):
-        raise UsageError(f"{name} is drawn: no rows of it are left out; draw fewer patients instead")
+
+    ids: Names = ()
+    also_in: str = ""
+    also_split: str = "test"
+
+
+@dataclass(frozen=True, config=STRICT | {"title": "a data set read from files"})
+class PackOptions:
+    """The options of `load_images` for a data pack."""
+
+    size: Size | None = None
+    split: str | None = None
+    exclude: Exclude | None = None
+    annotated_only: bool = False
+    crop: bool = False
+    copies: Count = 0
+
+
+def load_images(
+    name: str,
+    data_root: str | Path,
+    *,
+    masks: Sequence[str],
+    size: Size | None = None,
+    split: str | None = None,
+    exclude: Exclude | Mapping[str, Any] | None = None,
+    annotated_only: bool = False,
+    crop: bool = False,
+    copies: int = 0,
+    **options: Any,
+) -> ImageSet:
+    """Load the images of a data set with the named masks.
+
+    `name` is a data pack below `data_root`, or "synthetic_oct" or "synthetic_fundus", whose `options` are those of
+    `generate_oct` and `generate_fundus`. `size` (H, W) resizes images by area and masks to the nearest pixel; `split`
+    keeps "train" or "test" rows only, `exclude` (an `Exclude`, or its fields as a dict) leaves rows out, and
+    `annotated_only` those that lack the file of a mask; `crop` cuts to the field of view, and `copies` adds this many
+    augmented copies of each image. Raises DataError if a file is missing or its pixels are not those of the manifest,
+    UsageError for an option that the data set does not have.
+
+    >>> scans = load_images("synthetic_oct", "data", masks=["fluid"], size=(64, 96), num_patients=2)
+    >>> scans.images.shape, scans.masks["fluid"].dtype
+    ((16, 1, 64, 96), dtype('bool'))
+    """
+    named = {"size": size, "split": split, "exclude": exclude, "annotated_only": annotated_only, "crop": crop}
+    given = {key: value for key, value in named.items() if value not in (None, False)} | {"copies": copies} | options
+    settings = check_options(name, given, data_root)
     if name in SYNTHETIC:
-        image_set = _generate(name, size=size, **options)
-    elif options:
-        raise UsageError(f"data set {name!r} is read from files and takes no options: {', '.join(options)}")
+        known = inspect.signature(_generator(name)).parameters
+        image_set = _generator(name)(**{key: getattr(settings, key) for key in known})
     else:
-        image_set = _read(name, data_root, masks, size, split, without, marked)
-    unknown = set(masks) - set(image_set.masks)
-    if unknown:
-        raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join(image_set.masks)}")
-    kept = ImageSet(image_set.images, {m: image_set.masks[m] for m in masks}, image_set.rows, name)
-    kept = kept if split is None else kept.subset(np.flatnonzero(kept.rows["split"] == split))
+        image_set = _read(name, data_root, masks, settings)
+    for mask in masks:
+        if mask not in image_set.masks:
+            raise UsageError(f"{name} has no mask {mask!r}{did_you_mean(mask, image_set.masks)}")
+    kept = ImageSet(image_set.images, {mask: image_set.masks[mask] for mask in masks}, image_set.rows, name)
     kept = crop_to_field(kept) if crop else kept
     return add_copies(kept, copies) if copies else kept
 
 
-def fingerprint(name, *, masks, columns=(), data_root=None, **options):
-    """Return a hash of what `load_images` would give, without reading or drawing an image.
+def check_options(name: str, options: Mapping[str, Any], data_root: str | Path) -> Any:
+    """Check the options of `load_images` for a data set without loading an image; gives them as typed settings.
 
-    For a pack it is taken from the manifest's checksums and from the rows' `columns` (labels); for drawn images
-    from the options and from the code that draws them, comments and docstrings apart. `data_root` is where packs of
-    your own lie.
+    Raises the UsageError that `load_images` would: for an unknown data set, an unknown option, a value of the wrong
+    type, and for a split or an image to exclude that does not exist.
+
+    >>> check_options("synthetic_oct", {"num_patients": 4, "devise": "cirrus"}, "data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    retina_kit.errors.UsageError: data options: synthetic_oct has no setting 'devise'; did you mean 'device'? Known: ...
     """
-    if name in SYNTHETIC:
-        what = [_generator_code(), options]
-    else:
+    if name not in (*SYNTHETIC, *list_cards(data_root)):
+        raise unknown_name("data set", name, [*SYNTHETIC, *list_cards(data_root)])
+    rows_options = [key for key in ("split", "exclude", "annotated_only") if options.get(key)]
+    if name in SYNTHETIC and rows_options:
+        raise UsageError(
+            f"{name} is synthetic, so {rows_options[0]!r} cannot leave rows out; reduce num_patients instead"
+        )
+    plain = {key: to_json(value) if isinstance(value, Exclude) else value for key, value in options.items()}
+    settings: Any = parse(_options_of(name), plain, "data options")
+    if name not in SYNTHETIC and (settings.split or settings.exclude):
+        _selected_rows(name, data_root, settings)
+    return settings
+
+
+@functools.cache
+def _options_of(name: str) -> type:
+    """Give the settings class of a data set's options; a synthetic one has the parameters of its generator."""
+    if name not in SYNTHETIC:
+        return PackOptions
+    fields: list[Any] = [
+        (parameter.name, parameter.annotation)
+        if parameter.default is parameter.empty
+        else (parameter.name, parameter.annotation, parameter.default)
+        for parameter in inspect.signature(_generator(name)).parameters.values()
+    ]
+    fields += [("crop", bool, False), ("copies", Count, 0)]
+    return dataclass(frozen=True, config=STRICT)(dataclasses.make_dataclass(name, fields, frozen=True))
+
+
+def _generator(name: str) -> Callable[..., ImageSet]:
+    """Give the function that generates a synthetic data set."""
+    if name == "synthetic_oct":
+        from retina_kit.data.synthetic.oct import generate_oct
+
+        return generate_oct
+    from retina_kit.data.synthetic.fundus import generate_fundus
+
+    return generate_fundus
+
+
+def _read(name: str, data_root: str | Path, masks: Sequence[str], settings: PackOptions) -> ImageSet:
+    """Read the selected rows of a pack."""
+    require_pack(name, data_root)
+    card, rows = read_card(name, data_root), _selected_rows(name, data_root, settings)
+    needed = needed_masks(card, masks)
+    for mask in needed:
+        if mask not in card.masks:
+            raise UsageError(f"{name} has no mask {mask!r}{did_you_mean(mask, [*card.masks, *card.derived])}")
+    if settings.annotated_only:
+        rows = rows[(rows[[f"mask_{mask}" for mask in needed]] != "").all(axis=1)].reset_index(drop=True)
+    if rows.empty:
+        raise UsageError(f"no image of {name} is left to load; exclude fewer, or load them without annotated_only")
+    incomplete = [mask for mask in needed if (rows[f"mask_{mask}"] == "").any()]
+    if incomplete:
+        hint = "load one split of it, or only the annotated ones (annotated_only=True)"
+        raise UsageError(f"{name} has the mask {incomplete[0]!r} for some images only; {hint}")
+    return ImageSet(*decode_rows(rows, card, Path(data_root) / name, masks, settings.size), rows, name)
+
+
+def _selected_rows(name: str, data_root: str | Path, settings: PackOptions) -> pd.DataFrame:
+    """Give the rows of a pack's manifest that its options select, whatever masks they have."""
+    rows = read_manifest(name, data_root)
+    if settings.split is not None:
+        splits = sorted(set(rows["split"]) - {""})
+        rows = rows[rows["split"] == settings.split].reset_index(drop=True)
+        if rows.empty:
+            there_is = ", ".join(splits) or "none; split it by patients"
+            raise UsageError(f"{name} has no split {settings.split!r}; it has {there_is}")
+    return kept_rows(rows, settings.exclude, data_root) if settings.exclude else rows
+
+
+def kept_rows(rows: pd.DataFrame, exclude: Exclude, data_root: str | Path | None = None) -> pd.DataFrame:
+    """Leave out the rows of a manifest that `exclude` describes; an id that does not exist is a UsageError.
+
+    >>> graded = read_manifest("idrid_grading_loc")
+    >>> len(graded), len(kept_rows(graded, Exclude(also_in="idrid_seg_1024")))
+    (516, 499)
+    """
+    known = set(rows["id"])
+    for name in exclude.ids:
+        if name not in known:
+            raise UsageError(f"there is no image {name!r} to leave out")
+    out = rows["id"].isin(exclude.ids)
+    if exclude.also_in:
+        other = read_manifest(exclude.also_in, data_root)
+        out |= rows["patient"].isin(other.loc[other["split"] == exclude.also_split, "patient"])
+    return rows[~out].reset_index(drop=True)
+
+
+def fingerprint(
+    name: str,
+    *,
+    masks: Sequence[str],
+    columns: Sequence[str] = (),
+    data_root: str | Path | None = None,
+    **options: Any,
+) -> str:
+    """Hash what `load_images` would give, without reading or generating an image (16 hexadecimal digits).
+
+    For a pack the hash covers the manifest's checksums and the rows' `columns` (labels), for synthetic images the
+    options; the code that generates them is part of a run's code version. `data_root` is where your own packs are.
+    """
+    what: Any = options
+    if name not in SYNTHETIC:
         rows = read_manifest(name, data_root)
-        missing = [column for column in columns if column not in rows]
-        if missing:
-            raise UsageError(f"{name} has no column {missing[0]!r}; it has {', '.join(rows)}")
+        for column in columns:
+            if column not in rows:
+                raise UsageError(f"{name} has no column {column!r}{did_you_mean(column, rows)}")
         checksums = [column for column in rows if column.endswith("_sha256")]
         what = rows[["id", "patient", "split", *checksums, *columns]].to_csv(index=False)
     text = json.dumps([name, sorted(masks), what], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@functools.cache
-def _generator_code():
-    """Return a hash of the code that draws images; it is parsed once a process, not once an arm."""
-    folder = Path(__file__).parent
-    code = [ast.dump(ast.parse(path.read_text())) for path in sorted(folder.glob("synthetic_*.py"))]
-    return hashlib.sha256("".join(code).encode()).hexdigest()
-
-
-def _generate(name, size=None, **options):
-    """Return drawn images."""
-    if size is not None:
-        options["size"] = tuple(size)
-    elif "size" in options:
-        options["size"] = tuple(options["size"])
-    if name == "synthetic_oct":
-        from retina_kit.data.synthetic.oct import generate_oct as draw
-    else:
-        from retina_kit.data.synthetic.fundus import generate_fundus as draw
-    try:
-        return draw(**options)
-    except TypeError as error:
-        raise UsageError(f"{name} cannot be drawn with {options}: {error}") from error
-
-
-def _read(name, data_root, masks, size, split=None, without=None, marked=False):
-    """Return the images of a pack, decoded in a pool of threads; of one split only where it is named."""
-    require_pack(name, data_root)
-    card, rows = read_card(name, data_root), read_manifest(name, data_root)
-    if split is not None:
-        rows = rows[rows["split"] == split].reset_index(drop=True)
-        if rows.empty:
-            raise UsageError(f"{name} has no split {split!r}; it has {_splits_of(name, data_root)}")
-    if without:
-        unknown = set(without) - {"ids", "also_in", "also_split"}
-        if unknown:
-            raise UsageError(f"without has no setting {sorted(unknown)[0]!r}; it has ids, also_in, also_split")
-        rows = kept_rows(rows, **without)
-    needed = [part for mask in masks for part in card.derived.get(mask, [mask])]
-    unknown = set(needed) - set(card.masks)
-    if unknown:
-        raise UsageError(f"{name} has no mask {sorted(unknown)[0]!r}; it has {', '.join([*card.masks, *card.derived])}")
-    rows = (
-        rows[(rows[[f"mask_{mask}" for mask in needed]] != "").all(axis=1)].reset_index(drop=True) if marked else rows
-    )
-    unmarked = [mask for mask in needed if (rows[f"mask_{mask}"] == "").any()]
-    if unmarked:
-        hint = "load one split of it, or only the marked ones (marked=True)"
-        raise UsageError(f"{name} has the mask {unmarked[0]!r} for some images only; {hint}")
-    images, stacked = _decode(rows, lambda row: _read_row(row, card, Path(data_root) / name, needed, size), name)
-    for mask in masks:
-        if mask in card.derived:
-            stacked[mask] = _union([stacked[part] for part in card.derived[mask]])
-    return ImageSet(images, stacked, rows, name)
-
-
-def _decode(rows, read_row, name):
-    """Return the images (N, C, H, W) and masks {name: (N, H, W)} of all rows, each put in place once read."""
-    records = rows.to_dict("records")
-    first, its_masks = read_row(records[0])
-    images = new_array((len(records), *first.shape), np.uint8)
-    stacked = {mask: new_array((len(records), *first.shape[1:]), bool) for mask in its_masks}
-
-    def place(position, row):
-        image, masks = (first, its_masks) if position == 0 else read_row(row)
-        if image.shape != first.shape:
-            raise UsageError(f"the images of {name} differ in size; give a common size=(H, W)")
-        images[position] = image
-        for mask, stack in stacked.items():
-            stack[position] = masks[mask]
-
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for _ in pool.map(place, range(len(records)), records):
-            continue  # an error in a thread is raised here
-    return images, stacked
-
-
-def _union(stacks):
-    """Return where at least one of some masks (N, H, W) is set."""
-    union = new_array(stacks[0].shape, bool)
-    for out, *parts in zip(union, *stacks, strict=True):
-        out[...] = np.logical_or.reduce(parts)
-    return union
-
-
-def kept_rows(rows, *, ids=(), also_in="", also_split="test"):
-    """Return a manifest's rows less those named in `ids` and those whose photograph another manifest tests on.
-
-    `also_in` names that data set and `also_split` its split: cards give one photograph one patient name wherever it
-    stands, so a network that is tuned there is never tested on what it was pretrained on.
-    """
-    unknown = set(ids) - set(rows["id"])
-    if unknown:
-        raise UsageError(f"there is no image {sorted(unknown)[0]!r} to leave out")
-    out = rows["id"].isin(list(ids))
-    if also_in:
-        other = read_manifest(also_in)
-        out |= rows["patient"].isin(other.loc[other["split"] == also_split, "patient"])
-    return rows[~out].reset_index(drop=True)
-
-
-def _splits_of(name, data_root):
-    """Return the names of a pack's splits, for a message."""
-    return ", ".join(sorted(set(read_manifest(name, data_root)["split"]) - {""})) or "none; split it by patients"
-
-
-def _read_row(row, card, folder, masks, size):
-    """Return one image (C, H, W) and its masks {name: (H, W)}, proven against the manifest."""
-    path = folder / row["image"]
-    image = read_image(path, card.channels)
-    if row["image_sha256"] and pixel_sha256(image) != row["image_sha256"]:
-        raise DataError(
-            f"{path}: the pixels are not those of the manifest; fetch the pack again, or retina-kit data verify"
-        )
-    found = {}
-    for mask in masks:
-        path = folder / row[f"mask_{mask}"]
-        found[mask] = read_mask(path, image.shape[:2])
-        known = row[f"mask_{mask}_sha256"]
-        if known and pixel_sha256(found[mask].astype(np.uint8)) != known:
-            raise DataError(
-                f"{path}: the mask is not that of the manifest; fetch the pack again, or retina-kit data verify"
-            )
-    image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    if size is not None:
-        image = resize_images(image[None], tuple(size))[0]
-        found = {name: resize_masks(mask[None], tuple(size))[0] for name, mask in found.items()}
-    return image, found

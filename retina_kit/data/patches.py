@@ -1,20 +1,30 @@
-"""Square patches without overlap, and which of them a network is shown (Ortiz 2022, preprocessing)."""
+"""Square patches without overlap, and which of them a network is trained on (Ortiz 2022, preprocessing)."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from retina_kit.data.augment import IGNORE
 
 
-def padded_size(size, side):
-    """Return (H, W) rounded up to multiples of `side`."""
-    return tuple(-(-length // side) * side for length in size)
+def padded_size(size: Sequence[int], side: int) -> tuple[int, int]:
+    """Round a size (H, W) up to multiples of `side`.
+
+    >>> padded_size((100, 160), side=64)
+    (128, 192)
+    """
+    height, width = size
+    return -(-height // side) * side, -(-width // side) * side
 
 
-def cut_patches(stack, side, fill=0):
-    """Return the patches (N * rows * columns, ..., side, side) of images (N, ..., H, W), row by row.
+def cut_patches(stack: np.ndarray, side: int, fill: int = 0) -> np.ndarray:
+    """Cut images (N, ..., H, W) into patches (N * rows * columns, ..., side, side), row by row.
 
     Patches do not overlap. What hangs over the right and bottom borders is `fill`: nothing is stretched, unlike in
     the published code, which resizes the remainders to a whole patch.
+
+    >>> cut_patches(np.array([[[1, 2, 3], [4, 5, 6]]]), side=2).tolist()
+    [[[1, 2], [4, 5]], [[3, 0], [6, 0]]]
     """
     height, width = stack.shape[-2:]
     tall, wide = padded_size((height, width), side)
@@ -25,8 +35,12 @@ def cut_patches(stack, side, fill=0):
     return np.ascontiguousarray(grid.reshape(-1, *stack.shape[1:-2], side, side))
 
 
-def join_patches(patches, size):
-    """Return the images (N, ..., H, W) of `size` (H, W) whose patches these are: the inverse of `cut_patches`."""
+def join_patches(patches: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Reassemble the images (N, ..., H, W) of `size` (H, W) from their patches: the inverse of `cut_patches`.
+
+    >>> join_patches(np.array([[[1, 2], [4, 5]], [[3, 0], [6, 0]]]), size=(2, 3)).tolist()
+    [[[1, 2, 3], [4, 5, 6]]]
+    """
     side = patches.shape[-1]
     tall, wide = padded_size(size, side)
     grid = patches.reshape(-1, tall // side, wide // side, *patches.shape[1:])
@@ -35,12 +49,12 @@ def join_patches(patches, size):
     return np.ascontiguousarray(whole[..., : size[0], : size[1]])
 
 
-def balanced_index(targets, per_lesion, seed):
-    """Return the positions of all patches with a lesion and of `per_lesion` times as many without, in order.
+def balanced_index(targets: np.ndarray, per_lesion: float, seed: int) -> np.ndarray:
+    """Choose the positions of all patches with a lesion and of `per_lesion` times as many without, in order.
 
-    `targets` is (N, side, side) with 1 where a lesion is. On a retina 99 pixels of 100 are healthy and most patches
-    have no lesion: shown all of them, a network learns to say "healthy" everywhere and is right 99 times of 100.
-    Those without a lesion are drawn from `seed`. With `per_lesion` 0 all patches are kept.
+    `targets` is (N, side, side) with 1 where a lesion is. On a retina 99 of 100 pixels are healthy and most patches
+    have no lesion: trained on all of them, a network learns to predict "healthy" everywhere and is right 99 times
+    of 100. Those without a lesion are sampled with `seed`. With `per_lesion` 0 all patches are kept.
     """
     has_lesion = (targets == 1).any(axis=(1, 2))
     diseased, healthy = np.flatnonzero(has_lesion), np.flatnonzero(~has_lesion)
@@ -51,8 +65,10 @@ def balanced_index(targets, per_lesion, seed):
     return np.sort(np.concatenate([diseased, chosen]))
 
 
-def training_patches(images, masks, side, per_lesion, seed):
-    """Return (images (M, C, side, side), targets (M, side, side) uint8) of images and bool masks, balanced.
+def training_patches(
+    images: np.ndarray, masks: np.ndarray, side: int, per_lesion: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut images and bool masks into balanced (images (M, C, side, side), targets (M, side, side) uint8).
 
     Targets are 0, 1 and `IGNORE` beyond the image's border.
     """

@@ -1,45 +1,111 @@
-"""Who is trained on and who is tested: splits by patient, and the leaky ones that papers made.
+"""Train/test splits: by patient, and the leaky ones that papers use.
 
-Every function takes rows (a DataFrame with the columns id, patient, split) and returns (train, test), two arrays
-of positions.
+Every function takes rows (a DataFrame with the columns id, patient, split) and gives (train, test), two arrays of
+row positions.
 """
 
-from typing import Literal
+from typing import Annotated, Literal, Self, TypeAlias
 
 import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from retina_kit.errors import UsageError
-from retina_kit.schema import STRICT, Names
+from retina_kit.errors import UsageError, did_you_mean
+from retina_kit.schema import STRICT, Count, Names
+
+TrainTest: TypeAlias = tuple[np.ndarray, np.ndarray]
+SETTINGS_OF_KINDS = {  # what a kind needs, and what it may have
+    "published": ((), ()),
+    "patients": (("test_fraction", "seed"), ()),
+    "images": (("test_fraction", "seed"), ()),
+    "leave_patients_out": (("num_folds",), ("seed",)),
+}
 
 
-def published(rows):
-    """Return the split that the data set's card gives."""
+@dataclass(frozen=True, config=STRICT | {"title": "split"})
+class Split:
+    """Who is trained on and who is tested, as an experiment writes it.
+
+    `kind` is "published" (the data set's own split), "patients" or "images" (random: `test_fraction` of them are
+    tested) or "leave_patients_out" (`num_folds` folds; without a `seed` patients are taken in the order of the rows).
+    The split's own `seed` makes it the same for all runs.
+
+    Rows without an entry in one of the columns `require_columns` leave both sides. Patients with an entry in one of
+    `exclude_if`, such as a column "is also in another data set", are not trained on; `exclude_test_patients` trains on
+    no patient who is tested, so that byte-identical images are on one side only. `train_percent` of the training
+    images, or `num_train` of them, are trained on (0: all). `evaluate_on` "train" tests the training images: how well
+    does a network know what it saw?
+
+    >>> Split(kind="patients", test_fraction=0.2, seed=0).train_percent
+    0.0
+    """
+
+    kind: Literal["published", "patients", "images", "leave_patients_out"]
+    test_fraction: Annotated[float | None, Field(gt=0, lt=1)] = None
+    num_folds: Annotated[int | None, Field(ge=2)] = None
+    seed: Count | None = None
+    require_columns: Names = ()
+    exclude_if: Names = ()
+    exclude_test_patients: bool = False
+    num_train: Count = 0
+    train_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    evaluate_on: Literal["test", "train"] = "test"
+
+    @model_validator(mode="after")
+    def check_kind(self) -> Self:
+        """Raise ValueError if the kind lacks a setting, or has one that it would ignore."""
+        needed, optional = SETTINGS_OF_KINDS[self.kind]
+        for setting in ("test_fraction", "num_folds", "seed"):
+            given = getattr(self, setting) is not None
+            if setting in needed and not given:
+                raise ValueError(f"kind {self.kind!r} needs {setting}")
+            if given and setting not in (*needed, *optional):
+                raise ValueError(f"kind {self.kind!r} has no {setting}")
+        return self
+
+
+def published(rows: pd.DataFrame) -> TrainTest:
+    """Take the split that the data set's manifest gives."""
     train, test = (np.flatnonzero(rows["split"] == name) for name in ("train", "test"))
     if not len(train) or not len(test):
         raise UsageError("this data set has no published split; split it by patients")
     return train, test
 
 
-def by_patients(rows, test_fraction, seed):
-    """Return a split in which no patient stands on both sides."""
+def by_patients(rows: pd.DataFrame, test_fraction: float, seed: int) -> TrainTest:
+    """Split at random so that no patient is on both sides.
+
+    >>> rows = pd.DataFrame({"patient": list("aabbccdd")})
+    >>> train, test = by_patients(rows, test_fraction=0.25, seed=0)
+    >>> len(train), len(test), shared_patients(rows, train, test)
+    (6, 2, [])
+    """
     patients = np.random.default_rng(seed).permutation(rows["patient"].unique())
     num_test = min(len(patients) - 1, max(1, round(test_fraction * len(patients))))
     in_test = rows["patient"].isin(patients[:num_test]).to_numpy()
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
-def by_images(rows, test_fraction, seed):
-    """Return a split image by image: neighbors of one eye fall on both sides, so test scores flatter."""
+def by_images(rows: pd.DataFrame, test_fraction: float, seed: int) -> TrainTest:
+    """Split image by image: images of one eye are on both sides, so test scores are too high (data leakage).
+
+    >>> rows = pd.DataFrame({"patient": list("aabbccdd")})
+    >>> shared_patients(rows, *by_images(rows, test_fraction=0.25, seed=0))
+    ['b', 'c']
+    """
     order = np.random.default_rng(seed).permutation(len(rows))
     num_test = max(1, round(test_fraction * len(rows)))
     return np.sort(order[num_test:]), np.sort(order[:num_test])
 
 
-def leave_patients_out(rows, num_folds, fold, seed=None):
-    """Return fold `fold` of `num_folds`: its patients are the test set, all others train.
+def leave_patients_out(rows: pd.DataFrame, num_folds: int, fold: int, seed: int | None = None) -> TrainTest:
+    """Take fold `fold` of `num_folds`, counted from 0: its patients are the test set, all others train.
 
     Without a seed the patients are taken in the order in which they are listed, with one they are shuffled first.
+
+    >>> leave_patients_out(pd.DataFrame({"patient": list("aabbcc")}), num_folds=3, fold=1)
+    (array([0, 1, 4, 5]), array([2, 3]))
     """
     patients = rows["patient"].unique()
     if num_folds > len(patients):
@@ -50,94 +116,92 @@ def leave_patients_out(rows, num_folds, fold, seed=None):
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
-def nested_subset(train, num_train, seed):
-    """Return `num_train` of the training positions; a smaller subset lies within every larger one of that seed."""
+def nested_subset(train: np.ndarray, num_train: int, seed: int) -> np.ndarray:
+    """Sample `num_train` of the training positions; a smaller subset is part of every larger one of that seed.
+
+    >>> [nested_subset(np.arange(6), num_train, seed=0).tolist() for num_train in (2, 4)]
+    [[2, 3], [2, 3, 4, 5]]
+    """
     if num_train > len(train):
         raise UsageError(f"{num_train} training images were asked for; there are {len(train)}")
     return np.sort(np.random.default_rng(seed).permutation(train)[:num_train])
 
 
-def hold_out(train, fraction):
-    """Return (train, validation): the last `fraction` of the positions is held out, as Keras' validation_split does."""
+def nested_share(train: np.ndarray, percent: float, seed: int) -> np.ndarray:
+    """Sample `percent` of the training positions, at least 2; a smaller share is part of every larger one.
+
+    >>> [len(nested_share(np.arange(40), percent, seed=0)) for percent in (10, 50, 100)]
+    [4, 20, 40]
+    """
+    if not 0 < percent <= 100:
+        raise UsageError(f"a share of the training images is above 0 and at most 100 percent, not {percent}")
+    return nested_subset(train, min(len(train), max(2, round(len(train) * percent / 100))), seed)
+
+
+def hold_out(train: np.ndarray, fraction: float) -> TrainTest:
+    """Separate (train, validation): the last `fraction` of the positions is held out, as Keras' validation_split does.
+
+    >>> hold_out(np.arange(10), 0.2)
+    (array([0, 1, 2, 3, 4, 5, 6, 7]), array([8, 9]))
+    """
     num_train = int(len(train) * (1 - fraction))
     return train[:num_train], train[num_train:]
 
 
-def nested_share(train, percent, seed):
-    """Return `percent` of the training positions, at least 2; a smaller share lies within every larger one."""
-    if not 0 < percent <= 100:
-        raise UsageError(f"a share of the training images is above 0 and at most 100 per cent, not {percent}")
-    return nested_subset(train, min(len(train), max(2, round(len(train) * percent / 100))), seed)
-
-
-def has_entry(rows, column):
-    """Return which rows (N,) have something in a column: neither empty text nor NaN."""
+def has_entry(rows: pd.DataFrame, column: str) -> np.ndarray:
+    """Tell for each row (N,) whether it has something in a column: neither empty text nor NaN."""
     if column not in rows:
-        raise UsageError(f"the rows have no column {column!r}; they have {', '.join(map(str, rows))}")
+        raise UsageError(f"the rows have no column {column!r}{did_you_mean(column, rows)}")
     return (rows[column].notna() & (rows[column] != "")).to_numpy()
 
 
-def leave_out(rows, train, test, *, known=(), train_without=(), one_side=False):
-    """Return (train, test) without the rows that must not be there.
+def leave_out(rows: pd.DataFrame, train: np.ndarray, test: np.ndarray, split: Split) -> TrainTest:
+    """Remove the rows that a `Split` excludes from (train, test).
 
-    Rows without an entry in a column of `known` leave both sides. Patients with an entry in a column of
-    `train_without`, such as "is also in another data set", are not trained on, with all their images: a copy
-    of an image has its patient, but not always its entry. With `one_side` no image is trained on whose patient
-    is tested: byte-identical images stand on one side only.
+    A patient who is excluded from training is so with all images: a copy of an image has its patient, but not always
+    its entry.
     """
-    for column in known:
+    for column in split.require_columns:
         complete = has_entry(rows, column)
         train, test = train[complete[train]], test[complete[test]]
-    for column in train_without:
+    for column in split.exclude_if:
         train = train[~rows["patient"].isin(set(rows["patient"][has_entry(rows, column)])).to_numpy()[train]]
-    if one_side:
+    if split.exclude_test_patients:
         train = train[~rows["patient"].iloc[train].isin(set(rows["patient"].iloc[test])).to_numpy()]
     if not len(train) or not len(test):
         raise UsageError("nothing is left to train on or to test after rows were left out of the split")
     return train, test
 
 
-def shared_patients(rows, train, test):
-    """Return the patients who stand on both sides of a split: what leaks."""
+def shared_patients(rows: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> list:
+    """List the patients who are on both sides of a split: what leaks."""
     return sorted(set(rows["patient"].iloc[train]) & set(rows["patient"].iloc[test]))
 
 
-@dataclass(frozen=True, config=STRICT)
-class Split:
-    """placeholder"""
+def choose_split(rows: pd.DataFrame, split: Split, *, fold: int | None = None, seed: int = 0) -> TrainTest:
+    """Split rows as a `Split` describes; `fold` (counted from 0) is that of "leave_patients_out".
 
-    kind: Literal["published", "patients", "images", "leave_patients_out"]
-    test_fraction: float | None = None
-    num_folds: int | None = None
-    seed: int | None = None
-    require_columns: Names = ()
-    exclude_if: Names = ()
-    exclude_test_patients: bool = False
-    num_train: int = 0
-    train_percent: float = 0
-    evaluate_on: Literal["test", "train"] = "test"
+    `seed` is the run's: it samples the subset that is trained on, if that is smaller than the training set.
 
-
-def choose_split(rows, split, *, fold=None, seed=0):
-    """placeholder"""
-    if split.kind == "published":
-        train, test = published(rows)
-    elif split.kind == "patients":
-        train, test = by_patients(rows, split.test_fraction, split.seed)
-    elif split.kind == "images":
-        train, test = by_images(rows, split.test_fraction, split.seed)
-    else:
-        train, test = leave_patients_out(rows, split.num_folds, fold or 0, split.seed)
-    train, test = leave_out(
-        rows,
-        train,
-        test,
-        known=split.require_columns,
-        train_without=split.exclude_if,
-        one_side=split.exclude_test_patients,
-    )
+    >>> rows = pd.DataFrame({"patient": list("aabbccdd"), "split": ["train"] * 6 + ["test"] * 2})
+    >>> choose_split(rows, Split(kind="published", train_percent=50.0), seed=1)
+    (array([0, 2, 4]), array([6, 7]))
+    """
+    train, test = leave_out(rows, *_whole_split(rows, split, fold or 0), split)
     if split.train_percent:
         train = nested_share(train, split.train_percent, seed)
     if split.num_train:
         train = nested_subset(train, split.num_train, seed)
     return train, train if split.evaluate_on == "train" else test
+
+
+def _whole_split(rows: pd.DataFrame, split: Split, fold: int) -> TrainTest:
+    """Split rows by the kind of a split, nothing left out."""
+    if split.kind == "published":
+        return published(rows)
+    if split.kind == "leave_patients_out":
+        assert split.num_folds is not None  # Split.check_kind
+        return leave_patients_out(rows, split.num_folds, fold, split.seed)
+    assert split.test_fraction is not None and split.seed is not None  # Split.check_kind
+    by = by_patients if split.kind == "patients" else by_images
+    return by(rows, split.test_fraction, split.seed)

@@ -1,19 +1,30 @@
 """Preprocessing of whole images with OpenCV, before they become a resident tensor."""
 
+from collections.abc import Callable, Sequence
+
 import cv2
 import numpy as np
 
 from retina_kit.data.large_arrays import new_array
-from retina_kit.errors import UsageError
+from retina_kit.errors import unknown_name
 
 
-def scaled_size(size, scale):
-    """Return (H, W) times `scale`, rounded, at least 16 pixels a side."""
-    return tuple(max(16, round(side * scale)) for side in size)
+def scaled_size(size: Sequence[int], scale: float) -> tuple[int, int]:
+    """Multiply a size (H, W) by `scale`, rounded, at least 16 pixels per side.
+
+    >>> scaled_size((496, 768), 1 / 3)
+    (165, 256)
+    """
+    height, width = size
+    return max(16, round(height * scale)), max(16, round(width * scale))
 
 
-def resize_images(images, size):
-    """Return uint8 images (N, C, H, W) at `size` (h, w): averaged where they shrink, bilinear where they grow."""
+def resize_images(images: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Resize uint8 images (N, C, H, W) to `size` (h, w): averaged where they shrink, bilinear where they grow.
+
+    >>> resize_images(np.array([[[[0, 100, 10, 10], [0, 100, 10, 30]]]], np.uint8), (1, 2)).tolist()
+    [[[[50, 15]]]]
+    """
     height, width = size
     if images.shape[-2:] == (height, width):
         return images
@@ -25,8 +36,12 @@ def resize_images(images, size):
     return resized
 
 
-def resize_masks(masks, size):
-    """Return bool masks (N, H, W) at `size` (h, w), each pixel the nearest one."""
+def resize_masks(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Resize bool masks (N, H, W) to `size` (h, w), each pixel the nearest one.
+
+    >>> resize_masks(np.array([[[True, True, False, False]]]), (1, 2)).tolist()
+    [[[True, False]]]
+    """
     height, width = size
     if masks.shape[-2:] == (height, width):
         return masks
@@ -36,8 +51,8 @@ def resize_masks(masks, size):
     return resized
 
 
-def to_gray(images):
-    """Return luminance (N, 1, H, W) of RGB images (N, 3, H, W), 0.299 R + 0.587 G + 0.114 B; gray ones pass."""
+def to_gray(images: np.ndarray) -> np.ndarray:
+    """Convert RGB images (N, 3, H, W) to luminance (N, 1, H, W), 0.299 R + 0.587 G + 0.114 B; gray ones pass."""
     if images.shape[1] == 1:
         return images
     gray = new_array((len(images), 1, *images.shape[2:]), np.uint8)
@@ -46,10 +61,10 @@ def to_gray(images):
     return gray
 
 
-def standardize(images, mean, std):
-    """Return gray images after (x - mean) / std, then stretched image by image to 0..255 (Hu 2018's lab).
+def standardize(images: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """Standardize gray images, (x - mean) / std, then stretch each to 0..255 (the code of Hu 2018's lab).
 
-    `mean` and `std` are the training images' own.
+    `mean` and `std` are those of the training images.
     """
     standard = (images.astype(np.float32) - mean) / std
     low = standard.min(axis=(1, 2, 3), keepdims=True)
@@ -57,19 +72,23 @@ def standardize(images, mean, std):
     return np.rint((standard - low) / np.maximum(high - low, 1e-6) * 255).astype(np.uint8)
 
 
-def equalize(images, clip_limit=2.0, tiles=8):
-    """Return images after contrast-limited adaptive histogram equalization, each channel by itself."""
+def equalize(images: np.ndarray, clip_limit: float = 2.0, tiles: int = 8) -> np.ndarray:
+    """Equalize histograms locally and with limited contrast (CLAHE), each channel by itself."""
     clahe = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=(tiles, tiles))
     return np.stack([np.stack([clahe.apply(channel) for channel in image]) for image in images])
 
 
-def gamma(images, value=1.2):
-    """Return images raised to 1 / `value`, through a table of 256 entries."""
+def gamma(images: np.ndarray, value: float = 1.2) -> np.ndarray:
+    """Raise images to the power 1 / `value`, through a table of 256 entries.
+
+    >>> gamma(np.array([0, 64, 255], np.uint8)).tolist()
+    [0, 81, 255]
+    """
     table = np.rint((np.arange(256) / 255) ** (1 / value) * 255).astype(np.uint8)
     return table[images]
 
 
-STEPS = {
+STEPS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "gray": lambda images, training: to_gray(images),
     "standardize": lambda images, training: standardize(images, images[training].mean(), images[training].std()),
     "equalize": lambda images, training: equalize(images),
@@ -78,10 +97,14 @@ STEPS = {
 }
 
 
-def preprocess(images, steps, training):
-    """Return uint8 images (N, C, H, W) after the named steps; `training` (indices) gives the statistics."""
+def preprocess(images: np.ndarray, steps: Sequence[str], training: np.ndarray) -> np.ndarray:
+    """Apply the named steps in order to uint8 images (N, C, H, W); `training` (positions) gives the statistics.
+
+    >>> preprocess(np.zeros((2, 3, 16, 16), np.uint8), ["gray", "gamma"], training=np.array([0])).shape
+    (2, 1, 16, 16)
+    """
     for step in steps:
         if step not in STEPS:
-            raise UsageError(f"no preprocessing step is called {step!r}; there are {', '.join(STEPS)}")
+            raise unknown_name("preprocessing step", step, STEPS)
         images = STEPS[step](images, training)
     return images

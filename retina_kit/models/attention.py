@@ -1,22 +1,24 @@
-"""Two attention modules of one name: the CBAM of Woo et al. 2018, and what the code of Ortiz 2022 calls so.
+"""Two attention modules that both go by the name CBAM: that of Woo et al. 2018, and that in Ortiz 2022's code.
 
 Both take features (N, C, H, W) and give features of the same shape.
 """
 
-import torch
-from torch import nn
+from collections.abc import Callable
 
-from retina_kit.errors import UsageError
+import torch
+from torch import Tensor, nn
+
+from retina_kit.errors import unknown_name
 
 
 class CBAM(nn.Module):
-    """Convolutional block attention: a gate a channel, then a gate a pixel (Woo et al. 2018, section 3).
+    """Convolutional block attention: one gate per channel, then one gate per pixel (Woo et al. 2018, section 3).
 
     The channel gate sees the mean and the maximum over space through one shared perceptron; the pixel gate
     sees the mean and the maximum over channels through a 7x7 convolution.
     """
 
-    def __init__(self, channels, reduction=16):
+    def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         hidden = max(1, channels // reduction)
         self.perceptron = nn.Sequential(
@@ -24,8 +26,8 @@ class CBAM(nn.Module):
         )
         self.spatial = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
-    def forward(self, features):
-        """Return the gated features."""
+    def forward(self, features: Tensor) -> Tensor:
+        """Weigh features (N, C, H, W) by both gates."""
         mean = self.perceptron(features.mean(dim=(2, 3), keepdim=True))
         peak = self.perceptron(features.amax(dim=(2, 3), keepdim=True))
         gated = features * torch.sigmoid(mean + peak)
@@ -40,34 +42,38 @@ class ChannelAxisCBAM(nn.Module):
     ReLU, so that the gate is never below 0.5; and the features themselves are added to the result.
     """
 
-    def __init__(self, channels, reduction=16):
+    def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         self.from_mean = _pixel_perceptron(channels, reduction)
         self.from_max = _pixel_perceptron(channels, reduction)
         self.spatial = nn.Sequential(nn.Conv2d(2, 1, 7, padding=3), nn.BatchNorm2d(1, eps=1e-3, momentum=0.01))
 
-    def forward(self, features):
-        """Return the features plus the gated features."""
+    def forward(self, features: Tensor) -> Tensor:
+        """Add the gated features to the features (N, C, H, W)."""
         mean, peak = _over_channels(features).split(1, dim=1)
         gated = features * torch.sigmoid(self.from_mean(mean) + self.from_max(peak))
         return features + gated * torch.sigmoid(self.spatial(_over_channels(gated)))
 
 
-def make_attention(kind, channels):
-    """Return the module called "none", "cbam" or "channel_axis" for features of so many channels."""
-    kinds = {"none": lambda _: nn.Identity(), "cbam": CBAM, "channel_axis": ChannelAxisCBAM}
+def make_attention(kind: str, channels: int) -> nn.Module:
+    """Build the attention called "none", "cbam" or "channel_axis" for features of this many channels."""
+    kinds: dict[str, Callable[[int], nn.Module]] = {
+        "none": lambda _: nn.Identity(),
+        "cbam": CBAM,
+        "channel_axis": ChannelAxisCBAM,
+    }
     if kind not in kinds:
-        raise UsageError(f"attention {kind!r} is not one of {', '.join(kinds)}")
+        raise unknown_name("attention", kind, kinds)
     return kinds[kind](channels)
 
 
-def _over_channels(features):
-    """Return the mean and the maximum over the channels, (N, 2, H, W)."""
+def _over_channels(features: Tensor) -> Tensor:
+    """Stack the mean and the maximum over the channels, (N, 2, H, W)."""
     return torch.cat([features.mean(dim=1, keepdim=True), features.amax(dim=1, keepdim=True)], dim=1)
 
 
-def _pixel_perceptron(channels, reduction):
-    """Return a perceptron from one number a pixel to `channels`, as Keras's Dense is on a 4-D tensor."""
+def _pixel_perceptron(channels: int, reduction: int) -> nn.Sequential:
+    """Build a perceptron from one number per pixel to `channels`, as Keras's Dense is on a 4-D tensor."""
     hidden = max(1, channels // reduction)
     return nn.Sequential(
         nn.Conv2d(1, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, channels, 1), nn.ReLU(inplace=True)

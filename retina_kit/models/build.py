@@ -1,12 +1,14 @@
-"""From an arm's model table to a network, and from a network to its count of weights."""
+"""From an arm's model table to a network, and from a network to its number of weights."""
 
-import difflib
 import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
-from retina_kit.errors import UsageError, did_you_mean
+from retina_kit.errors import UsageError, did_you_mean, unknown_name
 from retina_kit.models.classifier import EncoderClassifier
 from retina_kit.models.encoder_decoder import EncoderDecoder
 from retina_kit.models.localize_then_segment import LocalizeThenSegment
@@ -14,7 +16,7 @@ from retina_kit.models.localizer import Localizer
 from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
 
-MODELS = {
+MODELS: dict[str, type[nn.Module]] = {
     "unet": UNet,
     "unet_s5_d16": UNetS5D16,
     "localizer": Localizer,
@@ -24,38 +26,50 @@ MODELS = {
 }
 
 
-def network(name, **options):
-    """placeholder"""
-    settings = {"name": name, **options}
+def network(name: str, **options: Any) -> dict[str, Any]:
+    """Describe a network as plain data, its name and options checked; `build_model` makes it.
+
+    An option that is itself a network, such as the `localizer` of "localize_then_segment", is a table of that
+    network's options and checked as well. Raises UsageError for a name or an option that does not exist.
+
+    >>> network("unet", widths=[8, 16, 32], norm="batch")
+    {'name': 'unet', 'widths': [8, 16, 32], 'norm': 'batch'}
+    >>> network("unet", droput=0.2)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    retina_kit.errors.UsageError: model 'unet' has no setting 'droput'; did you mean 'dropout'? Known: in_channels, ...
+    """
     if name not in MODELS:
-        raise UsageError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
+        raise unknown_name("model", name, MODELS)
     known = list(inspect.signature(MODELS[name]).parameters)
-    for key in options:
-        if key not in known:
-            raise UsageError(f"model {name!r} has no setting {key!r}{did_you_mean(key, known)}")
-    return settings
+    for option, value in options.items():
+        if option not in known:
+            raise UsageError(f"model {name!r} has no setting {option!r}{did_you_mean(option, known)}")
+        if option in MODELS and isinstance(value, Mapping):
+            network(option, **value)
+    return {"name": name, **options}
 
 
-def build_model(settings):
-    """Return the network that a table such as {"name": "unet", "widths": [...]} describes.
+def build_model(settings: Mapping[str, Any]) -> nn.Module:
+    """Build the network that a table such as {"name": "unet", "widths": [...]} describes, with random weights.
 
     Raises UsageError for a name or a setting that does not exist.
+
+    >>> model = build_model({"name": "unet", "widths": [8, 16, 32], "num_classes": 2})
+    >>> model(torch.zeros(1, 1, 64, 96)).shape
+    torch.Size([1, 2, 64, 96])
     """
-    settings = dict(settings)
-    name = settings.pop("name", None)
-    if name not in MODELS:
-        raise UsageError(f"no model is called {name!r}; there are {', '.join(MODELS)}")
-    known = list(inspect.signature(MODELS[name]).parameters)
-    for key in settings:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else "."
-            raise UsageError(f"model {name!r} has no setting {key!r}{hint} It has {', '.join(known)}")
-    return MODELS[name](**settings)
+    name, options = settings.get("name", ""), {key: value for key, value in settings.items() if key != "name"}
+    network(name, **options)
+    return MODELS[name](**options)
 
 
-def count_parameters(model, *, statistics=False):
-    """Count the weights; with `statistics` BatchNorm's means and variances too (Keras counts so)."""
+def count_parameters(model: nn.Module, *, statistics: bool = False) -> int:
+    """Count the weights; with `statistics` BatchNorm's running means and variances too, as Keras does.
+
+    >>> with torch.device("meta"):
+    ...     count_parameters(UNet())  # Melinscak 2020, II.B
+    7759521
+    """
     count = sum(weight.numel() for weight in model.parameters())
     if statistics:
         running = ("running_mean", "running_var")
@@ -63,16 +77,19 @@ def count_parameters(model, *, statistics=False):
     return count
 
 
-def describe_layers(settings, input_size):
-    """Return a table of a network's layers with weights: layer, kind, output (C, H, W), number of weights.
+def describe_layers(settings: Mapping[str, Any], input_size: Sequence[int]) -> pd.DataFrame:
+    """Tabulate a network's layers with weights: layer, kind, output (C, H, W), number of weights.
 
     `input_size` is (C, H, W). The network is built on the meta device, so even the largest costs nothing. An
-    auxiliary head is part of the table; a layer that is used twice stands in it once.
-    """
-    rows = {}
+    auxiliary head is part of the table; a layer that is used twice has one row.
 
-    def note(name):
-        def hook(module, inputs, output):
+    >>> describe_layers({"name": "unet", "widths": [8, 16]}, (1, 32, 32))["output (C, H, W)"].tolist()[:3]
+    [(8, 32, 32), (8, 32, 32), (16, 16, 16)]
+    """
+    rows: dict[str, tuple] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
             rows[name] = (name, type(module).__name__, tuple(output.shape[1:]), count_parameters(module))
 
         return hook
@@ -82,6 +99,6 @@ def describe_layers(settings, input_size):
         for name, module in model.named_modules():
             if not list(module.children()) and count_parameters(module):
                 module.register_forward_hook(note(name))
-        predict = getattr(model, "forward_with_auxiliary", model)
+        predict: Callable[..., Any] = getattr(model, "forward_with_auxiliary", model)
         predict(torch.zeros(1, *input_size))
     return pd.DataFrame(rows.values(), columns=["layer", "kind", "output (C, H, W)", "weights"])

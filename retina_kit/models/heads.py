@@ -1,17 +1,19 @@
-"""What stands on the UNet-S5-D16: FCN, PSP and ASPP decode heads (Huang 2023, section 3.2).
+"""The decode heads of the UNet-S5-D16: FCN, PSP and ASPP (Huang 2023, section 3.2).
 
 Every head takes features (N, C, H, W) and gives logits (N, num_classes, H, W) of the same size.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 
 class ConvUnit(nn.Sequential):
     """Convolution without bias, BatchNorm, ReLU."""
 
-    def __init__(self, in_channels, out_channels, kernel_size=3, dilation=1):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, dilation: int = 1) -> None:
         padding = dilation * (kernel_size - 1) // 2
         super().__init__(
             nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False),
@@ -23,35 +25,41 @@ class ConvUnit(nn.Sequential):
 class Classifier(nn.Sequential):
     """Whole channels dropped with probability 0.1, then a 1x1 convolution to the classes."""
 
-    def __init__(self, in_channels, num_classes):
+    def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__(nn.Dropout2d(0.1), nn.Conv2d(in_channels, num_classes, 1))
 
 
 class FCNHead(nn.Module):
     """One 3x3 convolution and a classifier; also the auxiliary head, on the features at half size."""
 
-    def __init__(self, in_channels=64, channels=64, num_classes=2):
+    def __init__(self, in_channels: int = 64, channels: int = 64, num_classes: int = 2) -> None:
         super().__init__()
         self.conv = ConvUnit(in_channels, channels)
         self.classifier = Classifier(channels, num_classes)
 
-    def forward(self, features):
-        """Return logits."""
+    def forward(self, features: Tensor) -> Tensor:
+        """Give logits from a pixel's own features."""
         return self.classifier(self.conv(features))
 
 
 class PSPHead(nn.Module):
-    """Pyramid pooling: the means over 1, 4, 9 and 36 parts of the image beside a pixel's own features."""
+    """Pyramid pooling: the means over 1, 4, 9 and 36 parts of the image, next to a pixel's own features."""
 
-    def __init__(self, in_channels=64, channels=16, num_classes=2, pools=(1, 2, 3, 6)):
+    def __init__(
+        self,
+        in_channels: int = 64,
+        channels: int = 16,
+        num_classes: int = 2,
+        pools: Sequence[int] = (1, 2, 3, 6),
+    ) -> None:
         super().__init__()
         self.pools = tuple(pools)
         self.branches = nn.ModuleList(ConvUnit(in_channels, channels, 1) for _ in pools)
         self.conv = ConvUnit(in_channels + len(pools) * channels, channels)
         self.classifier = Classifier(channels, num_classes)
 
-    def forward(self, features):
-        """Return logits."""
+    def forward(self, features: Tensor) -> Tensor:
+        """Give logits from a pixel's features and the means around it."""
         size = features.shape[-2:]
         parts = [features]
         for pool, branch in zip(self.pools, self.branches, strict=True):
@@ -63,7 +71,13 @@ class PSPHead(nn.Module):
 class ASPPHead(nn.Module):
     """Atrous spatial pyramid pooling of DeepLabV3: convolutions that look 1, 12, 24 and 36 pixels away."""
 
-    def __init__(self, in_channels=64, channels=16, num_classes=2, dilations=(1, 12, 24, 36)):
+    def __init__(
+        self,
+        in_channels: int = 64,
+        channels: int = 16,
+        num_classes: int = 2,
+        dilations: Sequence[int] = (1, 12, 24, 36),
+    ) -> None:
         super().__init__()
         self.image_pool = ConvUnit(in_channels, channels, 1)
         self.branches = nn.ModuleList(
@@ -72,8 +86,8 @@ class ASPPHead(nn.Module):
         self.conv = ConvUnit((len(dilations) + 1) * channels, channels)
         self.classifier = Classifier(channels, num_classes)
 
-    def forward(self, features):
-        """Return logits."""
+    def forward(self, features: Tensor) -> Tensor:
+        """Give logits from a pixel's surroundings and the mean of the image."""
         pooled = self.image_pool(features.mean(dim=(2, 3), keepdim=True))
         parts = [pooled.expand(-1, -1, *features.shape[-2:])]
         parts += [branch(features) for branch in self.branches]

@@ -1,28 +1,40 @@
 """The U-Net of Ronneberger 2015 in the width and depth of Melinscak 2020 and, with options, of Hu 2018."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from retina_kit.errors import UsageError
+from retina_kit.errors import UsageError, unknown_name
 from retina_kit.models.freezing import FreezableEncoder
 
 WIDTHS = (32, 64, 128, 256, 512)
+Norm: TypeAlias = Literal["none", "batch"] | None
+Rates: TypeAlias = float | Sequence[float]  # of dropout: one for all, or one per block
+Up: TypeAlias = Literal["transpose", "nearest"]
 
 
 class Block(nn.Sequential):
-    """Two 3x3 convolutions, each followed by BatchNorm (where `norm` is "batch") and ReLU.
+    """Two 3x3 convolutions, each followed by BatchNorm (if `norm` is "batch") and ReLU.
 
-    `dropout` acts after the second activation, or between the two convolutions where `dropout_between` is
+    `dropout` acts after the second activation, or between the two convolutions if `dropout_between` is
     true. Either way the weights keep their names, so that those of a network without dropout fit.
     """
 
-    def __init__(self, in_channels, out_channels, norm=None, dropout=0.0, dropout_between=False):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        norm: Norm = None,
+        dropout: float = 0.0,
+        dropout_between: bool = False,
+    ) -> None:
         if norm not in (None, "none", "batch"):
-            raise UsageError(f"norm {norm!r} is not one of 'none', 'batch'")
-        layers = []
+            raise unknown_name("norm", norm, ("none", "batch"))
+        layers: list[nn.Module] = []
         for channels, dropped in ((in_channels, dropout_between), (out_channels, not dropout_between)):
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=1))
             if norm == "batch":
@@ -33,12 +45,24 @@ class Block(nn.Sequential):
 
 
 class Encoder(nn.Module):
-    """The contracting half: one block a level, 2x2 max-pooling between them.
+    """The contracting half: one block per level, 2x2 max-pooling between them.
 
     One `dropout` rate acts in the bottleneck only; a list gives every level its own, the finest first.
+
+    >>> with torch.device("meta"):
+    ...     features = Encoder()(torch.zeros(1, 1, 1024, 512))
+    >>> [tuple(level.shape[1:]) for level in features]
+    [(32, 1024, 512), (64, 512, 256), (128, 256, 128), (256, 128, 64), (512, 64, 32)]
     """
 
-    def __init__(self, in_channels=1, widths=WIDTHS, norm=None, dropout=0.0, dropout_between=False):
+    def __init__(
+        self,
+        in_channels: int = 1,
+        widths: Sequence[int] = WIDTHS,
+        norm: Norm = None,
+        dropout: Rates = 0.0,
+        dropout_between: bool = False,
+    ) -> None:
         super().__init__()
         self.widths = tuple(widths)
         channels = [in_channels, *widths]
@@ -49,8 +73,8 @@ class Encoder(nn.Module):
         )
         self.pool = nn.MaxPool2d(2)
 
-    def forward(self, images):
-        """Return the features of every level, the finest first; images are (N, C, H, W)."""
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Give the features of every level, the finest first; images are (N, C, H, W)."""
         features = [self.blocks[0](images)]
         for block in self.blocks[1:]:
             features.append(block(self.pool(features[-1])))
@@ -58,12 +82,19 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The expanding half: up-sampling to half the channels, concatenation [up, skip], one block a level.
+    """The expanding half: up-sampling to half the channels, concatenation [up, skip], one block per level.
 
     One `dropout` rate acts in every block; a list gives every block its own, the coarsest first.
     """
 
-    def __init__(self, widths=WIDTHS, norm=None, dropout=0.0, up="transpose", dropout_between=False):
+    def __init__(
+        self,
+        widths: Sequence[int] = WIDTHS,
+        norm: Norm = None,
+        dropout: Rates = 0.0,
+        up: Up = "transpose",
+        dropout_between: bool = False,
+    ) -> None:
         super().__init__()
         levels = list(reversed(list(itertools.pairwise(widths))))
         rates = [dropout] * len(levels) if isinstance(dropout, int | float) else dropout
@@ -73,35 +104,37 @@ class Decoder(nn.Module):
             for (shallow, _), rate in zip(levels, rates, strict=True)
         )
 
-    def forward(self, features):
-        """Return features at the size of the image from those of every level, the finest first."""
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Give features at the size of the image from those of every level, the finest first."""
         current = features[-1]
         for up, block, skip in zip(self.ups, self.blocks, reversed(features[:-1]), strict=True):
             current = block(torch.cat([up(current), skip], dim=1))
         return current
 
 
-def _make_up(in_channels, out_channels, how):
-    """Return what doubles the size: 2x2 transposed convolution, or nearest neighbors and 3x3 convolution."""
+def _make_up(in_channels: int, out_channels: int, how: Up) -> nn.Module:
+    """Build what doubles the size: 2x2 transposed convolution, or nearest neighbors and 3x3 convolution."""
     if how == "transpose":
         return UpConvolution(in_channels, out_channels)
     if how == "nearest":
         return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1))
-    raise UsageError(f"up-sampling {how!r} is not one of transpose, nearest")
+    raise unknown_name("up-sampling", how, ("transpose", "nearest"))
 
 
 class UpConvolution(nn.ConvTranspose2d):
     """A 2x2 transposed convolution of stride 2, which doubles the size.
 
-    Its four outputs a pixel do not overlap, so it is one matrix product and a change of places; on a CPU that takes
+    The four outputs of a pixel do not overlap, so it is one matrix product and a permutation; on a CPU that takes
     half the time of PyTorch's general transposed convolution.
     """
 
-    def __init__(self, in_channels, out_channels):
+    bias: nn.Parameter
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 2, stride=2)
 
-    def forward(self, images):
-        """Return (N, out_channels, 2 H, 2 W) for (N, in_channels, H, W)."""
+    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]  # the output size is always twice the input's
+        """Give (N, out_channels, 2 H, 2 W) for (N, in_channels, H, W)."""
         if images.is_cuda:
             return super().forward(images)
         num, _, height, width = images.shape
@@ -115,14 +148,29 @@ class UNet(FreezableEncoder):
     """U-Net from images (N, C, H, W) to logits (N, num_classes, H, W); H and W are multiples of 16.
 
     The defaults have 7,759,521 weights: five levels, biases, no normalization, 2x2 transposed convolutions
-    (Melinscak 2020, II.B). `norm="batch"` and `dropout` give Hu 2018's network, whose sizes are not printed.
+    (Melinscak 2020, II.B). `norm="batch"` and `dropout` give Hu 2018's network, whose sizes are not reported.
     One `dropout` rate acts in the bottleneck and the decoder; a list gives each of the nine blocks its own,
     in the order of the network. With `dropout_between` they act where Melinscak 2020's code has them
     commented out, with 0.1, 0.1, 0.2, 0.2, 0.3, 0.2, 0.2, 0.1, 0.1.
+
+    >>> sum(weight.numel() for weight in UNet().parameters())
+    7759521
+    >>> UNet(in_channels=3, num_classes=2, widths=(8, 16, 32), norm="batch")(torch.zeros(4, 3, 32, 48)).shape
+    torch.Size([4, 2, 32, 48])
     """
 
-    def __init__(self, in_channels=1, num_classes=1, widths=WIDTHS, norm=None, dropout=0.0, up="transpose",
-                 dropout_between=False):  # fmt: skip
+    encoder: Encoder
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        num_classes: int = 1,
+        widths: Sequence[int] = WIDTHS,
+        norm: Norm = None,
+        dropout: Rates = 0.0,
+        up: Up = "transpose",
+        dropout_between: bool = False,
+    ) -> None:
         super().__init__()
         down_rates, up_rates = _split_rates(dropout, len(widths))
         self.encoder = Encoder(in_channels, widths, norm, down_rates, dropout_between)
@@ -130,30 +178,30 @@ class UNet(FreezableEncoder):
         self.head = nn.Conv2d(widths[0], num_classes, 1)
         init_glorot(self)
 
-    def forward(self, images):
-        """Return logits at the size of the images."""
+    def forward(self, images: Tensor) -> Tensor:
+        """Give logits at the size of the images."""
         check_sides(images, 2 ** (len(self.encoder.widths) - 1))
         return self.head(self.decoder(self.encoder(images)))
 
 
-def _split_rates(dropout, num_levels):
-    """Return the dropout of the encoder and of the decoder from one rate or from one a block."""
+def _split_rates(dropout: Rates, num_levels: int) -> tuple[Rates, Rates]:
+    """Divide dropout between the encoder and the decoder, from one rate or from one per block."""
     if isinstance(dropout, int | float):
         return dropout, dropout
     if len(dropout) != 2 * num_levels - 1:
-        raise UsageError(f"dropout has {len(dropout)} rates; it takes one or {2 * num_levels - 1}, one a block")
+        raise UsageError(f"dropout has {len(dropout)} rates; it takes one or {2 * num_levels - 1}, one per block")
     return dropout[:num_levels], dropout[num_levels:]
 
 
-def check_sides(images, multiple):
-    """Raise where a side of the images cannot be halved often enough."""
+def check_sides(images: Tensor, multiple: int) -> None:
+    """Raise UsageError if a side of the images cannot be halved often enough."""
     height, width = images.shape[-2:]
     if height % multiple or width % multiple:
         raise UsageError(f"images of {height}x{width} do not fit: pad both sides to multiples of {multiple}")
 
 
-def init_glorot(model):
-    """Draw all convolutions and dense layers as Keras does: Glorot uniform, zero biases."""
+def init_glorot(model: nn.Module) -> None:
+    """Initialize all convolutions and dense layers as Keras does: Glorot uniform, zero biases."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from retina_kit.data.augment import IGNORE, augment
+from retina_kit.data.augment import IGNORE, augment_images
 from retina_kit.training.recipe import Recipe
 
 
@@ -51,7 +51,7 @@ class Batches:
         targets = self.targets[index]
         if targets.dim() == 3:
             generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
-            images, targets = augment(images, targets, self.recipe.augmentation, generator)
+            images, targets = augment_images(images, targets, self.recipe.augmentation, generator)
             images, targets = pad_to_fit(images, targets)
         return self.as_channels_last(images), targets
 

@@ -1,4 +1,4 @@
-"""Grows the vessels of a synthetic retina: branching paths from the optic disc, bent round the fovea."""
+"""Grows the vessels of a synthetic retina: branching paths from the optic disc, bent around the fovea."""
 
 import math
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Vessel:
     is_artery: bool
 
 
-def grow_tree(rng, disc, fovea):
-    """Return the vessels of one eye; `disc` and `fovea` are (x, y) in units of the field's radius."""
-    vessels = []
+def grow_tree(rng: np.random.Generator, disc: np.ndarray, fovea: np.ndarray) -> list[Vessel]:
+    """Grow the vessels of one eye; `disc` and `fovea` are (x, y) in units of the field's radius."""
+    vessels: list[Vessel] = []
     towards_fovea = np.arctan2(*(fovea - disc)[::-1])
     for is_artery in (True, False):
         for side in (-1, 1):
@@ -31,10 +31,20 @@ def grow_tree(rng, disc, fovea):
     return vessels
 
 
-def _grow(rng, vessels, start, angle, width, fovea, side, is_artery, depth):
+def _grow(
+    rng: np.random.Generator,
+    vessels: list[Vessel],
+    start: np.ndarray | tuple[float, float],
+    angle: float,
+    width: float,
+    fovea: np.ndarray,
+    side: int,
+    is_artery: bool,
+    depth: int,
+) -> None:
     """Walk from `start` until the vessel is thin, outside the field or in the fovea; branch on the way.
 
-    One number at a time, since each step depends on the last: plain floats are several times faster than arrays.
+    One number at a time, because each step depends on the last: plain floats are several times faster than arrays.
     """
     (x, y), (fovea_x, fovea_y) = map(float, start), map(float, fovea)
     points, widths = [(x, y)], [width]
