@@ -15,7 +15,8 @@ from retina_kit.errors import KitError, SetupError, UsageError, did_you_mean, un
 from retina_kit.evaluation.agreement import annotator_agreement
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
-from retina_kit.experiment_file import DATA_CHOICES, PROFILES, find_paper
+from retina_kit.experiment_check import PROFILES
+from retina_kit.experiment_file import DATA_CHOICES, find_paper
 from retina_kit.experiment_tables import arms_table, job_result, settings_table
 from retina_kit.files import kit_root
 from retina_kit.papers.audit import find_anomalies

@@ -5,6 +5,7 @@ tables and its claims. A setting has the paper's value and the lesson's and smok
 replaces them.
 """
 
+import functools
 import math
 import tomllib
 import traceback
@@ -20,6 +21,7 @@ from retina_kit.data.augment import Augmentation
 from retina_kit.data.splits import Split
 from retina_kit.errors import KitError, UsageError, did_you_mean, unknown_name
 from retina_kit.evaluation.claims import Claim
+from retina_kit.experiment_check import check_paper
 from retina_kit.files import kit_root
 from retina_kit.models.build import network
 from retina_kit.papers.compare import Table
@@ -46,7 +48,6 @@ __all__ = [
     "network",
 ]
 
-PROFILES = ("smoke", "lesson", "paper")
 DATA_CHOICES = ("synthetic", "public", "paper")
 UNSET: Any = object()  # None is a value that a setting may have
 
@@ -180,8 +181,9 @@ def list_papers() -> list[str]:
     return sorted(papers, key=lambda paper: (place.get(paper, len(notebooks)), paper))
 
 
+@functools.cache
 def find_paper(key: str) -> Paper:
-    """Load the experiment file of a paper by its key."""
+    """Load the experiment file of a paper by its key; a process reads each file once."""
     if key not in list_papers():
         raise unknown_name("paper", key, list_papers())
     return load_paper(experiments_folder() / f"{key}.py")
@@ -197,6 +199,8 @@ def load_paper(path: str | Path) -> Paper:
     if len(found) != 1:
         raise UsageError(f"{path.name} must make one Paper, not {len(found)}")
     object.__setattr__(found[0], "file", str(path))
+    notebook = path.parents[1] / f"{found[0].notebook}.py"
+    with_line(lambda: check_paper(found[0], path.read_text(encoding="utf-8"), notebook))
     return found[0]
 
 

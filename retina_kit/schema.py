@@ -5,6 +5,7 @@ name was probably meant; a value of the wrong type is an error that says what wa
 """
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -41,9 +42,14 @@ Range = Annotated[tuple[float, float], BeforeValidator(as_tuple)]  # low, high
 def parse(kind: type[T], content: dict, where: str, error: type[Exception] = UsageError) -> T:
     """Return parsed TOML or JSON content as a `kind`; raise `error` with `where` and the field if it does not fit."""
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(content, default=str))  # dates as text
+        return _adapter(kind).validate_json(json.dumps(content, default=str))  # dates as text
     except ValidationError as problem:
         raise error(f"{where}: {explain(problem, kind)}") from problem
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter:
+    return TypeAdapter(kind)
 
 
 def to_json(settings: Any, *, defaults: bool = False) -> dict[str, Any]:

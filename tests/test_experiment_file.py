@@ -3,7 +3,8 @@
 import pytest
 
 from retina_kit.errors import UsageError
-from retina_kit.experiment_file import DATA_CHOICES, PROFILES, find_paper, list_papers, load_paper
+from retina_kit.experiment_check import PROFILES
+from retina_kit.experiment_file import DATA_CHOICES, find_paper, list_papers, load_paper
 
 TEXT = """
 from itertools import product
@@ -14,7 +15,9 @@ SETTINGS = {
     "rate": Setting(paper=0.01, what="learning rate", where="section 2"),
     "target": Setting(paper="real_scans", on_synthetic="synthetic_oct", what="data set"),
     "options": Setting(
-        paper={}, on_synthetic=ByProfile(smoke={"num_patients": 2}, lesson={"num_patients": 20}), what="synthetic scans"
+        paper={"num_patients": 9},
+        on_synthetic=ByProfile(smoke={"num_patients": 2}, lesson={"num_patients": 20}),
+        what="synthetic scans",
     ),
     "window": Setting(paper={"stare": 128, "hrf": 256}, what="window", ours=True),
     "seeds": Setting(paper=[0, 1, 2], smoke=[0], what="seeds"),
@@ -29,8 +32,8 @@ def arm(s, name, **recipe):
         role="replication",
         data=Data(s.target, mask="fluid", options=s.options),
         split=Split("patients", test_fraction=0.2, seed=0),
-        model=network("unet"),
-        recipe=Recipe(learning_rate=s.rate, **recipe),
+        model=network("unet", dropout_between=s.deep),
+        recipe=Recipe(learning_rate=s.rate, augmentation=Augmentation(ratio=s.ratio), **recipe),
         evaluation=Evaluation(window=s.window["hrf"]),
     )
 
@@ -87,8 +90,8 @@ def test_a_data_choice_replaces_a_value_in_all_profiles_or_in_one(load):
     assert paper.resolve_settings("paper", "public")["target"] == "real_scans"
     assert paper.resolve_settings("paper", "synthetic")["target"] == "synthetic_oct"
     assert paper.resolve_settings("smoke", "synthetic")["options"] == {"num_patients": 2}
-    assert paper.resolve_settings("paper", "synthetic")["options"] == {}
-    assert paper.resolve_settings("smoke", "public")["options"] == {}
+    assert paper.resolve_settings("paper", "synthetic")["options"] == {"num_patients": 9}
+    assert paper.resolve_settings("smoke", "public")["options"] == {"num_patients": 9}
 
 
 def test_a_target_of_your_own_takes_all_else_from_the_data_choice_below(load):

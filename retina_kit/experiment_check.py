@@ -1,0 +1,85 @@
+"""Checks a whole experiment file before anything runs: every profile, every data choice, every name it uses."""
+
+import ast
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retina_kit.data.dataset import SYNTHETIC, check_options
+from retina_kit.data.manifest import read_card
+from retina_kit.data.transforms import STEPS
+from retina_kit.errors import KitError, UsageError, did_you_mean, unknown_name
+from retina_kit.training.arm import Arm
+
+if TYPE_CHECKING:
+    from retina_kit.experiment_file import Paper
+
+READ_BY_THE_KIT = {"seeds", "graders"}  # settings that Experiment reads itself
+PROFILES = ("smoke", "lesson", "paper")
+
+
+def check_paper(paper: "Paper", source: str, notebook: Path) -> None:
+    """Raise UsageError for the first name in an experiment file that nothing knows or nothing uses.
+
+    `source` is the text of the experiment file; `notebook` the paper's notebook, which may read settings, too.
+    """
+    check_settings_are_read(paper, source, notebook)
+    arms = {arm.name: arm for arm in all_arms(paper)}
+    for table in paper.tables:
+        check_arms_exist(f"table {table.id}", table.rows, arms)
+    for claim in paper.claims:
+        check_arms_exist(f"claim {claim.id}", claim.arm_names(), arms)
+
+
+def check_settings_are_read(paper: "Paper", source: str, notebook: Path) -> None:
+    """Raise UsageError for a setting that neither an arm nor the notebook reads, such as a misspelled one."""
+    read = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)} | READ_BY_THE_KIT
+    if notebook.is_file():
+        read |= set(re.findall(r"parameters\[['\"](\w+)['\"]\]", notebook.read_text(encoding="utf-8")))
+    for name in paper.settings:
+        if name not in read:
+            raise UsageError(f"{paper.key}: nothing reads the setting {name!r}{did_you_mean(name, read)}")
+
+
+def all_arms(paper: "Paper") -> list[Arm]:
+    """Resolve the arms of every profile and data choice, a target of your own included, and check each."""
+    found, checked = [], set()
+    for profile in PROFILES:
+        for data in paper.data:
+            for choice in (data, "own"):
+                arms = paper.resolve_arms(profile, paper.resolve_settings(profile, choice, instead_of=data))
+                names = {arm.name for arm in arms}
+                for arm in arms:
+                    if arm.parent and arm.parent not in names:
+                        raise UsageError(f"arm {arm.name} starts from {arm.parent!r}{did_you_mean(arm.parent, names)}")
+                    if choice != "own" and (data_of := repr(arm.data)) not in checked:
+                        check_data(arm)
+                        checked.add(data_of)
+                found += arms
+    return found
+
+
+def check_data(arm: Arm) -> None:
+    """Raise UsageError for a preprocessing step, mask, data set or option of an arm that does not exist."""
+    for step in arm.data.preprocess:
+        if step not in STEPS:
+            raise unknown_name(f"preprocessing step of arm {arm.name}", step, STEPS)
+    if arm.data.dataset not in SYNTHETIC:
+        card = read_card(arm.data.dataset)
+        masks = [*card.masks, *card.derived]
+        if arm.data.mask and arm.data.mask not in masks:
+            raise UsageError(
+                f"arm {arm.name}: {arm.data.dataset} has no mask {arm.data.mask!r}{did_you_mean(arm.data.mask, masks)}"
+            )
+    try:
+        check_options(arm.data.dataset, arm.data.options, "")
+    except KitError as error:
+        raise UsageError(f"arm {arm.name}: {error}") from error
+
+
+def check_arms_exist(where: str, names: Iterable[str], arms: Iterable[str]) -> None:
+    """Raise UsageError for an arm that no profile has."""
+    for name in names:
+        if name not in set(arms):
+            raise UsageError(f"{where} names an arm {name!r} that no profile has{did_you_mean(name, arms)}")
