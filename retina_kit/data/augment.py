@@ -16,7 +16,7 @@ IGNORE = 255  # the label of pixels outside the image; the losses leave them out
 Geometry: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # scale, top, left, mirrored; (N,) each
 
 
-@dataclass(frozen=True, config=STRICT | {"title": "augmentation"})
+@dataclass(frozen=True, config=STRICT)
 class Augmentation:
     """What changes at random in each image of a batch.
 

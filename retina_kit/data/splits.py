@@ -23,7 +23,7 @@ SETTINGS_OF_KINDS = {  # what a kind needs, and what it may have
 }
 
 
-@dataclass(frozen=True, config=STRICT | {"title": "split"})
+@dataclass(frozen=True, config=STRICT)
 class Split:
     """Who is trained on and who is tested, as an experiment writes it.
 
