@@ -221,7 +221,9 @@ def _errors_with_line(path: Path) -> Callable[[Callable[[], Any]], Any]:
         except ValidationError as error:
             raise UsageError(f"{_line_of(error, path)}: {explain(error, _kind(error.title))}") from error
         except KitError as error:
-            raise type(error)(f"{_line_of(error, path)}: {error}") from error
+            where = _line_of(error, path)
+            named = str(error).startswith(path.name)  # by a call inside this one
+            raise type(error)(str(error) if named else f"{where}: {error}") from error
         except Exception as error:  # whatever a typing mistake in Python raises, such as a NameError
             raise UsageError(f"{_line_of(error, path)}: {type(error).__name__}: {error}") from error
 

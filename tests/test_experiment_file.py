@@ -168,7 +168,7 @@ def test_arms_are_what_the_function_yields(load):
     [
         ("key=", "keys=", r"small\.py, line \d+: .*Paper has no setting 'keys'; did you mean 'key'"),
         ('what="steps"', 'wat="steps"', r"line 6: .*Setting has no setting 'wat'; did you mean 'what'"),
-        (', what="a yes or no"', "", r"line 15: what is missing"),
+        (', what="a yes or no"', "", r"line 17: what is missing"),
         ("ByProfile(smoke=", "ByProfile(smok=", r"line \d+: ByProfile has no setting 'smok'; did you mean 'smoke'"),
         ('    title="A small paper",\n', "", r"title is missing"),
         ("DataSource(description=", "DataSource(descriptoin=", "DataSource has no setting 'descriptoin'"),
@@ -188,14 +188,14 @@ def test_a_file_with_a_mistake_is_refused(load, old, new, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("s.steps * 4", "s.stips * 4", r"line 33: no setting is called 'stips'; did you mean 'steps'"),
+        ("s.steps * 4", "s.stips * 4", r"line 35: no setting is called 'stips'; did you mean 'steps'"),
         ('window["hrf"]', 'window["hrv"]', r"line \d+: KeyError: 'hrv'"),
         ('role="replication"', 'role="decoration"', r"line \d+: role is 'decoration': input should be"),
         ('mask="fluid"', 'maks="fluid"', r"line \d+: Data has no setting 'maks'; did you mean 'mask'"),
         ("test_fraction=", "test_fractoin=", "Split has no setting 'test_fractoin'; did you mean 'test_fraction'"),
         ("learning_rate=s", "learning_rat=s", "Recipe has no setting 'learning_rat'; did you mean 'learning_rate'"),
-        ('network("unet")', 'network("unet", norn=1)', "no setting 'norn'; did you mean 'norm'"),
-        ('network("unet")', 'network("nnet")', "'nnet'; did you mean 'unet'"),
+        ('network("unet", ', 'network("unet", norn=1, ', "no setting 'norn'; did you mean 'norm'"),
+        ('network("unet"', 'network("nnet"', "'nnet'; did you mean 'unet'"),
         ('"soft_dice")', '"soft_dyce")', "loss is 'soft_dyce'"),
         ("evaluation=Eval", "evalaution=Eval", "Arm has no setting 'evalaution'; did you mean 'evaluation'"),
         ("{loss}_{size}", "{loss}", "two arms are called 'cross_entropy'"),

@@ -7,9 +7,9 @@ import pytest
 import torch
 from small_arm import small_arm
 
+from retina_kit.evaluation.metrics import pooled_scores
 from retina_kit.training.prepare import prepare_arm, start_model
 from retina_kit.training.tasks.interface import Validator
-from retina_kit.training.tasks.segment import pooled_scores
 
 ARM = small_arm("fluid", data={"scale": 0.5})
 

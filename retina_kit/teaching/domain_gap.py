@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from retina_kit.data.synthetic.oct import generate_oct
+from retina_kit.evaluation.metrics import pooled_scores
 from retina_kit.models.build import build_model
 from retina_kit.training.batches import Batches
 from retina_kit.training.inference import predict_probability
 from retina_kit.training.loop import Stopwatch, fit
 from retina_kit.training.recipe import Recipe
-from retina_kit.training.tasks.segment import pooled_scores
 
 SIZE = (64, 96)
 MODEL = {"name": "unet", "in_channels": 1, "widths": [8, 16, 32, 64], "norm": "batch"}

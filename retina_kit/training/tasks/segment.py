@@ -11,6 +11,7 @@ from retina_kit.data.collection import ImageSet
 from retina_kit.data.large_arrays import take
 from retina_kit.data.splits import hold_out
 from retina_kit.data.transforms import preprocess, resize_images, resize_masks, scaled_size
+from retina_kit.evaluation.metrics import pooled_scores
 from retina_kit.evaluation.scoring import score_masks
 from retina_kit.training.arm import Evaluation
 from retina_kit.training.batches import Batches
@@ -56,7 +57,7 @@ class Segmentation(Task):
         """Return iou, dice and the mean IoU of background and foreground, as fractions."""
         images = take(self.images, self.validation)
         probability = predict_probability(model, batches, images, precision=precision, **self.window("last"))
-        return pooled_scores(probability > 0.5, self.targets[self.validation] == 1)
+        return pooled_scores((probability > 0.5).numpy(), (self.targets[self.validation] == 1).numpy())
 
     def window(self, variant: str) -> dict[str, Any]:
         """Return window, stride and batch size of a variant; "whole" takes whole images whatever the arm says."""
@@ -64,13 +65,3 @@ class Segmentation(Task):
         if variant.endswith("whole"):
             return {"batch_size": self.batch_size}
         return {"batch_size": self.batch_size, "window": settings.window, "stride": settings.stride}
-
-
-def pooled_scores(predicted: Tensor, target: Tensor) -> dict[str, float]:
-    """Return iou, dice and miou of bool masks (N, H, W) from one confusion matrix over all pixels."""
-    overlap = (predicted & target).sum().item()
-    union = (predicted | target).sum().item()
-    background = predicted.numel() - union
-    iou = overlap / union if union else float("nan")
-    background_iou = background / (predicted.numel() - overlap)
-    return {"iou": iou, "dice": 2 * iou / (1 + iou), "miou": (iou + background_iou) / 2}

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from retina_kit.data.copies import with_copies
 from retina_kit.data.patches import training_patches
-from retina_kit.evaluation.metrics import average_precision
+from retina_kit.evaluation.metrics import average_precision, pooled_scores
 from retina_kit.evaluation.scoring import score_masks
 from retina_kit.training.batches import Batches
 from retina_kit.training.inference import predict_probability
-from retina_kit.training.tasks.segment import Segmentation, pooled_scores
+from retina_kit.training.tasks.segment import Segmentation
 
 NUM_BINS = 200  # of the histograms behind the area under the precision-recall curve
 
@@ -42,7 +42,7 @@ class PatchSegmentation(Segmentation):
         index = spread_over(self.test, self.arm.evaluation.validate_on)
         images, targets = self.images[index], self.targets[index] == 1
         probability = predict_probability(model, batches, images, precision=precision, **self.window("last"))
-        scores = pooled_scores(probability > 0.5, targets)
+        scores = pooled_scores((probability > 0.5).numpy(), targets.numpy())
         return scores | {"average_precision": average_precision(probability.numpy(), targets.numpy(), NUM_BINS)}
 
 
