@@ -79,15 +79,15 @@ SETTINGS = {
     ),
     "window": Setting(
         paper={"stare": 128, "chase_db1": 128, "hrf": 256, "none": 128},
-        lesson={"stare": 128, "chase_db1": 128, "hrf": 128, "none": 128},
-        smoke={"stare": 32, "chase_db1": 32, "hrf": 32, "none": 32},
+        lesson={"stare": 128, "chase_db1": 128, "none": 128},
+        smoke={"stare": 32, "chase_db1": 32, "none": 32},
         what="side of the test windows, inherited from the source network",
         where="code (test_cfg)",
     ),
     "stride": Setting(
         paper={"stare": 85, "chase_db1": 85, "hrf": 170, "none": 85},
-        lesson={"stare": 85, "chase_db1": 85, "hrf": 85, "none": 85},
-        smoke={"stare": 32, "chase_db1": 32, "hrf": 32, "none": 32},
+        lesson={"stare": 85, "chase_db1": 85, "none": 85},
+        smoke={"stare": 32, "chase_db1": 32, "none": 32},
         what="stride of the test windows",
         where="code (test_cfg)",
     ),
@@ -133,8 +133,8 @@ SETTINGS = {
     ),
     "pretrain_crop": Setting(
         paper={"stare": 128, "chase_db1": 128, "hrf": 256},
-        lesson={"stare": 80, "chase_db1": 80, "hrf": 80},
-        smoke={"stare": 32, "chase_db1": 32, "hrf": 32},
+        lesson={"stare": 80, "chase_db1": 80},
+        smoke={"stare": 32, "chase_db1": 32},
         what="crop of a vessel network, pixels",
         where="code (model zoo)",
     ),
@@ -163,12 +163,10 @@ SETTINGS = {
             lesson={
                 "stare": {"num_patients": 20, "images_per_patient": 1, "size": [208, 240], "seed": 11},
                 "chase_db1": {"num_patients": 14, "images_per_patient": 2, "size": [320, 336], "seed": 12},
-                "hrf": {"num_patients": 20, "images_per_patient": 1, "size": [256, 384], "seed": 13},
             },
             smoke={
                 "stare": {"num_patients": 4, "images_per_patient": 1, "size": [64, 64], "seed": 11},
                 "chase_db1": {"num_patients": 4, "images_per_patient": 1, "size": [64, 64], "seed": 12},
-                "hrf": {"num_patients": 4, "images_per_patient": 1, "size": [64, 64], "seed": 13},
             },
         ),
         what="how synthetic photographs are drawn",
