@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "80000000")  # data.pixels.MOST_PIXELS; read when cv2 is loaded
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "80000000")  # data.pixels.MAX_PIXELS; read when cv2 is loaded
 
 _HOME = {
     "Arm": "training.arm",

@@ -1,14 +1,15 @@
 """Images and masks are read, or refused with a message that names the file."""
 
+import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from retina_kit.data.headers import jpeg_frame
-from retina_kit.data.pixels import MOST_PIXELS, pixel_sha256, read_image, read_mask
+from retina_kit.data.pixels import MAX_PIXELS, pixel_sha256, read_image, read_mask
 from retina_kit.errors import DataError
 
 
@@ -83,22 +84,42 @@ def test_the_wrong_kind_of_image_is_refused(tmp_path, name, pixels, channels, me
 
 
 def test_a_header_that_promises_too_much_is_refused_before_it_is_unpacked(tmp_path):
-    side = int(MOST_PIXELS**0.5) + 1
+    side = int(MAX_PIXELS**0.5) + 1
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    chunks = [(b"IHDR", header), (b"IDAT", b"")]
+    content = [struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c)) for name, c in chunks]
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(content))
     with pytest.raises(DataError, match=r"bomb\.png .*pixels"):
         read_image(tmp_path / "bomb.png", 1)
 
 
-def test_a_jpeg_says_its_size_and_colors(tmp_path, image_):
-    content = bytearray(write(tmp_path / "a.jpg", image_).read_bytes())
-    assert jpeg_frame(bytes(content)) == (20, 30, 3)
-    frame = content.index(b"\xff\xc0")
-    content[frame + 9] = 4  # four inks
-    (tmp_path / "inks.jpg").write_bytes(content)
-    with pytest.raises(DataError, match="CMYK"):
-        read_image(tmp_path / "inks.jpg", 3)
+def saved(image, kind, **options):
+    """The bytes of an image file that Pillow writes."""
+    with io.BytesIO() as buffer:
+        image.save(buffer, kind, **options)
+        return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_an_image_in_printing_inks_is_refused(kind):
+    content = saved(Image.new("CMYK", (30, 20)), kind)
+    with pytest.raises(DataError, match=r"inks.* is a CMYK image; save it as RGB"):
+        read_image("inks", 3, content)
+
+
+def test_a_jpeg_with_a_second_exposure_is_its_first_one():
+    first, second = Image.new("RGB", (30, 20), (40, 40, 40)), Image.new("RGB", (30, 20), (200, 200, 200))
+    content = saved(first, "MPO", save_all=True, append_images=[second])
+    assert np.unique(read_image("phone.jpg", 3, content)).tolist() == [40]
+
+
+def test_a_truncated_file_of_any_kind_is_refused(image_):
+    for kind in ("PNG", "JPEG", "TIFF", "GIF", "BMP", "PPM"):
+        content = saved(Image.fromarray(image_), kind)
+        assert read_image("whole", 3, content).shape == (20, 30, 3), kind
+        for size in (len(content) // 2, len(content) - 20):
+            with pytest.raises(DataError, match="cut: unsupported or truncated image file"):
+                read_image("cut", 3, content[:size])
 
 
 def test_an_opaque_fourth_channel_is_left_out_and_another_is_refused(tmp_path, image_):
