@@ -14,12 +14,15 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import lzma
 import os
 import re
 import shutil
+import struct
 import sys
 import uuid
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +32,19 @@ from safetensors.torch import load_file, save_file
 
 from retina_kit.errors import DataError, SetupError
 from retina_kit.files import atomic_path
-from retina_kit.packs.archives import DAMAGE
 
+EXPORT_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    IndexError,
+    OSError,
+)  # raised for a zip file that is damaged
 UNREADABLE = (ValueError, KeyError, AttributeError, TypeError)  # what settings that are no settings raise
 MEMBER = re.compile(r"[0-9a-f]{16}/(settings\.json|history\.csv|scores\.csv|weights\.safetensors|best\.safetensors)")
 
@@ -223,7 +237,7 @@ class RunStore:
                 if needed > free:
                     raise DataError(f"{file} unpacks to {needed:,} bytes, but {free:,} are free; it was not imported")
                 return sum(self._take_in_run(archive, key, members) for key in {m.split("/")[0] for m in members})
-        except (*DAMAGE, OSError) as error:
+        except EXPORT_ERRORS as error:
             raise DataError(f"{file} cannot be read as an exported run store: {error}") from error
 
     def _take_in_run(self, archive, key, members):
