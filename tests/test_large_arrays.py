@@ -9,8 +9,7 @@ import torch
 from small_arm import small_arm, train
 
 from retina_kit.data import large_arrays
-from retina_kit.data.large_arrays import new_array, take
-from retina_kit.machine import free_memory
+from retina_kit.data.large_arrays import free_memory, new_array, take_rows
 from retina_kit.runs.store import RunStore
 
 
@@ -53,8 +52,8 @@ def test_a_full_disk_is_an_error_not_a_signal(no_memory, small_disk, monkeypatch
 
 def test_rows_are_taken_in_the_order_of_their_positions(no_memory):
     values = np.arange(12).reshape(4, 3)
-    assert take(values, [3, 0, 3]).tolist() == [[9, 10, 11], [0, 1, 2], [9, 10, 11]]
-    assert take(torch.from_numpy(values), np.array([1])).tolist() == [[3, 4, 5]]
+    assert take_rows(values, [3, 0, 3]).tolist() == [[9, 10, 11], [0, 1, 2], [9, 10, 11]]
+    assert take_rows(torch.from_numpy(values), np.array([1])).tolist() == [[3, 4, 5]]
 
 
 def test_the_free_memory_is_a_part_of_all_memory():

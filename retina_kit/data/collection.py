@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from retina_kit.data.large_arrays import take
+from retina_kit.data.large_arrays import take_rows
 from retina_kit.errors import UsageError
 
 
@@ -40,8 +40,8 @@ class ImageSet:
     def subset(self, index: Sequence[int] | np.ndarray) -> "ImageSet":
         """Take the images at these positions, in this order."""
         index = np.asarray(index)
-        masks = {name: take(mask, index) for name, mask in self.masks.items()}
-        return ImageSet(take(self.images, index), masks, self.rows.iloc[index].reset_index(drop=True), self.name)
+        masks = {name: take_rows(mask, index) for name, mask in self.masks.items()}
+        return ImageSet(take_rows(self.images, index), masks, self.rows.iloc[index].reset_index(drop=True), self.name)
 
     def fingerprint(self) -> str:
         """Hash pixels, masks and ids (sha256)."""

@@ -1,37 +1,69 @@
-"""Arrays that may not fit into memory: a large one is mapped from a file of its own."""
+"""Arrays that may not fit into memory: a large one is mapped from a temporary file."""
 
+import errno
 import math
 import mmap
 import os
+import shutil
 import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TypeVar
 
 import numpy as np
+import psutil
 import torch
+from numpy.typing import DTypeLike
 
-from retina_kit.machine import free_memory
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container on Linux
+SHARE_OF_FREE_MEMORY = 0.25  # a data set is held about four times: as read, resized, its training part, predicted
 
-SHARE = 0.25  # of the free memory: a data set is held about four times (as read, resized, its training part, predicted)
+Rows = TypeVar("Rows", np.ndarray, torch.Tensor)
 
 
-def new_array(shape, dtype):
-    """Return an array of this shape, its values undefined: in memory, or mapped from a file where it is large.
+def new_array(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Allocate an array with undefined values: in memory, or mapped from a file if it is large.
 
-    Large is what takes more than `SHARE` of the memory that is free. The file lies where the system has its temporary
-    files (TMPDIR), has no name and goes with the array. Raises OSError where the disk has no room for it.
+    Large means more than `SHARE_OF_FREE_MEMORY`. The file is in the system's folder of temporary files (TMPDIR) and is
+    deleted with the array. Raises OSError if the disk is too full for it.
+
+    >>> new_array((2, 3), np.uint8).shape
+    (2, 3)
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size <= SHARE * free_memory():
+    if size <= SHARE_OF_FREE_MEMORY * free_memory():
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error here, not a signal later on
+        _reserve(file, size)
         return np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(shape)
 
 
-def take(values, index):
-    """Return the rows of an array, or of a tensor on the CPU, at these positions as a new one."""
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Reserve disk space now: a full disk is an OSError here, but would be a crash in the middle of training."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    elif size > shutil.disk_usage(tempfile.gettempdir()).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    else:
+        file.truncate(size)
+
+
+def take_rows(values: Rows, index: Sequence[int] | np.ndarray) -> Rows:
+    """Copy the rows of an array, or of a tensor on the CPU, at these positions.
+
+    >>> take_rows(np.array([[1, 2], [3, 4], [5, 6]]), [2, 0]).tolist()
+    [[5, 6], [1, 2]]
+    """
     if isinstance(values, torch.Tensor):
-        return torch.from_numpy(take(values.numpy(), index))
+        return torch.from_numpy(take_rows(values.numpy(), index))
     taken = new_array((len(index), *values.shape[1:]), values.dtype)
     for row, position in zip(taken, index, strict=True):
         row[...] = values[position]
     return taken
+
+
+def free_memory() -> int:
+    """Free memory in bytes; within a container at most what the container may use."""
+    allowed = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+    free = psutil.virtual_memory().available
+    return free if allowed == "max" else min(free, int(allowed))

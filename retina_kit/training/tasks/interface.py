@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from retina_kit.data.collection import ImageSet
-from retina_kit.data.large_arrays import take
+from retina_kit.data.large_arrays import take_rows
 from retina_kit.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Task(abc.ABC):
 
     def training_data(self, seed: int) -> tuple[Tensor, Tensor]:
         """Return the images and targets that batches are sampled from."""
-        return take(self.images, self.train), take(self.targets, self.train)
+        return take_rows(self.images, self.train), take_rows(self.targets, self.train)
 
     def make_batches(self, seed: int, device: torch.device) -> Batches:
         """Return the training batches, resident on the device."""

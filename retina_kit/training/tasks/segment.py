@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from retina_kit.data.collection import ImageSet
-from retina_kit.data.large_arrays import take
+from retina_kit.data.large_arrays import take_rows
 from retina_kit.data.splits import hold_out
 from retina_kit.data.transforms import preprocess, resize_images, resize_masks, scaled_size
 from retina_kit.evaluation.metrics import pooled_scores
@@ -43,7 +43,7 @@ class Segmentation(Task):
         self, model: nn.Module, batches: Batches, index: np.ndarray, *, variant: str = "last", precision: str = "auto"
     ) -> Tensor:
         """Predict the foreground's probability (n, H, W) at the size of the masks."""
-        images, size = take(self.images, index), self.masks.shape[-2:]
+        images, size = take_rows(self.images, index), self.masks.shape[-2:]
         return predict_probability(model, batches, images, size=size, precision=precision, **self.window(variant))
 
     def score(
@@ -51,11 +51,11 @@ class Segmentation(Task):
     ) -> pd.DataFrame:
         """Count the pixels of each test image that are right and wrong at a threshold of 0.5."""
         probability = self.predict(model, batches, self.test, variant=variant, precision=precision)
-        return score_masks(probability.numpy(), take(self.masks, self.test), self.rows.iloc[self.test])
+        return score_masks(probability.numpy(), take_rows(self.masks, self.test), self.rows.iloc[self.test])
 
     def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
         """Return iou, dice and the mean IoU of background and foreground, as fractions."""
-        images = take(self.images, self.validation)
+        images = take_rows(self.images, self.validation)
         probability = predict_probability(model, batches, images, precision=precision, **self.window("last"))
         return pooled_scores((probability > 0.5).numpy(), (self.targets[self.validation] == 1).numpy())
 
