@@ -29,11 +29,12 @@ def make_target(name, folder):
     """Return the function that reads one input, as bytes, below `folder`."""
     import torch
 
-    from retina_kit.data.manifest import parse_card, parse_manifest, read_card
+    from retina_kit.data.card import parse_card, read_card
+    from retina_kit.data.manifest import parse_manifest
     from retina_kit.data.pixels import read_image, read_mask
     from retina_kit.experiment_file import typed_like
     from retina_kit.packs.archives import unpack
-    from retina_kit.packs.metaimage import read_header, read_voxels
+    from retina_kit.packs.volumes import open_volume, read_voxels
     from retina_kit.runs.checkpoint import Checkpoint
     from retina_kit.runs.store import Run, RunStore, file_sha256
     from retina_kit.schema import parse
@@ -71,7 +72,7 @@ def make_target(name, folder):
     def read_volume(content):
         header, _, voxels = content.partition(b"\n\n")  # what stands after an empty line is the file of voxels
         (folder / "oct.raw").write_bytes(voxels)
-        read_voxels(read_header(file_of(header, ".mhd")))
+        read_voxels(open_volume(file_of(header, ".mhd")))
 
     targets = {
         "manifest": lambda content: parse_manifest(file_of(content, ".csv"), card),
@@ -82,7 +83,7 @@ def make_target(name, folder):
         "weights": lambda content: read_weights(content),
         "checkpoint": read_checkpoint,
         "export": lambda content: RunStore(folder / "runs").take_in(file_of(content, ".zip")),
-        "archive": lambda content: unpack(file_of(content, ".zip"), folder / "unpacked", most_bytes=10**6),
+        "archive": lambda content: unpack(file_of(content, ".zip"), folder / "unpacked", max_bytes=10**6),
         "setting": read_setting,
         "volume": read_volume,
     }

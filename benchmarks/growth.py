@@ -24,8 +24,9 @@ import torch
 from benchmarks.steps import seconds_of_steps
 from benchmarks.workloads import make_batches
 from retina_kit.data import large_arrays
+from retina_kit.data.card import Card
 from retina_kit.data.dataset import load_images
-from retina_kit.data.manifest import MANIFEST_FILE, Card, parse_manifest
+from retina_kit.data.manifest import MANIFEST_FILE, parse_manifest
 from retina_kit.data.splits import Split, choose_split
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.errors import KitError
@@ -41,7 +42,19 @@ from retina_kit.training.recipe import Recipe
 
 def manifest_rows(count):
     """Seconds to read, check and split a manifest of `count` rows."""
-    card = Card("grown", "", "", "", "open", True, "", "oct", 1, "", masks={"fluid": ""})
+    card = Card(
+        name="grown",
+        title="a grown data set",
+        home="own images",
+        license="own",
+        access="own",
+        redistribute=False,
+        citation="none",
+        modality="oct",
+        channels=1,
+        how_to_get="generated",
+        masks={"fluid": "fluid"},
+    )
     rows = pd.DataFrame({"id": [f"p{k}" for k in range(count)], "patient": [f"s{k // 5}" for k in range(count)]})
     rows = rows.assign(split="", image="images/" + rows["id"] + ".png", image_sha256="0" * 64)
     rows = rows.assign(mask_fluid="masks/" + rows["id"] + ".png", mask_fluid_sha256="0" * 64)

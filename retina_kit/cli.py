@@ -211,7 +211,8 @@ def bench(
 @data_app.command("list")
 def data_list(data_root: DataRoot = Path("data"), as_json: Json = False):
     """List the data packs: what they hold, their license, and whether they are here."""
-    from retina_kit.data.manifest import data_summary, list_cards
+    from retina_kit.data.card import list_cards
+    from retina_kit.data.manifest import data_summary
 
     rows = [data_summary(name, data_root) for name in list_cards(data_root)]
     here = {True: "here", False: "-"}
@@ -289,14 +290,15 @@ def data_verify(
     data_root: DataRoot = Path("data"),
     as_json: Json = False,
 ):
-    """Prove every image of one pack, or of all that are here, against the manifest."""
-    from retina_kit.data.manifest import has_pack, list_cards, require_pack, verify_pack
+    """Verify every image of one pack, or of all that are here, against the manifest."""
+    from retina_kit.data.card import list_cards
+    from retina_kit.data.manifest import has_pack, require_pack, verify_pack
 
     names = [name] if name else [card for card in list_cards(data_root) if has_pack(card, data_root)]
     if name:
         require_pack(name, data_root)
     problems = {pack: verify_pack(pack, data_root) for pack in names}
-    lines = [f"{pack}: {len(found)} problems" if found else f"{pack}: proven" for pack, found in problems.items()]
+    lines = [f"{pack}: {len(found)} problems" if found else f"{pack}: verified" for pack, found in problems.items()]
     lines += [f"  {line}" for found in problems.values() for line in found]
     lines += [] if names else [f"no data pack is in {data_root}; run: retina-kit data list"]
     bad = any(problems.values()) or not names

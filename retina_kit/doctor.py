@@ -121,7 +121,8 @@ def _disk() -> Check:
 
 
 def _packs(data_root: str | Path) -> Iterator[Check]:
-    from retina_kit.data.manifest import data_summary, list_cards
+    from retina_kit.data.card import list_cards
+    from retina_kit.data.manifest import data_summary
 
     for name in list_cards(data_root):
         summary = data_summary(name, data_root)

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
+from retina_kit.data.card import own_cards
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import fingerprint, load_images
-from retina_kit.data.manifest import has_pack, own_cards, require_pack
+from retina_kit.data.manifest import has_pack, require_pack
 from retina_kit.errors import KitError, SetupError, UsageError, did_you_mean, unknown_name
 from retina_kit.evaluation.agreement import annotator_agreement
 from retina_kit.evaluation.claims import evaluate_claims

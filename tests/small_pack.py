@@ -1,11 +1,12 @@
-"""A whole small data set on disk: original files, card and manifest, made anew for a test."""
+"""A whole small data set on disk: original files, card and manifest, written for one test."""
 
 import cv2
 import numpy as np
 
+from retina_kit.data import card as cards
 from retina_kit.data import manifest
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
-from retina_kit.packs.convert import convert
+from retina_kit.packs.convert import Original, convert
 
 SIZE = (24, 32)
 BASE = f"https://raw.githubusercontent.com/someone/eyes/{'a1' * 20}"
@@ -76,13 +77,13 @@ def write_manifest(folder, originals, name="small", access="open"):
     """Write card and manifest of the originals into `folder`, with the checksums of the real conversions."""
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.toml").write_text(CARD.replace("ACCESS", access))
-    card = manifest.parse_card(folder / f"{name}.toml")
+    card = cards.parse_card(folder / f"{name}.toml")
     lines = ["id,patient,split,grade,image,image_sha256,mask_vessels,mask_vessels_sha256,mask_fov,mask_fov_sha256"]
     for number, eye in enumerate(IDS):
         photograph, vessels = (
             (originals / "all eyes" / f"{eye}{end}").read_bytes() for end in (".jpg", "_vessels.png")
         )
-        field = convert({"convert": "bright_field"}, photograph, eye, SIZE)
+        field = convert("bright_field", Original(eye, photograph, size=SIZE))
         sums = [pixel_sha256(read_image(eye, 3, photograph))]
         sums += [pixel_sha256(read_mask(eye, card.size, mask).astype("uint8")) for mask in (vessels, field)]
         files = [f"images/{eye}.jpg,{sums[0]}", f"masks/{eye}.png,{sums[1]}", f"fov/{eye}.png,{sums[2]}"]
@@ -92,12 +93,11 @@ def write_manifest(folder, originals, name="small", access="open"):
 
 def use_cards(monkeypatch, folder):
     """Let the kit read cards and manifests from `folder` for one test."""
-    monkeypatch.setattr(manifest, "folder_of_cards", lambda: folder)
-    manifest.read_card.cache_clear()
-    manifest._read_manifest.cache_clear()
+    for module in (cards, manifest):
+        monkeypatch.setattr(module, "folder_of_cards", lambda: folder)
+    manifest.forget_cards()
 
 
 def forget_cards():
     """Forget the cards of a test."""
-    manifest.read_card.cache_clear()
-    manifest._read_manifest.cache_clear()
+    manifest.forget_cards()

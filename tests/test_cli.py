@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from retina_kit.data.manifest import list_cards, read_manifest
+from retina_kit.data.card import list_cards
+from retina_kit.data.manifest import read_manifest
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 PAPER = "huang2023"
@@ -94,7 +95,7 @@ def pack(tmp_path):
 @pytest.mark.real_data
 def test_every_damaged_file_of_a_pack_is_named(pack, tmp_path):
     rows = read_manifest("stare")
-    assert retina_kit("data", "verify", "stare", cwd=tmp_path).stdout == "stare: proven\n"
+    assert retina_kit("data", "verify", "stare", cwd=tmp_path).stdout == "stare: verified\n"
     small, cut, changed, gone = (rows[column][k] for column, k in
                                  (("mask_vessels", 1), ("mask_vessels", 2), ("image", 3), ("mask_fov", 4)))  # fmt: skip
     cv2.imwrite(str(pack / small), np.zeros((30, 40), np.uint8))

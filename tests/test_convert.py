@@ -1,12 +1,16 @@
 """Conversions of original files, on images small enough to count."""
 
+import zlib
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
 
+from retina_kit.data.card import Conversion, kit_cards, read_card
 from retina_kit.data.pixels import read_image, read_mask
 from retina_kit.errors import DataError
-from retina_kit.packs.convert import convert, largest_closed, without_metadata
+from retina_kit.packs.convert import CONVERSIONS, Original, convert, largest_closed, without_metadata
 
 
 def png(pixels):
@@ -16,7 +20,14 @@ def png(pixels):
 
 def mask_from(content, how, size=(6, 8), **settings):
     """Return the bool mask that a conversion gives."""
-    return read_mask("made.png", size, convert({"convert": how, **settings}, content, "original", size))
+    return read_mask("made.png", size, convert(how, Original("original", content, size=size, **settings)))
+
+
+def test_every_conversion_that_a_card_may_name_exists():
+    assert set(CONVERSIONS) == set(get_args(Conversion))
+    used = {source.convert for name in kit_cards() for source in read_card(name).sources}
+    assert used <= set(CONVERSIONS)
+    assert len(used) > 5
 
 
 def test_a_mask_is_luminance_above_127():
@@ -79,7 +90,7 @@ def test_an_empty_mask_needs_no_original():
 def test_a_jpeg_shrinks_by_area():
     image_ = np.full((8, 8, 3), 100, np.uint8)
     image_[:, 4:] = 200
-    content = convert({"convert": "jpeg", "quality": 100}, png(image_), "a", (4, 4))
+    content = convert("jpeg", Original("a", png(image_), size=(4, 4), quality=100))
     small = read_image("a.jpg", 3, content)
     assert small.shape == (4, 4, 3)
     assert np.abs(small[:, :2].astype(int) - 100).max() <= 1
@@ -99,7 +110,7 @@ def test_metadata_goes_and_pixels_stay():
 def test_the_text_of_a_png_goes():
     content = png(np.eye(4, dtype=np.uint8))
     text = b"tEXtComment\0Jane Doe"
-    chunk = (len(text) - 4).to_bytes(4, "big") + text + bytes(4)
+    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
     assert b"Jane Doe" not in without_metadata(content[:33] + chunk + content[33:])
 
 
@@ -112,27 +123,26 @@ def volume(**changes):
 
 
 def test_a_scan_of_a_volume_and_its_fluid():
-    image_ = convert({"convert": "matlab_scan", "variable": "images", "scan": "0"}, volume(), "s.mat", (2, 3))
+    image_ = convert("matlab_scan", Original("s.mat", arrays=volume(), variable="images", scan=0))
     assert read_image("a", 1, image_).tolist() == [[0, 2, 4], [6, 8, 10]]
-    fluid = mask_from(volume(), "matlab_mask", (2, 3), variable="manualFluid1", scan="0")
+    fluid = mask_from(b"", "matlab_mask", (2, 3), arrays=volume(), variable="manualFluid1", scan=0)
     assert fluid.tolist() == [[False, True, True], [False, False, False]]
 
 
 @pytest.mark.parametrize(
     ("source", "changes", "message"),
     [
-        ({"variable": "manualFluid1", "scan": "1"}, {}, "not annotated"),
-        ({"variable": "manualFluid2", "scan": "0"}, {}, "manualFluid2 is missing"),
-        ({"variable": "manualFluid1", "scan": "2"}, {}, "scan 2 is expected"),
-        ({"variable": "manualFluid1", "scan": "0"}, {"manualFluid1": np.zeros((2, 3))}, "of shape"),
+        ({"variable": "manualFluid1", "scan": 1}, {}, "not annotated"),
+        ({"variable": "manualFluid2", "scan": 0}, {}, "manualFluid2 is missing"),
+        ({"variable": "manualFluid1", "scan": 2}, {}, "with scan 2"),
+        ({"variable": "manualFluid1", "scan": 0}, {"manualFluid1": np.zeros((2, 3))}, "of shape"),
     ],
 )
 def test_a_volume_without_the_scan_is_refused(source, changes, message):
     with pytest.raises(DataError, match=rf"s\.mat.*{message}"):
-        convert({"convert": "matlab_mask", **source}, volume(**changes), "s.mat", (2, 3))
+        convert("matlab_mask", Original("s.mat", arrays=volume(**changes), **source))
 
 
 def test_a_volume_of_the_wrong_type_is_refused():
-    with pytest.raises(DataError, match="uint8 is expected"):
-        source = {"convert": "matlab_scan", "variable": "images", "scan": "0"}
-        convert(source, volume(images=np.zeros((2, 3, 2))), "s.mat", (2, 3))
+    with pytest.raises(DataError, match="expected uint8"):
+        convert("matlab_scan", Original("s.mat", arrays=volume(images=np.zeros((2, 3, 2))), variable="images"))

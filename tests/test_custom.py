@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from retina_kit.data.card import list_cards, read_card
 from retina_kit.data.dataset import load_images
-from retina_kit.data.manifest import has_pack, list_cards, read_card, verify_pack
+from retina_kit.data.manifest import has_pack, verify_pack
 from retina_kit.errors import DataError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.packs.custom import belongs, new_pack
@@ -93,8 +94,8 @@ def spoil(files, how):
         ("gray mask", r"p0_L_mask.png holds the values \[17\]"),
         ("small mask", "p0_L_mask.png is 8x8"),
         ("other size", "differ in size"),
-        ("no image", "p0_L.png is not a whole image"),
-        ("twice", "'p0_L' with more than one ending"),
+        ("no image", "p0_L.png: unsupported or truncated image file"),
+        ("twice", "'p0_L' with more than one suffix"),
     ],
 )
 def test_what_is_wrong_with_files_is_named_and_nothing_is_written(files, how, message):
@@ -109,11 +110,11 @@ def test_what_is_wrong_with_files_is_named_and_nothing_is_written(files, how, me
     [
         ({"regex": "^x"}, DataError, "finds no patient in the name 'p0_L'"),
         ({"regex": "^p"}, DataError, "all images are of patient 'p'"),
-        ({"regex": "("}, UsageError, "no regular expression"),
+        ({"regex": "("}, UsageError, "not a regular expression"),
         ({"name": "stare"}, UsageError, "a data set of the kit"),
         ({"name": "synthetic_oct"}, UsageError, "a data set of the kit"),
-        ({"name": "../eyes"}, UsageError, "small letters"),
-        ({"mask_name": "My Mask"}, UsageError, "small letters"),
+        ({"name": "../eyes"}, UsageError, "lowercase letters"),
+        ({"mask_name": "My Mask"}, UsageError, "lowercase letters"),
     ],
 )
 def test_bad_names_and_patterns(files, options, error, message):
@@ -121,9 +122,19 @@ def test_bad_names_and_patterns(files, options, error, message):
         make(files, **options)
 
 
+def test_a_patient_may_be_called_na(files):
+    for folder in ("images", "masks"):
+        for path in (files / folder).glob("p0_*"):
+            path.rename(path.with_name(path.name.replace("p0_", "NA_")))
+    make(files, regex="^([A-Za-z0-9]+)_")
+    rows = load_images("my_eyes", files / "data", masks=["target"]).rows
+    assert rows["patient"].tolist()[:2] == ["NA", "NA"]
+    assert rows["patient"].nunique() == 6
+
+
 def test_an_existing_pack_is_left_alone(files):
     make(files)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         make(files)
 
 

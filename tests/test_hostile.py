@@ -1,5 +1,6 @@
 """Input that was made to do harm: it is refused with one message, and nothing is run, unpacked or written by it."""
 
+import io
 import struct
 import zipfile
 import zlib
@@ -12,11 +13,12 @@ import small_pack
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors.torch import save_file
 
 from retina_kit.data import manifest
-from retina_kit.data.headers import read_header
-from retina_kit.data.pixels import MOST_PIXELS, read_image, read_mask
+from retina_kit.data.card import parse_card
+from retina_kit.data.pixels import MAX_PIXELS, read_image, read_mask
 from retina_kit.errors import DataError, KitError, UsageError
 from retina_kit.experiment_file import typed_like
 from retina_kit.packs.archives import unpack
@@ -45,39 +47,62 @@ def png(width, height, *, color=0, before=b"", rows=b""):
 
 
 def tiff(**tags):
-    """Return the beginning of a TIFF that says these numbers of itself."""
-    numbers = {"width": 256, "height": 257, "inks": 262, "tile_width": 322, "tile_height": 323}
-    entries = b"".join(
-        struct.pack("<HHII", numbers[name], 4, 1, value) for name, value in tags.items() if name != "next"
-    )
-    return b"II*\0" + struct.pack("<IH", 8, len(entries) // 12) + entries + struct.pack("<I", tags.get("next", 0))
+    """Return the beginning of a TIFF with these tags, eight bits of gray a pixel, its pixels after the directory."""
+    numbers = {"width": 256, "height": 257, "bits": 258, "photometric": 262, "strip_at": 273, "strip_bytes": 279,
+               "tile_width": 322, "tile_height": 323, "tile_at": 324, "tile_bytes": 325}  # fmt: skip
+    next_page = tags.pop("next", 0)
+    tags = {"bits": 8, "photometric": 1} | tags
+    tags = dict(sorted(tags.items(), key=lambda tag: numbers[tag[0]]))
+    entries = b"".join(struct.pack("<HHII", numbers[name], 4, 1, value) for name, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", next_page) + bytes(16)
 
 
-def animated_gif():
-    """Return a GIF of two frames of one pixel."""
-    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
-    return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff" + frame * 2 + b";"
+def pages(kind, number):
+    """Return a file with this number of frames or pages."""
+    frames = [Image.fromarray(NOISE[k:]) for k in range(number)]
+    with io.BytesIO() as buffer:
+        frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
+        return buffer.getvalue()
+
+
+def bmp(width, height):
+    """Return the header of a Windows bitmap."""
+    return b"BM" + struct.pack("<IIIIiiHHIIIIII", 54, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
 
 
 # ---- images --------------------------------------------------------------------------------------------------------
-SIDE = int(MOST_PIXELS**0.5) + 1
+SIDE = int(MAX_PIXELS**0.5) + 1
+UNREADABLE = "unsupported or truncated image file"
+TOO_LARGE = "at most 80,000,000 are read"
+STRIP = {"strip_at": 8 + 2 + 6 * 12 + 4, "strip_bytes": 16}  # right after the directory
 HOSTILE = {
-    "png bomb": (png(SIDE, SIDE, rows=bytes(1000)), "at most 80,000,000 are read"),
-    "png chunk longer than the file": (png(4, 4, before=struct.pack(">I", 2**31 - 1) + b"tEXt"), "not a whole image"),
-    "jpeg whose frame is hidden": (b"\xff\xd8\xff\xe0\x70\x00" + encoded(".jpg", NOISE)[4:], "not a whole image"),
-    "tiff bomb": (tiff(width=SIDE, height=SIDE), "at most 80,000,000 are read"),
-    "tiff with a bomb of a tile": (tiff(width=4, height=4, tile_width=SIDE, tile_height=SIDE), "at most 80,000,000"),
-    "bmp bomb": (b"BM" + bytes(16) + struct.pack("<ii", SIDE, -SIDE) + bytes(40), "at most 80,000,000 are read"),
-    "ppm bomb": (b"P6 # a comment\n%d %d\n255\n" % (SIDE, SIDE), "at most 80,000,000 are read"),
-    "16 bit": (encoded(".png", NOISE.astype(np.uint16) * 200), "uint16 pixels; 8-bit ones are expected"),
-    "16 bit tiff": (encoded(".tif", NOISE.astype(np.uint16) * 200), "uint16 pixels; 8-bit ones are expected"),
-    "floating point": (encoded(".tif", NOISE.astype(np.float32)), "float32 pixels; 8-bit ones are expected"),
-    "four inks": (tiff(width=4, height=4, inks=5), "CMYK"),
-    "several pages": (tiff(width=4, height=4, next=8), "several frames or pages"),
-    "animated gif": (animated_gif(), "several frames or pages"),
-    "animated png": (png(4, 4, before=chunk(b"acTL", bytes(8)), rows=bytes(20)), "several frames or pages"),
-    "a page": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "of a kind that is read"),
-    "another kind": (encoded(".webp", NOISE), "of a kind that is read"),
+    "png bomb": (png(SIDE, SIDE, rows=bytes(1000)), TOO_LARGE),
+    "larger png bomb": (png(2 * SIDE, 2 * SIDE, rows=bytes(1000)), TOO_LARGE),
+    "png chunk longer than the file": (png(4, 4, before=struct.pack(">I", 2**31 - 1) + b"tEXt"), UNREADABLE),
+    "png chunk with another checksum": (png(4, 4, before=chunk(b"tEXt", b"a\0b")[:-1] + b"?"), UNREADABLE),
+    "png text that unpacks to too much": (
+        png(4, 4, before=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))),
+        UNREADABLE,
+    ),
+    "jpeg whose frame is hidden": (b"\xff\xd8\xff\xe0\x70\x00" + encoded(".jpg", NOISE)[4:], UNREADABLE),
+    "tiff bomb": (tiff(width=SIDE, height=SIDE, **STRIP), TOO_LARGE),
+    "tiff with a bomb of a tile": (
+        tiff(width=4, height=4, tile_width=SIDE, tile_height=SIDE, tile_at=140, tile_bytes=16),
+        TOO_LARGE,
+    ),
+    "tiff without pixels": (tiff(width=4, height=4), UNREADABLE),
+    "bmp bomb": (bmp(SIDE, -SIDE), TOO_LARGE),
+    "ppm bomb": (b"P6 # a comment\n%d %d\n255\n" % (SIDE, SIDE), TOO_LARGE),
+    "16 bit": (encoded(".png", NOISE.astype(np.uint16) * 200), "uint16 pixels; expected 8-bit ones"),
+    "16 bit tiff": (encoded(".tif", NOISE.astype(np.uint16) * 200), "unsupported|uint16 pixels; expected 8-bit ones"),
+    "floating point": (encoded(".tif", NOISE.astype(np.float32)), "unsupported|float32 pixels; expected 8-bit ones"),
+    "several pages": (pages("TIFF", 2), "several frames or pages"),
+    "animated gif": (pages("GIF", 2), "several frames or pages"),
+    "animated png": (pages("PNG", 2), "several frames or pages"),
+    "png that says it is animated": (png(4, 4, before=chunk(b"acTL", bytes(8)), rows=bytes(20)), UNREADABLE),
+    "nothing": (b"", UNREADABLE),
+    "a page": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", UNREADABLE),
+    "another kind": (encoded(".webp", NOISE), UNREADABLE),
 }
 
 
@@ -86,12 +111,16 @@ def test_a_hostile_image_is_refused_and_named(tmp_path, name):
     content, message = HOSTILE[name]
     (tmp_path / "hostile.img").write_bytes(content)
     for read in (lambda path: read_image(path, 3), read_mask):
-        with pytest.raises(DataError, match=rf"hostile\.img.*{message}"):
+        with pytest.raises(DataError, match=rf"hostile\.img.*({message})"):
             read(tmp_path / "hostile.img")
 
 
+def test_a_tiff_that_is_its_own_next_page_is_one_page():
+    assert read_image("loop.tif", 1, tiff(width=4, height=4, next=8, **STRIP)).tolist() == [[0] * 4] * 4
+
+
 def test_a_rotation_in_exif_is_not_obeyed(tmp_path):
-    """An image and its mask are two files: turning one of them would part them."""
+    """An image and its mask are two files: turning only one of them would misalign them."""
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     content = encoded(".jpg", NOISE)
     turned = content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + content[2:]
@@ -112,7 +141,6 @@ def test_a_palette_is_colors_and_no_mask(tmp_path):
     st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"II*\0", b"GIF89a", b"BM", b"P6 "]),
 )
 def test_any_bytes_are_read_or_refused(content, start):
-    read_header(start + content)
     for read in (lambda data: read_image("any", 1, data), lambda data: read_mask("any", None, data)):
         try:
             read(start + content)
@@ -139,7 +167,7 @@ def test_a_image_with_changed_bytes_is_read_or_refused(data):
 def card(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cards")
     (folder / "small.toml").write_text(small_pack.CARD.replace("ACCESS", "open"))
-    return manifest.parse_card(folder / "small.toml")
+    return parse_card(folder / "small.toml")
 
 
 HEADER = "id,patient,split,grade,image,image_sha256,mask_vessels,mask_vessels_sha256,mask_fov,mask_fov_sha256\n"
@@ -151,7 +179,10 @@ def test_a_manifest_of_a_million_rows_is_read(tmp_path, card):
     assert len(manifest.parse_manifest(tmp_path / "large.csv", card)) == 1_000_000
 
 
-@pytest.mark.parametrize("path", ["../x.jpg", "/etc/passwd", "a/../../x", "..\\x", "C:\\x", "a/./../../x"])
+@pytest.mark.parametrize(
+    "path",
+    ["../x.jpg", "/etc/passwd", "a/../../x", "..\\x", "C:\\x", "C:x", "\\\\server\\x", "a\\..\\..\\x", "a/./../../x"],
+)
 def test_a_path_that_leaves_the_pack_is_refused(tmp_path, card, path):
     (tmp_path / "small.csv").write_text(HEADER + f"e,p,train,1,{path},,m.png,,f.png,\n")
     with pytest.raises(DataError, match="leaves the data pack"):

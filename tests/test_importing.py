@@ -1,4 +1,4 @@
-"""A pack is taken from files that a person downloaded, proven like a fetched one."""
+"""A pack is taken from files that a person downloaded, verified like a fetched one."""
 
 import gzip
 import shutil
@@ -12,6 +12,7 @@ import scipy.io
 import small_pack
 
 from retina_kit.data import manifest
+from retina_kit.data.card import read_card
 from retina_kit.data.dataset import load_images
 from retina_kit.data.pixels import pixel_sha256
 from retina_kit.errors import DataError
@@ -63,22 +64,22 @@ def small(tmp_path, monkeypatch):
     small_pack.forget_cards()
 
 
-def take(small, source="originals"):
+def import_small(small, source="originals"):
     """Import the small pack into small/data and return how many files were written."""
     return import_pack("small", small / source, small / "data", progress=False)
 
 
-def test_originals_in_a_folder_are_taken_and_proven(small):
-    assert take(small) == 9
+def test_originals_in_a_folder_are_imported_and_verified(small):
+    assert import_small(small) == 9
     assert manifest.verify_pack("small", small / "data") == []
-    assert take(small) == 0, "what is there and proven is left alone"
+    assert import_small(small) == 0, "verified files are left alone"
 
 
 def test_folders_may_be_named_otherwise(small):
     (small / "mine").mkdir()
     for path in (small / "originals/all eyes").iterdir():
         shutil.copy(path, small / "mine" / path.name.upper())
-    assert take(small, "mine") == 9
+    assert import_small(small, "mine") == 9
 
 
 def test_other_names_and_compressed_files_are_found(small):
@@ -86,20 +87,20 @@ def test_other_names_and_compressed_files_are_found(small):
     with gzip.open(vessels.with_name("eye_2.vessels.png.gz"), "wb") as packed:
         packed.write(vessels.read_bytes())
     vessels.unlink()
-    assert take(small) == 9
+    assert import_small(small) == 9
 
 
 def test_of_two_files_with_one_name_the_better_path_is_taken(small):
     decoy = small / "originals/another set/eye_1.jpg"
     decoy.parent.mkdir()
     shutil.copy(small / "originals/all eyes/eye_2.jpg", decoy)
-    assert take(small) == 9
+    assert import_small(small) == 9
 
 
 @pytest.mark.parametrize("kind", ["zip", "gztar"])
 def test_an_archive_is_taken(small, kind):
     archive = Path(shutil.make_archive(str(small / "download"), kind, small / "originals"))
-    assert take(small, archive.name) == 9
+    assert import_small(small, archive.name) == 9
     assert manifest.verify_pack("small", small / "data") == []
     assert [path.name for path in (small / "data").iterdir()] == ["small"], "nothing unpacked is left behind"
 
@@ -108,53 +109,53 @@ def test_an_archive_that_reaches_out_is_refused(small):
     with zipfile.ZipFile(small / "evil.zip", "w") as archive:
         archive.writestr("../../evil.txt", b"evil")
     with pytest.raises(DataError, match=r"evil\.zip"):
-        take(small, "evil.zip")
+        import_small(small, "evil.zip")
     assert not list(small.rglob("evil.txt"))
 
 
 @pytest.mark.parametrize("below", ["", "small"])
 def test_a_folder_that_is_a_pack_already_is_copied(small, below):
-    take(small)
+    import_small(small)
     (small / "data/small").rename(small / "elsewhere")
     if below:
         (small / "outer").mkdir()
         (small / "elsewhere").rename(small / "outer/small")
-    assert take(small, "outer" if below else "elsewhere") == 9
+    assert import_small(small, "outer" if below else "elsewhere") == 9
     assert manifest.verify_pack("small", small / "data") == []
 
 
 def test_what_may_name_a_patient_is_dropped(small):
-    take(small)
+    import_small(small)
     assert not any(b"John Doe" in path.read_bytes() for path in (small / "data").rglob("*") if path.is_file())
 
 
 def test_a_missing_original_is_named_and_nothing_is_written(small):
     (small / "originals/all eyes/eye_3.jpg").unlink()
     with pytest.raises(DataError, match=r"lacks 2 of the files .*eye_3\.jpg; ask at the home page"):
-        take(small)
+        import_small(small)
     assert not (small / "data/small").exists()
 
 
 def test_a_wrong_original_is_named_and_what_was_there_stays(small):
-    take(small)
+    import_small(small)
     kept = (small / "data/small/images/eye_1.jpg").read_bytes()
     (small / "data/small/masks/eye_3.png").unlink()
     shutil.copy(small / "originals/all eyes/eye_1_vessels.png", small / "originals/all eyes/eye_3_vessels.png")
-    with pytest.raises(DataError, match=r"eye_3_vessels\.png does not give the masks/eye_3\.png"):
-        take(small)
+    with pytest.raises(DataError, match=r"eye_3_vessels\.png does not give the masks/eye_3\.png of the manifest"):
+        import_small(small)
     assert not (small / "data/small/masks/eye_3.png").exists()
     assert (small / "data/small/images/eye_1.jpg").read_bytes() == kept
 
 
 def test_a_source_that_does_not_exist_is_named(small):
     with pytest.raises(DataError, match="nowhere does not exist"):
-        take(small, "nowhere")
+        import_small(small, "nowhere")
 
 
 def test_a_set_without_checksums_is_taken_by_its_file_names(tmp_path):
-    size = manifest.read_card("drive").size
-    for file in pack_files(manifest.read_card("drive"), tmp_path / "data"):
-        path = tmp_path / "DRIVE" / file.sources[0]["file"]
+    size = read_card("drive").size
+    for file in pack_files(read_card("drive"), tmp_path / "data"):
+        path = tmp_path / "DRIVE" / file.sources[0].file
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.zeros((*size, 3), np.uint8)
         pixels[: len(path.stem)] = 255
@@ -210,8 +211,8 @@ def test_annotated_scans_are_taken_from_matlab_files(volumes):
     ("changes", "message"),
     [
         ({"manualFluid1": np.full((6, 8, 4), np.nan)}, "not annotated"),
-        ({"images": np.zeros((6, 8, 4))}, "uint8 is expected"),
-        ({"images": np.zeros((6, 8, 1), np.uint8)}, "scan 1 is expected"),
+        ({"images": np.zeros((6, 8, 4))}, "expected uint8"),
+        ({"images": np.zeros((6, 8, 1), np.uint8)}, r"expected a volume .* with scan 1"),
         ({"images": np.zeros((5, 8, 4), np.uint8)}, r"Subject_01\.mat does not give the images/01_01\.png"),
     ],
 )
@@ -233,7 +234,7 @@ def test_a_matlab_file_cut_short_is_named(volumes):
     write_volumes(volumes)
     path = volumes / "mats/Subject_01.mat"
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(DataError, match=r"Subject_01\.mat is not a whole MATLAB file"):
+    with pytest.raises(DataError, match=r"Subject_01\.mat is not a complete MATLAB file"):
         import_pack("volumes", volumes / "mats", volumes / "data", progress=False)
 
 
@@ -257,7 +258,7 @@ def test_the_duke_files_give_the_manifests_pixels(tmp_path):
     if not manifest.has_pack(name, REAL):
         pytest.skip(f"{name} is not in ../shared/data")
     rows = manifest.read_manifest(name)
-    for file in pack_files(manifest.read_card(name), tmp_path / "data"):
+    for file in pack_files(read_card(name), tmp_path / "data"):
         if not file.path.stem.startswith("04"):  # the other nine subjects are there already
             file.path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REAL / name / file.relative, file.path)

@@ -9,6 +9,7 @@ import pytest
 import small_pack
 
 from retina_kit.data import manifest
+from retina_kit.data.card import folder_of_cards
 from retina_kit.data.dataset import load_images
 from retina_kit.errors import DataError, UsageError
 from retina_kit.packs.importing import import_pack
@@ -20,7 +21,7 @@ def cards(tmp_path, monkeypatch):
     folder = tmp_path / "cards"
     folder.mkdir()
     for name in ("eyepacs", "messidor", "e_ophtha", "idrid"):
-        shutil.copy(manifest.folder_of_cards() / f"{name}.toml", folder)
+        shutil.copy(folder_of_cards() / f"{name}.toml", folder)
     small_pack.use_cards(monkeypatch, folder)
     yield folder
     small_pack.forget_cards()
@@ -58,7 +59,7 @@ def test_messidor_becomes_png_with_its_grades(tmp_path):
     assert rows["grade"].tolist() == [2]
 
 
-def test_a_mask_of_e_ophtha_that_was_never_drawn_is_not_an_empty_one(tmp_path):
+def test_a_mask_of_e_ophtha_that_was_never_annotated_is_not_an_empty_one(tmp_path):
     parts = tmp_path / "in"
     write_image(parts / "e_optha_EX" / "EX" / "E0001" / "C1.jpg")
     write_image(parts / "e_optha_EX" / "Annotation_EX" / "E0001" / "C1_EX.png", mask=True)
@@ -92,4 +93,4 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         import_pack("idrid", tmp_path / "in", tmp_path / "data", progress=False)
     with pytest.raises(DataError, match="no CSV file with the columns image, level"):
         import_pack("eyepacs", tmp_path / "in", tmp_path / "data", progress=False)
-    assert not (tmp_path / "cards" / "idrid.csv").exists()
+    assert not (tmp_path / "data").exists() or not list((tmp_path / "data").iterdir())

@@ -1,4 +1,4 @@
-"""Cards and manifests: the real ones are whole, wrong ones are refused, every file of a pack is proven."""
+"""Cards and manifests: the real ones are whole, wrong ones are refused, every file of a pack is verified."""
 
 import shutil
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import small_pack
 
+from retina_kit.data import card as cards
 from retina_kit.data import manifest
 from retina_kit.errors import DataError, UsageError
 from retina_kit.packs.fetch import address_of
@@ -37,12 +38,12 @@ def small(tmp_path, monkeypatch):
     small_pack.forget_cards()
 
 
-@pytest.mark.parametrize("name", manifest.list_cards())
+@pytest.mark.parametrize("name", cards.list_cards())
 def test_every_card_is_whole(name):
-    card = manifest.read_card(name)
+    card = cards.read_card(name)
     assert len(card.title) > 10
     assert "TODO" not in str(card)
-    if manifest.can_fetch(card):
+    if cards.can_fetch(card):
         assert all(file.sources for file in pack_files(card, "data")), "a file that cannot be made from anything"
 
 
@@ -76,7 +77,7 @@ def test_one_photograph_of_idrid_is_one_patient_in_both_packs():
     assert (twins["image_sha256"].to_numpy() == grading.loc[twins["duplicate_of"], "image_sha256"].to_numpy()).all()
 
 
-def test_nothing_is_said_of_checksums_that_nobody_knows():
+def test_unknown_checksums_are_empty():
     for name in ("drive", "hrf"):
         rows = manifest.read_manifest(name)
         assert (rows[[column for column in rows if column.endswith("sha256")]] == "").all().all()
@@ -92,8 +93,8 @@ def test_labels_that_are_numbers_become_numbers():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("redistribute = true", "redistribute = true\nlicens = 'free'", "licens"),
-        ('access = "open"', 'access = "free"', "access must be one of"),
+        ("redistribute = true", "redistribute = true\nlicens = 'free'", "no setting 'licens'; did you mean 'license'"),
+        ('access = "open"', 'access = "free"', "access is 'free'.*'open', 'terms'"),
         ("channels = 3", 'channels = "three"', "channels"),
         ('home = "https://example.org/eyes"\n', "", "home"),
         ('file = "all eyes/{id}.jpg"', 'file = "../{id}.jpg"', "file"),
@@ -111,13 +112,13 @@ def test_a_wrong_card_is_refused(small, old, new, message):
     assert old in text
     path.write_bytes(text.replace(old, new).encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError, match=rf"small\.toml.*{message}"):
-        manifest.parse_card(path)
+        cards.parse_card(path)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("eye_2,p0", "eye_1,p0", "eye_1.*more than one row"),
+        ("eye_2,p0", "eye_1,p0", "eye_1.*in more than one row"),
         ("images/eye_1.jpg", "/etc/eye_1.jpg", "leaves the data pack"),
         ("masks/eye_1.png", "masks/../../eye_1.png", "leaves the data pack"),
         ("image_sha256", "image_md5", "lacks the columns image_sha256"),
@@ -133,12 +134,31 @@ def test_a_wrong_manifest_is_refused(small, old, new, message):
     assert old in text
     path.write_bytes(text.replace(old, new, 1).encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError, match=rf"small\.csv.*{message}"):
-        manifest.parse_manifest(path, manifest.read_card("small"))
+        manifest.parse_manifest(path, cards.read_card("small"))
+
+
+def test_patients_are_text_always(small):
+    path = small / "cards" / "small.csv"
+    text = (
+        path.read_text().replace("eye_1,p0", "eye_1,NA").replace("eye_2,p0", "eye_2,007").replace("eye_3,p1", "NaN,1e3")
+    )
+    path.write_text(text)
+    rows = manifest.parse_manifest(path, cards.read_card("small"))
+    assert rows["patient"].tolist() == ["NA", "007", "1e3"]
+    assert rows["id"].tolist() == ["eye_1", "eye_2", "NaN"]
+
+
+def test_either_path_separator_is_understood(small):
+    path = small / "cards" / "small.csv"
+    path.write_text(path.read_text().replace("masks/", "masks\\").replace("images/", "images\\"))
+    manifest.forget_cards()
+    assert manifest.read_manifest("small")["image"].iat[0] == "images/eye_1.jpg"
+    assert manifest.verify_pack("small", small / "data") == []
 
 
 def test_an_unknown_name_gets_a_suggestion():
     with pytest.raises(UsageError, match="did you mean 'chase_db1'"):
-        manifest.read_card("chasedb1")
+        cards.read_card("chasedb1")
 
 
 def test_a_pack_that_is_not_there_says_how_to_get_it(tmp_path):
@@ -148,7 +168,7 @@ def test_a_pack_that_is_not_there_says_how_to_get_it(tmp_path):
         manifest.require_pack("drive", tmp_path)
 
 
-def test_a_whole_pack_is_proven(small):
+def test_a_complete_pack_is_verified(small):
     assert manifest.has_pack("small", small / "data")
     assert manifest.verify_pack("small", small / "data") == []
 
@@ -187,7 +207,7 @@ def test_a_summary_says_what_is_there(small):
 
 
 def test_a_file_is_taken_from_the_commit_that_the_card_names():
-    card = manifest.read_card("oct_dme_chiu2015")
+    card = cards.read_card("oct_dme_chiu2015")
     files = {(file.relative, file.column): file.sources for file in pack_files(card, "data")}
     image = address_of(files["images/04_06.png", "image"][0])
     assert image.endswith("/661-DME-Transfer-Learning/5037c3ac509c04ddc8e3b1e82d98b0e54f4ad68b/Dataset/images/04_6.png")
@@ -197,7 +217,7 @@ def test_a_file_is_taken_from_the_commit_that_the_card_names():
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["oct_dme_chiu2015", "chase_db1", "stare", "idrid_seg_1024", "idrid_grading_loc"])
-def test_the_real_packs_are_proven(name):
+def test_the_real_packs_are_verified(name):
     if not manifest.has_pack(name, REAL):
         pytest.skip(f"{name} is not in ../shared/data")
     assert manifest.verify_pack(name, REAL) == []

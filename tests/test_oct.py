@@ -15,6 +15,7 @@ import small_releases
 from small_releases import HEIGHT, WIDTH, write_volume
 
 from retina_kit.data import manifest
+from retina_kit.data.card import folder_of_cards
 from retina_kit.data.dataset import load_images
 from retina_kit.data.splits import by_images
 from retina_kit.errors import DataError
@@ -33,7 +34,7 @@ def given(tmp_path, monkeypatch):
     """Both releases in tmp_path/in, small; the kit's cards in a folder of the test, without manifests."""
     (tmp_path / "cards").mkdir()
     for name in FLUIDS:
-        shutil.copy(manifest.folder_of_cards() / f"{name}.toml", tmp_path / "cards")
+        shutil.copy(folder_of_cards() / f"{name}.toml", tmp_path / "cards")
     small_pack.use_cards(monkeypatch, tmp_path / "cards")
     small_releases.write_retouch(tmp_path / "in", num_scans=6)
     small_releases.write_aroi(tmp_path / "in", num_scans=3)
@@ -41,14 +42,14 @@ def given(tmp_path, monkeypatch):
     small_pack.forget_cards()
 
 
-def take(given, name, source="in"):
+def import_given(given, name, source="in"):
     """Import one of the releases; return how many files were written."""
     return import_pack(name, given / source, given / "data", progress=False)
 
 
 def test_volumes_of_the_cirrus_become_scans_and_masks(given):
     drawn = small_releases.write_retouch(given / "again", num_scans=6)
-    assert take(given, "retouch", "again") == 12 * 4
+    assert import_given(given, "retouch", "again") == 12 * 4
     image_set = load_images("retouch", given / "data", masks=["irf", "srf", "ped", "fluid"])
     assert image_set.images.shape == (12, 1, HEIGHT, WIDTH)
     for place, (image, classes) in enumerate(drawn):
@@ -63,7 +64,7 @@ def test_volumes_of_the_cirrus_become_scans_and_masks(given):
 
 
 def test_labeled_scans_become_images_and_masks(given):
-    assert take(given, "aroi") == 12 * 4
+    assert import_given(given, "aroi") == 12 * 4
     image_set = load_images("aroi", given / "data", masks=["ped", "srf", "irf", "fluid"])
     assert image_set.rows["id"].tolist()[:4] == ["patient1_raw0010", "patient1_raw0017", "patient1_raw0024",
                                                "patient2_raw0010"]  # fmt: skip
@@ -79,18 +80,18 @@ def test_labeled_scans_become_images_and_masks(given):
 
 def test_patients_stand_in_the_order_of_their_numbers(given):
     small_releases.write_aroi(given / "many", num_patients=11, num_scans=1)
-    take(given, "aroi", "many")
-    assert manifest.read_manifest("aroi")["patient"].tolist() == [f"patient{k}" for k in range(1, 12)]
+    import_given(given, "aroi", "many")
+    assert manifest.read_manifest("aroi", given / "data")["patient"].tolist() == [f"patient{k}" for k in range(1, 12)]
 
 
 def test_the_folder_of_the_device_itself_may_be_given(given):
-    assert take(given, "retouch", f"in/{CIRRUS}") == 12 * 4
+    assert import_given(given, "retouch", f"in/{CIRRUS}") == 12 * 4
 
 
 def test_an_archive_is_taken(given):
     shutil.make_archive(str(given / "download"), "zip", given / "in")
     for name in FLUIDS:
-        assert take(given, name, "download.zip") == 12 * 4
+        assert import_given(given, name, "download.zip") == 12 * 4
         assert manifest.verify_pack(name, given / "data") == []
 
 
@@ -98,7 +99,7 @@ def test_voxels_of_16_bits_are_taken_where_8_would_do(given):
     image, classes = small_releases.draw(3, (1, 2, 3))
     for name, pixels in (("oct", image), ("reference", classes)):
         write_volume(given / f"in/{CIRRUS}/TRAIN001/{name}.mhd", pixels[None].astype(np.uint16))
-    take(given, "retouch")
+    import_given(given, "retouch")
     assert (load_images("retouch", given / "data", masks=["ped"]).images[0, 0] == image).all()
 
 
@@ -110,10 +111,22 @@ def png_of(pixels):
 GRAY = np.zeros((HEIGHT, WIDTH), np.uint8)
 NUMBERS, SCANS = f"{PATIENT}/mask/number/patient2_raw0010.png", f"{PATIENT}/raw/labeled/patient2_raw0010.png"
 WRONG = {
-    "a volume without classes": (f"{CIRRUS}/TRAIN002/reference.mhd", None, r"TRAIN002.reference\.mhd cannot be read"),
-    "a volume without voxels": (f"{CIRRUS}/TRAIN001/oct.raw", None, r"oct\.mhd names its voxels 'oct\.raw'"),
-    "voxels cut short": (f"{CIRRUS}/TRAIN001/oct.raw", b"abc", r"oct\.raw has 3 bytes; oct\.mhd promises 11,520"),
-    "voxels that are damaged": (f"{CIRRUS}/TRAIN002/reference.zraw", b"abc", r"reference\.zraw cannot be unpacked"),
+    "a volume without classes": (
+        f"{CIRRUS}/TRAIN002/reference.mhd",
+        None,
+        r"TRAIN002.reference\.mhd cannot be read: No such file",
+    ),
+    "a volume without voxels": (f"{CIRRUS}/TRAIN001/oct.raw", None, r"oct\.mhd names 'oct\.raw' as its file of voxels"),
+    "voxels cut short": (
+        f"{CIRRUS}/TRAIN001/oct.raw",
+        b"abc",
+        r"oct\.raw holds 3 bytes of voxels; oct\.mhd promises 11,520",
+    ),
+    "voxels that are damaged": (
+        f"{CIRRUS}/TRAIN002/reference.zraw",
+        b"abc",
+        r"reference\.zraw cannot be read.*incorrect header check",
+    ),
     "a class that is none": (
         f"{CIRRUS}/TRAIN001/reference.raw",
         bytes(range(5)) + bytes(6 * HEIGHT * WIDTH - 5),
@@ -125,7 +138,7 @@ WRONG = {
     "classes that are none": (NUMBERS, png_of(GRAY + 80), r"number.*holds the values \[80\]; classes are 0 to 7"),
     "classes in color": (NUMBERS, png_of(np.dstack([GRAY, GRAY, GRAY + 9])), "number.*colored image"),
     "a scan in color": (SCANS, png_of(np.dstack([GRAY, GRAY, GRAY + 9])), "labeled.*color image"),
-    "a scan cut short": (SCANS, png_of(GRAY)[:40], "labeled.*not a whole image"),
+    "a scan cut short": (SCANS, png_of(GRAY)[:40], "labeled.*unsupported or truncated image file"),
 }
 
 
@@ -135,13 +148,13 @@ def test_what_is_wrong_is_named_and_what_was_there_stays(given, what, had_it_bef
     relative, content, message = WRONG[what]
     name = "retouch" if "TRAIN" in relative else "aroi"
     if had_it_before:
-        take(given, name)
+        import_given(given, name)
     path = given / "in" / relative
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        take(given, name)
+        import_given(given, name)
     assert [left.name for left in (given / "data").glob("*")] == ([name] if had_it_before else [])
-    assert (given / "cards" / f"{name}.csv").exists() == had_it_before
+    assert (given / "data" / name / "manifest.csv").exists() == had_it_before
     if had_it_before:
         assert manifest.verify_pack(name, given / "data") == []
 
@@ -149,46 +162,46 @@ def test_what_is_wrong_is_named_and_what_was_there_stays(given, what, had_it_bef
 def test_volumes_that_do_not_fit_each_other_are_named(given):
     write_volume(given / f"in/{CIRRUS}/TRAIN001/reference.mhd", np.zeros((5, HEIGHT, WIDTH), np.uint8))
     with pytest.raises(DataError, match=r"reference\.mhd is 40 x 48 x 5, but oct\.mhd is 40 x 48 x 6"):
-        take(given, "retouch")
+        import_given(given, "retouch")
 
 
 def test_voxels_that_need_16_bits_are_refused(given):
     write_volume(given / f"in/{CIRRUS}/TRAIN001/oct.mhd", np.full((6, HEIGHT, WIDTH), 256, np.uint16))
     with pytest.raises(DataError, match=r"oct\.raw holds values up to 256; those of a Cirrus are 0 to 255"):
-        take(given, "retouch")
+        import_given(given, "retouch")
 
 
 def test_a_volume_of_an_unknown_device_is_refused(given):
     (given / "in" / CIRRUS).rename(given / "in" / "unpacked")
-    with pytest.raises(DataError, match="lies in no folder that names its device, such as RETOUCH-TrainingSet-Cirrus"):
-        take(given, "retouch")
+    with pytest.raises(DataError, match="is not in a folder that names its device, such as RETOUCH-TrainingSet-Cirrus"):
+        import_given(given, "retouch")
 
 
 def test_two_scans_of_one_name_are_refused(given):
     shutil.copytree(given / "in", given / "in/copy")
     with pytest.raises(DataError, match="are both TRAIN001; give one of them"):
-        take(given, "retouch")
+        import_given(given, "retouch")
     with pytest.raises(DataError, match="are both patient 1, B-scan 10"):
-        take(given, "aroi")
+        import_given(given, "aroi")
 
 
 def test_a_scan_whose_patient_cannot_be_told_is_refused(given):
     for part in ("raw/labeled", "mask/number"):
         path = given / "in" / PATIENT / part / "patient2_raw0010.png"
         path.rename(path.with_name("scan 10.png"))
-    with pytest.raises(DataError, match=r"scan 10\.png is not called like patient1_raw0001\.png"):
-        take(given, "aroi")
+    with pytest.raises(DataError, match=r"scan 10\.png is not named like patient1_raw0001\.png"):
+        import_given(given, "aroi")
 
 
 @pytest.mark.parametrize("name", FLUIDS)
 def test_another_folder_is_refused_with_the_cards_advice(given, name):
     (given / "nothing").mkdir()
     with pytest.raises(DataError, match=f"no B-scan of {name} with its classes; .*retina-kit data import {name}"):
-        take(given, name, "nothing")
+        import_given(given, name, "nothing")
 
 
 def test_verify_names_what_happened_to_a_pack(given):
-    take(given, "aroi")
+    import_given(given, "aroi")
     pack = given / "data" / "aroi"
     (pack / "images/patient1_raw0017.png").unlink()
     cv2.imwrite(str(pack / "masks/ped/patient2_raw0010.png"), GRAY)
@@ -209,10 +222,10 @@ def test_without_the_packs_the_experiment_says_how_to_get_them(given):
     settings = {"data_root": given / "data", "output_root": given / "out"}
     with pytest.raises(DataError, match=r"'aroi' is not in .*; request it .*retina-kit data import aroi --from DIR"):
         Experiment("melinscak2020", "smoke", "paper", **settings)
-    take(given, "aroi")
+    import_given(given, "aroi")
     with pytest.raises(DataError, match=r"'retouch' is not in .*; join .*retina-kit data import retouch --from DIR"):
         Experiment("melinscak2020", "smoke", "paper", **settings)
-    take(given, "retouch")
+    import_given(given, "retouch")
     source = Experiment("melinscak2020", "smoke", "paper", **settings).arm("source").data
     assert (source.dataset, source.mask, source.options) == ("retouch", "fluid", {}), "files take no options"
 

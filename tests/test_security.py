@@ -19,7 +19,7 @@ import pytest
 import small_pack
 from test_architecture import MODULES, PACKAGE, ROOT
 
-from retina_kit.data import manifest
+from retina_kit.data.card import parse_card
 from retina_kit.errors import DataError
 from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.site import build_site
@@ -73,7 +73,7 @@ def test_a_download_without_https_or_without_a_pin_is_refused(tmp_path, base):
     for wrong in (f"{base}{'a1' * 20}", "https://example.org/eyes/main"):
         (tmp_path / "card.toml").write_text(text.replace(small_pack.BASE, wrong))
         with pytest.raises(DataError, match="base"):
-            manifest.parse_card(tmp_path / "card.toml")
+            parse_card(tmp_path / "card.toml")
 
 
 def test_the_page_escapes_what_comes_from_data(tmp_path):

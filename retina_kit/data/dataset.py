@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 from pydantic.dataclasses import dataclass
 
+from retina_kit.data.card import list_cards, read_card
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.copies import add_copies
 from retina_kit.data.decoding import decode_rows, needed_masks
 from retina_kit.data.field_of_view import crop_to_field
-from retina_kit.data.manifest import list_cards, read_card, read_manifest, require_pack
+from retina_kit.data.manifest import read_manifest, require_pack
 from retina_kit.errors import UsageError, did_you_mean, unknown_name
 from retina_kit.schema import STRICT, Count, Names, Size, parse, to_json
 

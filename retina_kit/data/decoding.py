@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from retina_kit.data.card import Card
 from retina_kit.data.large_arrays import new_array
-from retina_kit.data.manifest import Card
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.data.transforms import resize_images, resize_masks
 from retina_kit.errors import DataError, UsageError
