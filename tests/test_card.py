@@ -62,7 +62,7 @@ def test_a_card_is_typed(parse):
         ('file = "all eyes/{id}.jpg"\n', "", "convert = 'keep' needs file"),
         ('file = "all eyes/{id}.jpg"', 'file = "/all eyes/{id}.jpg"', r"sources\[0\].file: '/all.*stays in its folder"),
         ('also = ["{id}.vessels.png"]', r'also = ["..\\{id}.png"]', r"sources\[1\].also\[0\].*stays in its folder"),
-        ('convert = "keep"', 'convert = "keep"\nwhere = {eye = "L"}', r"sources\[0\].where names 'eye'"),
+        ('convert = "keep"', 'convert = "keep"\nwhere = {eye = "L"}', r"sources\[0\].where uses 'eye'"),
         ('convert = "keep"', 'convert = "keep"\nwhere = {grade = 1}', r"sources\[0\].where.grade is 1"),
         ("https://raw", "http://raw", r"sources\[0\].base is 'http://raw"),
         ("title =", 'name = "other"\ntitle =', "field 'name'"),

@@ -113,7 +113,7 @@ def test_every_damaged_file_of_a_pack_is_named(pack, tmp_path):
         lines[1:],
         [
             (small, "is 30x40, but its image is 605x700 (H x W)"),
-            (cut, "is not a whole image (damaged or cut short); fetch or copy it again"),
+            (cut, "unsupported or truncated image file"),
             (changed, "the pixels are not those of the manifest"),
             (gone, "cannot be read: No such file or directory"),
         ],

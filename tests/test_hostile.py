@@ -48,8 +48,18 @@ def png(width, height, *, color=0, before=b"", rows=b""):
 
 def tiff(**tags):
     """Return the beginning of a TIFF with these tags, eight bits of gray a pixel, its pixels after the directory."""
-    numbers = {"width": 256, "height": 257, "bits": 258, "photometric": 262, "strip_at": 273, "strip_bytes": 279,
-               "tile_width": 322, "tile_height": 323, "tile_at": 324, "tile_bytes": 325}  # fmt: skip
+    numbers = {
+        "width": 256,
+        "height": 257,
+        "bits": 258,
+        "photometric": 262,
+        "strip_at": 273,
+        "strip_bytes": 279,
+        "tile_width": 322,
+        "tile_height": 323,
+        "tile_at": 324,
+        "tile_bytes": 325,
+    }
     next_page = tags.pop("next", 0)
     tags = {"bits": 8, "photometric": 1} | tags
     tags = dict(sorted(tags.items(), key=lambda tag: numbers[tag[0]]))

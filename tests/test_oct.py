@@ -21,7 +21,6 @@ from retina_kit.data.splits import by_images
 from retina_kit.errors import DataError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import find_paper
-from retina_kit.files import kit_root
 from retina_kit.packs.importing import import_pack
 
 FLUIDS = {"retouch": {"irf": 1, "srf": 2, "ped": 3}, "aroi": {"ped": 5, "srf": 6, "irf": 7}}
@@ -66,8 +65,12 @@ def test_volumes_of_the_cirrus_become_scans_and_masks(given):
 def test_labeled_scans_become_images_and_masks(given):
     assert import_given(given, "aroi") == 12 * 4
     image_set = load_images("aroi", given / "data", masks=["ped", "srf", "irf", "fluid"])
-    assert image_set.rows["id"].tolist()[:4] == ["patient1_raw0010", "patient1_raw0017", "patient1_raw0024",
-                                               "patient2_raw0010"]  # fmt: skip
+    assert image_set.rows["id"].tolist()[:4] == [
+        "patient1_raw0010",
+        "patient1_raw0017",
+        "patient1_raw0024",
+        "patient2_raw0010",
+    ]
     assert image_set.rows["patient"].nunique() == 4
     for place, row in enumerate(image_set.rows.itertuples()):
         image, classes = small_releases.draw(100 * (1 + place // 3) + place % 3, (5, 6, 7), background=1)
@@ -240,17 +243,13 @@ def test_all_of_aroi_is_enough_for_the_papers_largest_training_set():
 
 @pytest.mark.slow
 def test_the_notebook_runs_on_both(tmp_path):
-    """In a copy of the kit, since an import writes the manifest beside the card."""
-    for part in ("retina_kit", "notebooks", "data_manifests"):
-        shutil.copytree(kit_root() / part, tmp_path / "kit" / part, ignore=shutil.ignore_patterns("__pycache__"))
     small_releases.write_retouch(tmp_path / "in")
     small_releases.write_aroi(tmp_path / "in")
 
     def kit(*arguments):
-        command = [sys.executable, "-m", "retina_kit", *arguments]
-        path = {"PYTHONPATH": str(tmp_path / "kit"), "OMP_NUM_THREADS": "1"}
+        command, environment = [sys.executable, "-m", "retina_kit", *arguments], os.environ | {"OMP_NUM_THREADS": "1"}
         return subprocess.run(
-            command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False, timeout=300
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
 
     for name in FLUIDS:

@@ -111,7 +111,7 @@ class Card:
             if source.of not in ("image", *(f"mask_{name}" for name in self.masks)):
                 raise ValueError(f"sources[{number}].of is {source.of!r}, which is not a column of the manifest")
             for column in sorted(set(source.where) - columns):
-                raise ValueError(f"sources[{number}].where names {column!r}, which is not a column of the manifest")
+                raise ValueError(f"sources[{number}].where uses {column!r}, which is not a column of the manifest")
             if source.convert in RESIZING and self.size is None:
                 raise ValueError(f"sources[{number}].convert is {source.convert!r}, which needs the card's size")
         return self
@@ -156,7 +156,7 @@ def read_card(name: str, data_root: str | Path | None = None) -> Card:
 
 
 def parse_card(path: Path, name: str | None = None) -> Card:
-    """Parse a TOML file as the card of a data set, which is called like the file if no name is given.
+    """Parse a TOML file as the card of a data set, which has the name of the file unless another is given.
 
     Raises DataError with the file, the field and what was expected there.
     """

@@ -24,7 +24,7 @@ def pixel_sha256(pixels: np.ndarray) -> str:
     """Hash decoded uint8 pixels, (H, W) or (H, W, 3) in RGB order, together with their shape.
 
     >>> pixel_sha256(np.zeros((2, 3), np.uint8))[:8]
-    '55fd1b38'
+    '5391b1ca'
     """
     header = f"{pixels.dtype}{pixels.shape}".encode()
     return hashlib.sha256(header + np.ascontiguousarray(pixels).tobytes()).hexdigest()
