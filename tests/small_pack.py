@@ -6,7 +6,7 @@ import numpy as np
 from retina_kit.data import card as cards
 from retina_kit.data import manifest
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
-from retina_kit.packs.convert import Original, convert
+from retina_kit.packs.convert import Original, convert_original
 
 SIZE = (24, 32)
 BASE = f"https://raw.githubusercontent.com/someone/eyes/{'a1' * 20}"
@@ -83,7 +83,7 @@ def write_manifest(folder, originals, name="small", access="open"):
         photograph, vessels = (
             (originals / "all eyes" / f"{eye}{end}").read_bytes() for end in (".jpg", "_vessels.png")
         )
-        field = convert("bright_field", Original(eye, photograph, size=SIZE))
+        field = convert_original("bright_field", Original(eye, photograph, size=SIZE))
         sums = [pixel_sha256(read_image(eye, 3, photograph))]
         sums += [pixel_sha256(read_mask(eye, card.size, mask).astype("uint8")) for mask in (vessels, field)]
         files = [f"images/{eye}.jpg,{sums[0]}", f"masks/{eye}.png,{sums[1]}", f"fov/{eye}.png,{sums[2]}"]

@@ -10,7 +10,7 @@ import pytest
 from retina_kit.data.card import Conversion, kit_cards, read_card
 from retina_kit.data.pixels import read_image, read_mask
 from retina_kit.errors import DataError
-from retina_kit.packs.convert import CONVERSIONS, Original, convert, largest_closed, without_metadata
+from retina_kit.packs.convert import CONVERSIONS, Original, convert_original, largest_closed, without_metadata
 
 
 def png(pixels):
@@ -20,7 +20,7 @@ def png(pixels):
 
 def mask_from(content, how, size=(6, 8), **settings):
     """Return the bool mask that a conversion gives."""
-    return read_mask("made.png", size, convert(how, Original("original", content, size=size, **settings)))
+    return read_mask("made.png", size, convert_original(how, Original("original", content, size=size, **settings)))
 
 
 def test_every_conversion_that_a_card_may_name_exists():
@@ -90,7 +90,7 @@ def test_an_empty_mask_needs_no_original():
 def test_a_jpeg_shrinks_by_area():
     image_ = np.full((8, 8, 3), 100, np.uint8)
     image_[:, 4:] = 200
-    content = convert("jpeg", Original("a", png(image_), size=(4, 4), quality=100))
+    content = convert_original("jpeg", Original("a", png(image_), size=(4, 4), quality=100))
     small = read_image("a.jpg", 3, content)
     assert small.shape == (4, 4, 3)
     assert np.abs(small[:, :2].astype(int) - 100).max() <= 1
@@ -123,7 +123,7 @@ def volume(**changes):
 
 
 def test_a_scan_of_a_volume_and_its_fluid():
-    image_ = convert("matlab_scan", Original("s.mat", arrays=volume(), variable="images", scan=0))
+    image_ = convert_original("matlab_scan", Original("s.mat", arrays=volume(), variable="images", scan=0))
     assert read_image("a", 1, image_).tolist() == [[0, 2, 4], [6, 8, 10]]
     fluid = mask_from(b"", "matlab_mask", (2, 3), arrays=volume(), variable="manualFluid1", scan=0)
     assert fluid.tolist() == [[False, True, True], [False, False, False]]
@@ -140,9 +140,9 @@ def test_a_scan_of_a_volume_and_its_fluid():
 )
 def test_a_volume_without_the_scan_is_refused(source, changes, message):
     with pytest.raises(DataError, match=rf"s\.mat.*{message}"):
-        convert("matlab_mask", Original("s.mat", arrays=volume(**changes), **source))
+        convert_original("matlab_mask", Original("s.mat", arrays=volume(**changes), **source))
 
 
 def test_a_volume_of_the_wrong_type_is_refused():
     with pytest.raises(DataError, match="expected uint8"):
-        convert("matlab_scan", Original("s.mat", arrays=volume(images=np.zeros((2, 3, 2))), variable="images"))
+        convert_original("matlab_scan", Original("s.mat", arrays=volume(images=np.zeros((2, 3, 2))), variable="images"))

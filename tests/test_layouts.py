@@ -87,6 +87,14 @@ def test_a_lesion_of_idrid_without_a_file_is_absent(tmp_path):
     assert not image_set.masks["se"].any()
 
 
+def test_a_card_has_what_the_import_of_its_release_makes(tmp_path, cards):
+    text = (cards / "e_ophtha.toml").read_text()
+    (cards / "e_ophtha.toml").write_text(text.replace("has_lesion = ", "has_lesions = "))
+    small_pack.forget_cards()
+    with pytest.raises(DataError, match=r"e_ophtha\.toml: label 'has_lesion' is missing"):
+        import_pack("e_ophtha", tmp_path, tmp_path / "data", progress=False)
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     write_image(tmp_path / "in" / "holiday.jpg")
     with pytest.raises(DataError, match="holds no image of idrid"):

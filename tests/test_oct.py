@@ -10,12 +10,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import small_pack
 import small_releases
 from small_releases import HEIGHT, WIDTH, write_volume
 
 from retina_kit.data import manifest
-from retina_kit.data.card import folder_of_cards
 from retina_kit.data.dataset import load_images
 from retina_kit.data.splits import by_images
 from retina_kit.errors import DataError
@@ -29,16 +27,11 @@ PATIENT = "AROI - online/24 patient/patient2"
 
 
 @pytest.fixture
-def given(tmp_path, monkeypatch):
-    """Both releases in tmp_path/in, small; the kit's cards in a folder of the test, without manifests."""
-    (tmp_path / "cards").mkdir()
-    for name in FLUIDS:
-        shutil.copy(folder_of_cards() / f"{name}.toml", tmp_path / "cards")
-    small_pack.use_cards(monkeypatch, tmp_path / "cards")
+def given(tmp_path):
+    """Both releases in tmp_path/in, small."""
     small_releases.write_retouch(tmp_path / "in", num_scans=6)
     small_releases.write_aroi(tmp_path / "in", num_scans=3)
-    yield tmp_path
-    small_pack.forget_cards()
+    return tmp_path
 
 
 def import_given(given, name, source="in"):

@@ -41,11 +41,11 @@ class Original:
         return cls(name, data, arrays, size or (0, 0), source.quality or 100, source.variable or "", scan)
 
 
-def convert(how: Conversion, original: Original) -> bytes:
+def convert_original(how: Conversion, original: Original) -> bytes:
     """Convert an original to the bytes of a pack's file.
 
     >>> content = encode_png(np.array([[0, 127, 128, 255]], np.uint8))
-    >>> decode("mask.png", convert("mask", Original("label.png", content))).tolist()
+    >>> decode("mask.png", convert_original("mask", Original("label.png", content))).tolist()
     [[0, 0, 255, 255]]
     """
     return CONVERSIONS[how](original)

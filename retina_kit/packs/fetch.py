@@ -13,7 +13,7 @@ import requests
 
 from retina_kit.data.card import Card, Source, can_fetch, read_card
 from retina_kit.errors import DataError, SetupError, UsageError
-from retina_kit.packs.convert import Original, convert
+from retina_kit.packs.convert import Original, convert_original
 from retina_kit.packs.files import Wanted, missing_files, put_file, work_through, write_terms
 
 NUM_TRIES = 3
@@ -48,7 +48,7 @@ def fetch_pack(
         content = download(address) if address else b""
         for file, source in wanted:
             original = Original.of(source, address or file.relative, content, card.size)
-            put_file(file, card, convert(source.convert, original), original.name)
+            put_file(file, card, convert_original(source.convert, original), original.name)
 
     work_through(originals.items(), fetch, title=f"fetch {name}", workers=workers, progress=progress)
     write_terms(card, data_root)

@@ -14,7 +14,7 @@ import scipy.io
 from retina_kit.data.card import Card, Source, read_card
 from retina_kit.errors import DataError
 from retina_kit.packs.archives import unpack
-from retina_kit.packs.convert import Original, convert
+from retina_kit.packs.convert import Original, convert_original
 from retina_kit.packs.files import PackFile, Wanted, missing_files, put_file, work_through, write_terms
 from retina_kit.packs.layouts import has_layout, import_release
 
@@ -119,7 +119,7 @@ def make_files(path: Path, wanted: Wanted, card: Card) -> None:
     content = b"" if path == NOTHING else read_original(path, [source for _, source in wanted])
     for file, source in wanted:
         original = Original.of(source, str(path), content, card.size)
-        put_file(file, card, convert(source.convert, original), original.name)
+        put_file(file, card, convert_original(source.convert, original), original.name)
 
 
 def read_original(path: Path, sources: list[Source]) -> bytes | dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ classes are in `oct`.
 import concurrent.futures
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ import pandas as pd
 from retina_kit.data.card import Card, Conversion
 from retina_kit.data.manifest import MANIFEST_FILE, forget_cards, parse_manifest
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
-from retina_kit.errors import DataError
+from retina_kit.errors import DataError, did_you_mean
 from retina_kit.files import atomic_path
-from retina_kit.packs.convert import Original, convert
+from retina_kit.packs.convert import Original, convert_original
 from retina_kit.packs.oct import RELEASES, import_scans
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -35,6 +36,7 @@ def import_release(card: Card, folder: Path, data_root: str | Path, *, progress:
     Raises DataError if the folder is not the release, or a file of it is damaged; a pack that was there before is
     kept then.
     """
+    check_layout(card)
     with atomic_path(Path(data_root) / card.name) as pack:
         if card.name in RELEASES:
             rows = import_scans(card, folder, pack, progress=progress)
@@ -51,9 +53,18 @@ def has_layout(name: str) -> bool:
     return name in LAYOUTS or name in RELEASES
 
 
+def check_layout(card: Card) -> None:
+    """Raise DataError unless a card has exactly the masks and labels that the import of its release makes."""
+    layout = RELEASES.get(card.name) or LAYOUTS[card.name]
+    for kind, named, made in (("mask", card.masks, layout.masks), ("label", card.labels, layout.labels)):
+        for name in sorted(set(named) ^ set(made)):
+            problem = "is not made by its import" if name in named else "is missing"
+            raise DataError(f"card {card.name}.toml: {kind} {name!r} {problem}{did_you_mean(name, made)}")
+
+
 def _import_images(card: Card, folder: Path, pack: Path) -> list[Row]:
     """Write all images of a release and their masks into a folder; return the rows of the manifest."""
-    rows = LAYOUTS[card.name](folder)
+    rows = LAYOUTS[card.name].rows(folder)
     if not rows:
         raise DataError(f"{folder} holds no image of {card.name} with its label; {card.how_to_get}")
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -65,7 +76,7 @@ def _import_row(row: Row, card: Card, pack: Path) -> Row:
     source = row["image"]
     how: Conversion = "png" if source.suffix.lower().startswith(".tif") else "keep"
     target = f"images/{row['id']}{'.png' if how == 'png' else source.suffix.lower()}"
-    content = _write(pack / target, convert(how, Original(str(source), source.read_bytes())))
+    content = _write(pack / target, convert_original(how, Original(str(source), source.read_bytes())))
     pixels = read_image(source, card.channels, content)
     made = {key: row[key] for key in ("id", "patient", "split", *card.labels) if key in row}
     made |= {"image": target, "image_sha256": pixel_sha256(pixels)}
@@ -76,7 +87,7 @@ def _import_row(row: Row, card: Card, pack: Path) -> Row:
             continue
         how, data = ("empty_mask", b"") if original == EMPTY else ("shrunk_mask", original.read_bytes())
         size, target = pixels.shape[:2], f"masks/{mask}/{row['id']}.png"
-        content = _write(pack / target, convert(how, Original(str(original), data, size=size)))
+        content = _write(pack / target, convert_original(how, Original(str(original), data, size=size)))
         found = read_mask(target, size, content).astype(np.uint8)
         made |= {f"mask_{mask}": target, f"mask_{mask}_sha256": pixel_sha256(found)}
     return made
@@ -169,9 +180,18 @@ def idrid_rows(folder: Path) -> list[Row]:
     return rows
 
 
-LAYOUTS: dict[str, Callable[[Path], list[Row]]] = {
-    "eyepacs": eyepacs_rows,
-    "messidor": messidor_rows,
-    "e_ophtha": e_ophtha_rows,
-    "idrid": idrid_rows,
+@dataclass(frozen=True)
+class Layout:
+    """How one release is read: `rows` finds its images; the masks and labels that they have."""
+
+    rows: Callable[[Path], list[Row]]
+    masks: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+LAYOUTS = {
+    "eyepacs": Layout(eyepacs_rows, labels=("grade", "has_lesion")),
+    "messidor": Layout(messidor_rows, labels=("grade", "has_lesion")),
+    "e_ophtha": Layout(e_ophtha_rows, masks=("ex", "ma"), labels=("has_lesion",)),
+    "idrid": Layout(idrid_rows, masks=("ma", "he", "ex", "se")),
 }

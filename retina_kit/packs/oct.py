@@ -192,6 +192,12 @@ class Release:
     read: Callable[[Any], Iterator[Scan]]
     classes: dict[str, int]  # mask -> class number
     highest: int  # class number
+    labels: tuple[str, ...] = ("bscan_index",)
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """The names of the masks that are made of the classes."""
+        return tuple(self.classes)
 
 
 RELEASES = {
