@@ -69,9 +69,7 @@ def test_the_lab_opens(tmp_path):
     paths = os.pathsep.join([str(WITHOUT_POSIX), str(ROOT)])
     environment = os.environ | {"PYTHONPATH": paths}
     command = [sys.executable, "-m", "retina_kit", "lab", "--port", str(port), "--no-browser"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as lab:
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as lab:
         try:
             assert answers(f"http://127.0.0.1:{port}/api", seconds=60)
         finally:
