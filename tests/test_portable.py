@@ -88,7 +88,7 @@ def answers(address, seconds):
     return False
 
 
-# ---- devices ----------------------------------------------------------------------------------------------------------
+# ---- devices ------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def fake_accelerator(monkeypatch):
     """Let torch report an accelerator of another kind, one of them."""
