@@ -1,28 +1,46 @@
-"""What the machine says of this process."""
+"""Memory and processors of this machine, as far as this process may use them."""
 
-import math
-import resource
+import os
 from pathlib import Path
+
+import psutil
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 def peak_memory_mb() -> int:
-    """Return the peak resident memory of this process in MiB.
+    """Measure the peak resident memory of this process in MiB.
 
-    On Linux it is read from /proc: `ru_maxrss` would start with what the parent process held.
+    Linux and Windows keep the peak; on other systems the memory in use now is reported.
+
+    >>> peak_memory_mb() > 10
+    True
     """
     status = Path("/proc/self/status")
     if status.is_file():
         return next(int(line.split()[1]) // 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    info = psutil.Process().memory_info()
+    return round(getattr(info, "peak_wset", info.rss) / 2**20)
 
 
 def free_memory() -> float:
-    """Return how many bytes of memory processes may still take; infinite where the system does not say.
+    """Report how many bytes of memory processes may still take; in a container at most the container's limit."""
+    return _within_container(psutil.virtual_memory().available)
 
-    Within a container that is at most what the container may take.
-    """
-    info, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    free = next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")), math.inf)
-    allowed = limit.read_text().strip() if limit.is_file() else "max"
-    return min(free, math.inf if allowed == "max" else int(allowed))
+
+def total_memory() -> float:
+    """Report how many bytes of memory this machine has; in a container at most the container's limit."""
+    return _within_container(psutil.virtual_memory().total)
+
+
+def usable_cores() -> int:
+    """Count the processor cores that this process may use."""
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):  # not on macOS
+        return len(process.cpu_affinity() or [0])
+    return os.cpu_count() or 1
+
+
+def _within_container(num_bytes: float) -> float:
+    allowed = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+    return num_bytes if allowed == "max" else min(num_bytes, int(allowed))

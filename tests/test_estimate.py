@@ -23,7 +23,7 @@ def test_a_probe_measures_what_the_store_does_not_know(tmp_path, monkeypatch):
     monkeypatch.setattr("retina_kit.runs.estimate.PROBE_SECONDS", 0.05)
     store, arms = RunStore(tmp_path / "runs"), [small_arm("short"), small_arm("long", recipe={"steps": 30})]
     rows = estimate(small_jobs(arms, seeds=(0, 1)), store, "nowhere", "cpu")
-    assert [(row["replicate"], row["steps"], row["from"]) for row in rows] == [
+    assert [(row["run"], row["steps"], row["from"]) for row in rows] == [
         ("short (seed 0)", 3, "a probe"), ("short (seed 1)", 3, "a probe"),
         ("long (seed 0)", 30, "a probe"), ("long (seed 1)", 30, "a probe"),
     ]  # fmt: skip
@@ -39,10 +39,10 @@ def test_a_probe_measures_what_the_store_does_not_know(tmp_path, monkeypatch):
 def test_hours_are_added_and_shared_among_workers():
     row = {"seconds": 1800.0, "memory_mb": 500, "disk_mb": 30.0, "checkpoint_mb": 90.0, "from": "past runs"}
     facts = summary([row] * 4, "cpu", 2)
-    assert (facts["replicates"], facts["cpu_hours"], facts["hours_to_wait"]) == (4, 2.0, 1.0)
-    assert (facts["memory_mb_a_replicate"], facts["disk_mb"]) == (500, 4 * 30 + 2 * 90)
+    assert (facts["runs"], facts["cpu_hours"], facts["hours_to_wait"]) == (4, 2.0, 1.0)
+    assert (facts["memory_mb_per_run"], facts["disk_mb"]) == (500, 4 * 30 + 2 * 90)
     assert "measured by past runs" in facts["text"][0]
-    assert summary([], "cpu", 2)["replicates"] == 0
+    assert summary([], "cpu", 2)["runs"] == 0
 
 
 def test_seed_and_length_do_not_change_the_cost_of_a_step_but_batch_and_network_do():
@@ -60,7 +60,7 @@ def test_the_command_line_says_what_a_run_would_cost(tmp_path):
                           capture_output=True, text=True, check=False, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
-    assert facts["replicates"] == len(facts["rows"]) > 5
+    assert facts["runs"] == len(facts["rows"]) > 5
     assert facts["measured_by"] == ["a probe"]
     assert not list(tmp_path.rglob("settings.json"))
 

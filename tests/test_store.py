@@ -12,6 +12,7 @@ import torch
 
 from retina_kit.errors import DataError, SetupError
 from retina_kit.runs.code_version import code_version, meaning_of
+from retina_kit.runs.exchange import export_runs, import_runs
 from retina_kit.runs.store import RunStore, canonical_hash
 
 HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.25]})
@@ -93,10 +94,10 @@ def test_a_file_changed_after_finding_is_not_read(store):
 @pytest.mark.parametrize("weights", [True, False])
 def test_runs_travel_from_store_to_store(store, tmp_path, weights):
     keys = {put(store, seed=seed) for seed in (0, 1)}
-    assert store.export(tmp_path / "runs.zip", weights=weights) == 2
+    assert export_runs(store, tmp_path / "runs.zip", weights=weights) == 2
     other = RunStore(tmp_path / "other")
-    assert other.take_in(tmp_path / "runs.zip") == 2
-    assert other.take_in(tmp_path / "runs.zip") == 0  # they are there already
+    assert import_runs(other, tmp_path / "runs.zip") == 2
+    assert import_runs(other, tmp_path / "runs.zip") == 0  # they are there already
     assert {run.folder.name for run in other.runs()} == keys
     run = other.find(min(keys))
     pd.testing.assert_frame_equal(run.scores, SCORES)
@@ -161,9 +162,9 @@ def take_another_name(members):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (climb, "no part of a run store"),
-        (climb_below_a_run, "no part of a run store"),
-        (go_absolute, "no part of a run store"),
+        (climb, "not part of a run store"),
+        (climb_below_a_run, "not part of a run store"),
+        (go_absolute, "not part of a run store"),
         (flip_a_bit, r"scores\.csv does not match"),
         (drop_the_scores, r"scores\.csv is missing"),
         (drop_the_settings, r"settings\.json is missing"),
@@ -174,11 +175,11 @@ def take_another_name(members):
 )
 def test_a_hostile_or_damaged_export_is_refused(store, tmp_path, change, message):
     put(store, seed=0)
-    store.export(tmp_path / "good.zip")
+    export_runs(store, tmp_path / "good.zip")
     repack(tmp_path / "good.zip", tmp_path / "bad.zip", change)
     other = RunStore(tmp_path / "house" / "other")
     with pytest.raises(DataError, match=message):
-        other.take_in(tmp_path / "bad.zip")
+        import_runs(other, tmp_path / "bad.zip")
     assert other.runs() == []
     assert not list(tmp_path.rglob("evil*"))
     assert not list(tmp_path.rglob("*.part"))
@@ -188,7 +189,7 @@ def test_a_file_that_is_no_zip_is_refused(store, tmp_path):
     (tmp_path / "runs.zip").write_text("no zip")
     for name in ("runs.zip", "missing.zip"):
         with pytest.raises(DataError, match=name):
-            store.take_in(tmp_path / name)
+            import_runs(store, tmp_path / name)
 
 
 def test_clean_removes_leftovers_and_keeps_runs(store):
@@ -261,7 +262,7 @@ def current_umask():
 
 def test_an_export_whose_weights_are_no_tensors_is_refused(store, tmp_path):
     put(store, seed=0)
-    store.export(tmp_path / "good.zip")
+    export_runs(store, tmp_path / "good.zip")
 
     def disguise(members):
         name = next(name for name in members if name.endswith("weights.safetensors"))
@@ -272,14 +273,14 @@ def test_an_export_whose_weights_are_no_tensors_is_refused(store, tmp_path):
         members[settings] = json.dumps(content).encode()
 
     repack(tmp_path / "good.zip", tmp_path / "bad.zip", disguise)
-    with pytest.raises(DataError, match="its weights are no safetensors"):
-        RunStore(tmp_path / "other").take_in(tmp_path / "bad.zip")
+    with pytest.raises(DataError, match="its weights are not safetensors"):
+        import_runs(RunStore(tmp_path / "other"), tmp_path / "bad.zip")
 
 
 def test_an_export_that_would_fill_the_disk_is_refused(small_disk, store, tmp_path):
     put(store, seed=0)
-    store.export(tmp_path / "good.zip")
+    export_runs(store, tmp_path / "good.zip")
     large = {f"{'a' * 16}/scores.csv": bytes(10**6)}
     repack(tmp_path / "good.zip", tmp_path / "bomb.zip", lambda members: members.update(large))
-    with pytest.raises(DataError, match=r"bytes, but .* are free; it was not imported"):
-        RunStore(small_disk / "runs").take_in(tmp_path / "bomb.zip")
+    with pytest.raises(DataError, match=r"bytes, but .* are free; nothing was imported"):
+        import_runs(RunStore(small_disk / "runs"), tmp_path / "bomb.zip")
