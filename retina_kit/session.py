@@ -89,12 +89,12 @@ class Session:
 
     def plan(self) -> Row:
         """Estimate the hours, memory and disk of the runs to be trained, from measured steps."""
-        from retina_kit.runs.estimate import estimate, summary
+        from retina_kit.runs.estimate import estimate_costs, summary
 
         rows = []
         for experiment in self.experiments:
             jobs = jobs_to_train(explain_reuse(experiment.jobs, experiment.store, fresh=self.options.fresh))
-            rows += estimate(jobs, experiment.store, experiment.data_root, self.options.device)
+            rows += estimate_costs(jobs, experiment.store, experiment.data_root, self.options.device)
         return summary(rows, self.options.device, self.workers)
 
     def train(self) -> Row:

@@ -66,7 +66,7 @@ def test_a_cluster_gives_the_same_results_and_shows_every_step(cluster, store, t
     assert not list((store.folder / ".locks").glob("stop-*"))
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_replicate_goes_on(cluster, store, tmp_path):
+def test_a_worker_that_is_killed_is_replaced_and_its_run_resumes(cluster, store, tmp_path):
     class Killer(Diary):
         def step(self, key, step, num_steps, loss, scores):
             super().step(key, step, num_steps, loss, scores)

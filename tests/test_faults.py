@@ -100,7 +100,7 @@ def test_two_batches_share_the_work_and_one_that_is_killed_is_replaced(start, st
     assert not finished_by_first & {key for key, _ in theirs}, "what one batch finished, the other did not train"
     half_done = mine[-1]
     went_on = [step for key, step in theirs if key == half_done[0]]
-    assert went_on[0] > 1, "the replicate of the dead batch went on from its checkpoint"
+    assert went_on[0] > 1, "the run of the dead batch resumed from its checkpoint"
     assert_as_unbroken(store, tmp_path)
 
 

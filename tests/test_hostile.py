@@ -245,7 +245,7 @@ def test_a_pickle_in_disguise_is_never_loaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": Harm()}, tmp_path / "harm.pt")
     content = (tmp_path / "harm.pt").read_bytes()
-    with pytest.raises(DataError, match="holds no weights that can be read"):
+    with pytest.raises(DataError, match="contains no readable weights"):
         weights_run(tmp_path, content).weights()
     (tmp_path / "checkpoint.safetensors").write_bytes(content)
     assert Checkpoint(tmp_path / "checkpoint.safetensors").restore(torch.nn.Linear(1, 1), None, [], []) == 0

@@ -1,11 +1,15 @@
 """The run store gives back what was put in, notices what was damaged, and lets nothing strange in."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 
+import filelock
 import pandas as pd
 import pytest
 import torch
@@ -235,7 +239,7 @@ def test_a_full_disk_leaves_nothing_half_written(small_disk):
 
 
 # ---- several batches on one store ------------------------------------------------------------------------------------
-def test_who_trains_a_replicate_is_known_and_is_not_disturbed(store):
+def test_who_trains_a_run_is_known_and_is_not_disturbed(store):
     key = put(store, seed=0)
     assert not store.is_locked(key)
     other = RunStore(store.folder)
@@ -284,3 +288,49 @@ def test_an_export_that_would_fill_the_disk_is_refused(small_disk, store, tmp_pa
     repack(tmp_path / "good.zip", tmp_path / "bomb.zip", lambda members: members.update(large))
     with pytest.raises(DataError, match=r"bytes, but .* are free; nothing was imported"):
         import_runs(RunStore(small_disk / "runs"), tmp_path / "bomb.zip")
+
+
+def test_a_file_system_without_locks_is_reported_with_the_remedy(store, monkeypatch):
+    def refuse(self):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
+    message = r"cannot be locked \(No locks available\); put --output-root on a file system that has locks"
+    with pytest.raises(SetupError, match=message), store.lock("a" * 16):
+        pass
+
+
+def test_a_lock_that_is_only_a_file_is_refused(store, monkeypatch):
+    """Where flock is not implemented, filelock falls back to a file that an owner's death leaves locked."""
+
+    def fall_back(self):
+        self.__class__ = filelock.SoftFileLock
+        self._acquire()
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", fall_back)
+    (store.folder / ".locks").mkdir(parents=True)
+    monkeypatch.setattr("retina_kit.runs.locks._lock_file", lambda path: filelock.FileLock(path))
+    with pytest.raises(SetupError, match="cannot be locked"), store.lock("a" * 16):
+        pass
+
+
+def test_the_lock_of_a_dead_owner_is_free(store):
+    code = (
+        "import os, sys; from retina_kit.runs.store import RunStore\n"
+        "with RunStore(sys.argv[1]).lock('a' * 16):\n    print('held', flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code, str(store.folder)], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)  # fmt: skip
+    assert owner.stdout.readline() == b"held\n"
+    assert store.is_locked("a" * 16)
+    owner.kill()
+    owner.communicate()
+    assert not store.is_locked("a" * 16)
+    with store.lock("a" * 16):
+        assert store.is_locked("a" * 16)
+
+
+def test_an_empty_store_is_not_exported(store, tmp_path):
+    with pytest.raises(DataError, match="is empty, so there is nothing to export"):
+        export_runs(store, tmp_path / "runs.zip")
+    assert not (tmp_path / "runs.zip").exists()

@@ -1,7 +1,7 @@
 """What runs on a Dask worker: the examination of the worker, and one training run at a time."""
 
 import contextlib
-import socket
+import platform
 import threading
 import time
 import uuid
@@ -39,7 +39,7 @@ def examine_worker(folder: str, name: str, dask_worker: distributed.Worker | Non
     except OSError as error:
         problem = error.strerror or str(error)
     return {
-        "host": socket.gethostname(),
+        "host": platform.node(),
         "problem": problem,
         "locked": locked,
         "code": code_version(),
@@ -74,7 +74,7 @@ def run_on_worker(
         if should_stop():
             return stopped()
         if canonical_hash(job.description) != job.key:
-            return SetupError(f"{socket.gethostname()} has another version of the kit; install the same one")
+            return SetupError(f"{platform.node()} has another version of the kit; install the same one")
         tell("start")
         with contextlib.redirect_stderr(LinesTo(lambda line: tell("line", f"{job.title} on {worker.name}", line))):
             outcome = attempt(job, store, settings, StepReporter(job.key, report, pause=pause, should_stop=should_stop))

@@ -68,7 +68,7 @@ def probe(job: Job, data_root: str | Path, device: torch.device) -> dict[str, An
     }
 
 
-def estimate(jobs: Iterable[Job], store: RunStore, data_root: str | Path, device: str) -> list[dict[str, Any]]:
+def estimate_costs(jobs: Iterable[Job], store: RunStore, data_root: str | Path, device: str) -> list[dict[str, Any]]:
     """Estimate each of these jobs: a row with seconds, memory, disk, and what they were taken from.
 
     `seconds` count the arm's own number of steps; jobs of one cost key are measured once.
