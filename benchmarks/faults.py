@@ -1,17 +1,18 @@
-"""Kills a small sweep again and again, at random, and compares what comes out with an unbroken one, byte by byte.
+"""Kills a small batch again and again, at random, and compares what comes out with an unbroken one, byte by byte.
 
     python -m benchmarks.faults --kills 200
 
 Batches are forked from this process, which has torch loaded, and killed with SIGKILL after a random time; so are
-workers of a pool, one of two batches on one store, and workers of a Dask cluster where dask is installed. Printed are:
-the fault, how often, finished replicates lost (must be 0), steps done again, and the time from the start of the next
-batch (from the kill, for workers) to its first step. That time leaves out the start of Python and of torch for batches.
+local workers, front ends of local workers, one of two batches on one store, and workers of a Dask cluster with nannies.
+The table shows the fault, how often, finished runs lost (must be 0), steps repeated, and the time from the start of
+the next batch (from the kill, for workers) to its first step. That time does not include the start of Python and torch
+for batches.
 """
 
 import argparse
 import collections
+import contextlib
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -19,44 +20,54 @@ import signal
 import statistics
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
+import distributed
+import psutil
 import torch
 
 from retina_kit.data.dataset import fingerprint
 from retina_kit.runs.checkpoint import Checkpoint
+from retina_kit.runs.dask_engine import Cluster
 from retina_kit.runs.plan import plan_jobs, run_jobs
 from retina_kit.runs.store import RunStore
+from retina_kit.runs.workers import LocalWorkers
+from retina_kit.schema import parse
+from retina_kit.training.arm import Arm
 
 OPTIONS = {"num_patients": 4, "scans_per_patient": 2, "size": [32, 48], "seed": 1}
 STEPS, SECONDS_BETWEEN_CHECKPOINTS = 60, 0.1
 STILL_IN_THE_PIPE = 0.3  # seconds for which steps from before a kill may still arrive; a new worker takes longer
 NUM_BATCHES_SIDE_BY_SIDE = 2
+STARTS = {
+    "parent": {},
+    "child": {"start": {"parent": "parent", "parts": ["encoder"]}},
+    "frozen child": {"start": {"parent": "parent", "parts": ["encoder"]}, "freeze": ["encoder"]},
+    "grandchild": {"start": {"parent": "child", "parts": ["encoder"]}},
+    "alone": {},
+    "validated": {"evaluation": {"variants": ["last", "best"]}},
+}
 
 
 def arms():
     """Return six small arms: a parent, two children, a grandchild and two alone; one with a best variant."""
     recipe = {"steps": STEPS, "batch_size": 2, "augmentation": {"crop": 16, "ratio": [0.8, 1.2], "flip": 0.5}}
     small = {
-        "role": "control", "task": "segment", "folds": 0, "needs": [],
+        "role": "control",
         "data": {"dataset": "synthetic_oct", "mask": "fluid", "options": OPTIONS},
         "split": {"kind": "patients", "test_fraction": 0.25, "seed": 0},
         "model": {"name": "unet", "widths": [4, 4, 4, 4, 4], "norm": "batch"},
-    }  # fmt: skip
-    starts = {"parent": {}, "child": {"from": "parent"}, "frozen child": {"from": "parent", "freeze": ["encoder"]},
-              "grandchild": {"from": "child"}, "alone": {}, "validated": {}}  # fmt: skip
+    }
     made = []
-    for rate, (name, start) in enumerate(starts.items(), start=1):
+    for rate, (name, changes) in enumerate(STARTS.items(), start=1):
         own = recipe | {"learning_rate": rate * 1e-3, "validate_every": 10 if name == "validated" else 0}
-        variants = ["last", "best"] if name == "validated" else ["last"]
-        start = start | ({"parts": ["encoder"]} if start else {})
-        made.append({**small, "name": name, "label": name, "start": start, "recipe": own,
-                     "evaluation": {"variants": variants}})  # fmt: skip
+        made.append(parse(Arm, {**small, "name": name, "recipe": own, **changes}, name))
     return made
 
 
 def jobs():
-    """Return the replicates of the sweep: six arms, two seeds."""
+    """Return the runs of the batch: six arms, two seeds."""
     return plan_jobs(arms(), [0, 1], lambda arm: fingerprint("synthetic_oct", masks=["fluid"], **OPTIONS), "float32")
 
 
@@ -90,22 +101,45 @@ def read_diary(path):
 
 
 def results_of(folder):
-    """Return {hash/file: bytes} of all that a sweep has trained, less what was measured on the way."""
+    """Return {hash/file: bytes} of all that a batch has trained, except what was measured on the way."""
     paths = [path for path in folder.glob("[!.]*/*") if path.suffix in (".csv", ".safetensors")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def start_batch(folder, diary, workers=1):
-    """Fork a process that runs the sweep; it has the torch of this process."""
+    """Fork a process that runs the batch; it has the torch of this process."""
     pid = os.fork()
     if pid:
         return pid
     try:
-        outcomes = run_jobs(jobs(), RunStore(folder), data_root="none", device="cpu", workers=workers,
-                            progress=Diary(diary))  # fmt: skip
+        with local_workers(workers) as cluster:
+            outcomes = run_jobs(jobs(), RunStore(folder), data_root="none", device="cpu", cluster=cluster,
+                                progress=Diary(diary))  # fmt: skip
         os._exit(int(any(isinstance(outcome, Exception) for outcome in outcomes.values())))
     except BaseException:  # a fork must never go on as a second campaign
+        traceback.print_exc()
         os._exit(2)
+
+
+@contextlib.contextmanager
+def local_workers(number):
+    """Give local workers that save often and report every step; None for one."""
+    if number == 1:
+        yield None
+        return
+    with LocalWorkers(number) as workers:
+        workers._start(number)
+        workers.cluster.client.register_plugin(SaveOften())
+        workers.cluster.pause = 0.0
+        yield workers
+
+
+class SaveOften(distributed.WorkerPlugin):
+    """Lets every worker, also one that starts later, save often."""
+
+    def setup(self, worker):
+        """Set up a worker."""
+        Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
 
 
 def ended(pid):
@@ -120,7 +154,7 @@ class Campaign:
     def __init__(self, folder, unbroken, random_generator):
         self.folder, self.unbroken, self.random = folder, unbroken, random_generator
         self.rows = collections.defaultdict(lambda: collections.defaultdict(list))
-        self.sweeps_compared = 0
+        self.batches_compared = 0
 
     def note(self, fault, *, lost, again, recovery):
         """Note one kill."""
@@ -128,24 +162,29 @@ class Campaign:
             self.rows[fault][name].append(value)
 
     def compare(self, store):
-        """Compare a finished sweep with the unbroken one, and make room for the next."""
-        assert results_of(store) == self.unbroken, "the scores, histories or weights differ from the unbroken sweep"
-        assert not list(store.glob(".unfinished/*")), "a checkpoint was left"
-        self.sweeps_compared += 1
+        """Compare a finished batch with the unbroken one, and make room for the next."""
+        assert results_of(store) == self.unbroken, "the scores, histories or weights differ from the unbroken batch"
+        left = [path for path in store.glob(".unfinished/*/*") if path.parent.name not in finished_keys(store)]
+        assert not left, f"checkpoints of runs that are not finished: {left}"
+        self.batches_compared += 1
         shutil.rmtree(store)
 
-    def kill_batches(self, number, side_by_side=1):
+    def kill_batches(self, number, side_by_side=1, workers=1):
         """Kill one of `side_by_side` batches on one store, `number` times, each at a random moment."""
         fault = "SIGKILL of the batch" if side_by_side == 1 else "SIGKILL of one of two batches on one store"
-        store, killed, before, before_finished = self.folder / f"killed-{side_by_side}", 0, None, set()
+        fault = fault if workers == 1 else "SIGKILL of the front end of two workers"
+        store, killed, before, before_finished = self.folder / f"killed-{side_by_side}-{workers}", 0, None, set()
         while killed < number or store.exists():
             diaries = [self.folder / f"diary-{time.monotonic_ns()}-{k}" for k in range(side_by_side)]
             began, finished = time.monotonic(), finished_keys(store)
-            pids = [start_batch(store, diary) for diary in diaries]
-            kill_at = began + self.random.uniform(0.05, 2.5) if killed < number else float("inf")
+            pids = [start_batch(store, diary, workers) for diary in diaries]
+            delay = self.random.uniform(0.05, 2.5) if killed < number else float("inf")
+            kill_at = began + delay if workers == 1 else float("inf")
             codes, victim = {}, None
             while len(codes) < len(pids):
                 codes |= {pid: code for pid in pids if pid not in codes and (code := ended(pid)) is not None}
+                if kill_at == float("inf") and read_diary(diaries[0])[0]:  # the workers have started
+                    kill_at = time.monotonic() + delay
                 if victim is None and time.monotonic() > kill_at and pids[0] not in codes:
                     os.kill(victim := pids[0], signal.SIGKILL)
                     killed_at, finished_then = time.monotonic(), finished_keys(store)
@@ -172,7 +211,7 @@ class Campaign:
                 before = None
 
     def _note_takeover(self, fault, last, rows, killed_at, lost):
-        """Note how the other batch went on with what the killed one was training."""
+        """Note how the other batch resumed what the killed one was training."""
         half_done = {key: step for key, step in last.items() if step < STEPS}
         taken = {}
         for at, key, step in rows:
@@ -183,28 +222,24 @@ class Campaign:
         self.note(fault, lost=len(lost), again=again, recovery=recovery)
 
     def kill_workers(self, number):
-        """Kill a random worker of a pool of two, `number` times; the batch goes on by itself."""
-        self._kill_workers_of("SIGKILL of a pool's worker", number, {"workers": 2}, pool_workers)
+        """Kill a random one of two local workers, `number` times; the batch continues by itself."""
+        with local_workers(2) as workers:
+            self._kill_workers_of("SIGKILL of one of two workers", number, workers, worker_pids)
 
     def kill_dask_workers(self, number):
         """Kill a random worker of a Dask cluster of two, `number` times; its nanny starts another."""
-        import distributed
-
-        from retina_kit.runs.dask_engine import Cluster
-
         with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local, \
-                Cluster(local.scheduler_address, say=lambda text: None) as cluster:  # fmt: skip
-            cluster.client.run(set_up_worker)
-            cluster.client.register_plugin(every_worker(distributed))
+                Cluster(local.scheduler_address, say=lambda text: None, pause=0.0) as cluster:  # fmt: skip
+            cluster.client.register_plugin(SaveOften())
             workers = lambda: list(cluster.client.run(os.getpid).values())  # noqa: E731
-            self._kill_workers_of("SIGKILL of a Dask worker", number, {"cluster": cluster}, workers)
+            self._kill_workers_of("SIGKILL of a Dask worker with a nanny", number, cluster, workers)
 
-    def _kill_workers_of(self, fault, number, settings, workers):
+    def _kill_workers_of(self, fault, number, cluster, workers):
         killed = 0
         while killed < number:
             diary = KillingDiary(self.folder / f"diary-{time.monotonic_ns()}", self.random, workers, number - killed)
             store = RunStore(self.folder / "killed-workers")
-            outcomes = run_jobs(jobs(), store, data_root="none", device="cpu", progress=diary, **settings)
+            outcomes = run_jobs(jobs(), store, data_root="none", device="cpu", progress=diary, cluster=cluster)
             errors = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
             assert not errors, errors
             killed += len(diary.kills)
@@ -214,9 +249,7 @@ class Campaign:
 
     def table(self):
         """Return the lines of the table."""
-        lines = [
-            "fault | how often | finished replicates lost | steps done again (median, most) | recovery s (median, most)"
-        ]
+        lines = ["fault | how often | finished runs lost | steps repeated (median, most) | recovery s (median, most)"]
         for fault, row in self.rows.items():
             recovery = [seconds for seconds in row["recovery"] if seconds is not None] or [float("nan")]
             lines.append(
@@ -239,31 +272,13 @@ def finished_keys(store):
     return {path.parent.name for path in store.glob("[!.]*/settings.json")}
 
 
-def pool_workers():
-    """Return the pids of this process's pool."""
-    return [child.pid for child in multiprocessing.active_children() if child.name.startswith("SpawnProcess")]
-
-
-def set_up_worker():
-    """Let a Dask worker save often and report every step."""
-    from retina_kit.runs import dask_engine as cluster
-
-    Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
-    cluster.PAUSE = 0.0
-
-
-def every_worker(distributed):
-    """Return a plugin that sets up workers which Dask starts later."""
-
-    class EveryWorker(distributed.WorkerPlugin):
-        def setup(self, worker):
-            set_up_worker()
-
-    return EveryWorker()
+def worker_pids():
+    """Return the pids of the local workers of this process."""
+    return [child.pid for child in psutil.Process().children() if "distributed.cli.dask_worker" in child.cmdline()]
 
 
 class KillingDiary(Diary):
-    """A progress display that kills a random worker at random steps, a few times a sweep."""
+    """A progress display that kills a random worker at random steps, a few times per batch."""
 
     def __init__(self, path, random_generator, workers, most):
         super().__init__(path)
@@ -292,7 +307,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="of batches; others come on top")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=("batches", "pairs", "workers", "dask"), action="append")
+    parser.add_argument("--only", choices=("batches", "pairs", "front ends", "workers", "dask"), action="append")
     options = parser.parse_args()
     torch.set_num_threads(1)
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
@@ -300,23 +315,22 @@ def main():
         folder = Path(folder)
         began = time.monotonic()
         run_jobs(jobs(), RunStore(folder / "unbroken"), data_root="none", device="cpu", progress=Diary(folder / "d"))
-        print(f"the unbroken sweep: {len(jobs())} replicates in {time.monotonic() - began:.1f} s", flush=True)
+        print(f"the unbroken batch: {len(jobs())} runs in {time.monotonic() - began:.1f} s", flush=True)
         campaign = Campaign(folder, results_of(folder / "unbroken"), random.Random(options.seed))
-        only, few = options.only or ("batches", "pairs", "workers", "dask"), options.kills // 10
-        if "batches" in only:
-            campaign.kill_batches(options.kills)
-        if "pairs" in only:
-            campaign.kill_batches(few, side_by_side=NUM_BATCHES_SIDE_BY_SIDE)
-        if "workers" in only:
-            campaign.kill_workers(few)
-        if "dask" in only:
-            print("\n".join(campaign.table()), flush=True)
-            try:
-                campaign.kill_dask_workers(few)
-            except ModuleNotFoundError as error:
-                print(f"no Dask workers were killed: {error}")
+        few = max(1, options.kills // 10)
+        parts = {
+            "batches": lambda: campaign.kill_batches(options.kills),
+            "pairs": lambda: campaign.kill_batches(few, side_by_side=NUM_BATCHES_SIDE_BY_SIDE),
+            "front ends": lambda: campaign.kill_batches(few, workers=2),
+            "workers": lambda: campaign.kill_workers(few),
+            "dask": lambda: campaign.kill_dask_workers(few),
+        }
+        for part in options.only or parts:
+            began_part = time.monotonic()
+            parts[part]()
+            print(f"{part}: {time.monotonic() - began_part:.0f} s", flush=True)
         print("\n".join(campaign.table()))
-        print(json.dumps({"sweeps_equal_to_the_unbroken_one": campaign.sweeps_compared,
+        print(json.dumps({"batches_equal_to_the_unbroken_one": campaign.batches_compared,
                           "seconds": round(time.monotonic() - began)}))  # fmt: skip
 
 

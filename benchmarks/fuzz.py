@@ -36,6 +36,7 @@ def make_target(name, folder):
     from retina_kit.packs.archives import unpack
     from retina_kit.packs.volumes import open_volume, read_voxels
     from retina_kit.runs.checkpoint import Checkpoint
+    from retina_kit.runs.exchange import import_runs
     from retina_kit.runs.store import Run, RunStore, file_sha256
     from retina_kit.schema import parse
     from retina_kit.training.arm import Arm
@@ -82,7 +83,7 @@ def make_target(name, folder):
         "mask": lambda content: read_mask("input", None, content),
         "weights": lambda content: read_weights(content),
         "checkpoint": read_checkpoint,
-        "export": lambda content: RunStore(folder / "runs").take_in(file_of(content, ".zip")),
+        "export": lambda content: import_runs(RunStore(folder / "runs"), file_of(content, ".zip")),
         "archive": lambda content: unpack(file_of(content, ".zip"), folder / "unpacked", max_bytes=10**6),
         "setting": read_setting,
         "volume": read_volume,

@@ -33,7 +33,7 @@ from retina_kit.errors import KitError
 from retina_kit.files import kit_root
 from retina_kit.models.build import build_model, network
 from retina_kit.packs.custom import new_pack
-from retina_kit.runs.execute import describe
+from retina_kit.runs.execute import identity_of
 from retina_kit.runs.plan import plan_jobs
 from retina_kit.runs.store import canonical_hash
 from retina_kit.training.arm import Arm, Data
@@ -145,7 +145,7 @@ def arms(count):
         )
         for k in range(count)
     ]
-    canonical_hash(describe(many[0], 0, None, ""))  # reads the code that decides once
+    canonical_hash(identity_of(many[0], 0, None, ""))  # reads the code that decides once
     began = time.perf_counter()
     plan_jobs(many, [0], lambda _: "")
     return time.perf_counter() - began

@@ -16,8 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import peak_gpu_memory_mb
-from retina_kit.data.large_arrays import free_memory
-from retina_kit.machine import peak_memory_mb
+from retina_kit.machine import free_memory, peak_memory_mb
 
 MARK = "@@bench "
 LEAST_MEMORY_MB = 2000  # what a rival may need; without it the system would kill somebody

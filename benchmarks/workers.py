@@ -1,4 +1,4 @@
-"""Is a processor better used by one replicate on all cores, or by one replicate a core? (`--workers` of `run`)"""
+"""Is a processor better used by one run on all cores, or by one run per core? (`--workers` of `run`)"""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ from retina_kit.training.recipe import Recipe
 
 
 def train_beside_others(paper, arm, threads, num_steps, barrier, answers):
-    """Train an arm of the lesson for some updates, at the same time as the others, and answer updates a second."""
+    """Train an arm of the lesson for some steps, at the same time as the others, and answer with steps per second."""
     torch.set_num_threads(threads)
     experiment = Experiment(paper, "lesson", "synthetic", device="cpu")
     batches = experiment.batches(arm)
@@ -24,8 +24,8 @@ def train_beside_others(paper, arm, threads, num_steps, barrier, answers):
     answers.put((num_steps + 1) / (time.perf_counter() - began))
 
 
-def updates_a_second(paper, arm, count, threads, num_steps):
-    """Return the updates a second that `count` processes of so many threads make together."""
+def steps_per_second(paper, arm, count, threads, num_steps):
+    """Return the steps per second that `count` processes of `threads` threads make together."""
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(count), context.Queue()
     arguments = (paper, arm, threads, num_steps, barrier, answers)
@@ -39,13 +39,13 @@ def updates_a_second(paper, arm, count, threads, num_steps):
 
 
 def one_or_many(device, num_steps):
-    """Return, for one arm a paper in profile `lesson`, the updates a second of both ways and their ratio."""
+    """Return, for one arm per paper in profile `lesson`, the steps per second of both ways and their ratio."""
     cores, rows = os.cpu_count(), {}
     for paper in list_papers():
         recipes = {arm.name: arm.recipe for arm in Experiment(paper, "lesson").arms}
         arm = max(recipes, key=lambda name: (recipes[name].steps or 0) + (recipes[name].epochs or 0))
-        one = updates_a_second(paper, arm, 1, cores, 4 * num_steps)
-        many = updates_a_second(paper, arm, cores, 1, 4 * num_steps)
+        one = steps_per_second(paper, arm, 1, cores, 4 * num_steps)
+        many = steps_per_second(paper, arm, cores, 1, 4 * num_steps)
         rows[f"{paper}, {arm}"] = {
             f"one process, {cores} threads": round(one, 2),
             f"{cores} processes, one thread each": round(many, 2),

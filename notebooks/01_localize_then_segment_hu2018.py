@@ -44,6 +44,7 @@ data_root = "data"  # where real data packs lie
 output_root = "outputs"  # where results go
 seeds = None  # a list such as [0, 1, 2]; None: the profile's
 device = "auto"  # auto, cpu, cuda or cuda:1
+precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train side by side
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
@@ -56,6 +57,7 @@ experiment = Experiment(
     output_root=output_root,
     seeds=seeds,
     device=device,
+    precision=precision,
     overrides=overrides,
 )
 report = Report(experiment.folder)
@@ -135,7 +137,7 @@ show(figures.plot_history(history))
 # %%
 runs = experiment.train(workers=workers)
 labels = {arm.name: arm.title for arm in experiment.arms}
-print(len(runs), "replicates,", round(sum(run.settings["seconds"] for run in runs.values())), "seconds in all")
+print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.values())), "seconds in all")
 
 # %% [markdown]
 # ## 8 · Phase 1: how far from the center?

@@ -47,6 +47,7 @@ data_root = "data"  # where real data packs lie
 output_root = "outputs"  # where results go
 seeds = None  # a list such as [0, 1, 2]; None: the profile's
 device = "auto"  # auto, cpu, cuda or cuda:1
+precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train side by side
 overrides = {}  # any parameter of the experiment, such as {"gap": 0.4}
 
@@ -59,6 +60,7 @@ experiment = Experiment(
     output_root=output_root,
     seeds=seeds,
     device=device,
+    precision=precision,
     overrides=overrides,
 )
 report = Report(experiment.folder)
@@ -159,7 +161,7 @@ print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (s
 # %%
 runs = experiment.train(workers=workers)
 seconds = sum(run.settings["seconds"] for run in runs.values())
-print(f"{len(runs)} replicates, {seconds:.0f} seconds of training in all")
+print(f"{len(runs)} runs, {seconds:.0f} seconds of training in all")
 losses = experiment.histories.groupby("arm", sort=False)["loss"].agg(first="first", lowest="min", last="last")
 shown = {name: labels[name] for name in ("source", "scratch_large", "transfer_large")}
 log = experiment.published.curves("notebook_curve_b")

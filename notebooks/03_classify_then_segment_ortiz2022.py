@@ -50,11 +50,13 @@ data_root = "data"  # where real data packs lie
 output_root = "outputs"  # where results go
 seeds = None  # a list such as [0, 1, 2]; None: the profile's
 device = "auto"  # auto, cpu, cuda or cuda:1
+precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train side by side
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
 # %%
-options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device}
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds}
+options |= {"device": device, "precision": precision}
 experiment = Experiment("ortiz2022", profile, data, overrides=overrides, **options)
 report = Report(experiment.folder)
 report.save_table("settings", experiment.settings(), tidy=False)
@@ -160,7 +162,7 @@ show(figures.plot_history(history))
 runs = experiment.train(workers=workers)
 labels = {arm.name: arm.title for arm in experiment.arms}
 seconds = round(sum(run.settings["seconds"] for run in runs.values()))
-print(len(runs), "replicates,", seconds, "seconds of training in all")
+print(len(runs), "runs,", seconds, "seconds of training in all")
 
 # %% [markdown]
 # ## 8 · Table 1: lesion or no lesion

@@ -41,6 +41,7 @@ data_root = "data"  # where real data packs lie
 output_root = "outputs"  # where results go
 seeds = None  # a list such as [0, 1, 2]; None: the profile's
 device = "auto"  # auto, cpu, cuda or cuda:1
+precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train side by side
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
@@ -53,6 +54,7 @@ experiment = Experiment(
     output_root=output_root,
     seeds=seeds,
     device=device,
+    precision=precision,
     overrides=overrides,
 )
 report = Report(experiment.folder)
@@ -129,7 +131,7 @@ show(figures.plot_history(history))
 runs = experiment.train(workers=workers)
 labels = {arm.name: arm.title for arm in experiment.arms}
 seconds = sum(run.settings["seconds"] for run in runs.values())
-print(f"{len(runs)} replicates, {seconds:.0f} seconds of training in all")
+print(f"{len(runs)} runs, {seconds:.0f} seconds of training in all")
 
 # %% [markdown]
 # ## 8 · Tables, beside the printed numbers

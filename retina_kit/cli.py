@@ -1,15 +1,37 @@
 """The command line: `retina-kit run | train | store | data | audit | lab | build | doctor | bench`."""
 
 import contextlib
-import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from retina_kit import __version__
+from retina_kit.cli_options import (
+    Data,
+    DataRoot,
+    Device,
+    Explain,
+    Fresh,
+    Json,
+    OutputRoot,
+    Papers,
+    Plan,
+    Precision,
+    Profile,
+    Scheduler,
+    Seeds,
+    Set,
+    Workers,
+    fail,
+    finish,
+)
+from retina_kit.data_commands import data_app
 from retina_kit.errors import KitError, SetupError
+from retina_kit.store_commands import store_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,77 +39,62 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Reproduce four papers on transfer learning for retinal image segmentation.",
 )
-store_app = typer.Typer(no_args_is_help=True, help="The run store: list, verify, clean, export, import.")
-data_app = typer.Typer(no_args_is_help=True, help="Data packs: list, show, fetch, import, verify.")
 app.add_typer(store_app, name="store")
 app.add_typer(data_app, name="data")
 
-Papers = Annotated[list[str] | None, typer.Argument(help="papers; all of them where none is named")]
-Profile = Annotated[str, typer.Option(help="smoke, lesson or paper")]
-Data = Annotated[str, typer.Option("--data", help="synthetic, public or paper")]
-DataRoot = Annotated[Path, typer.Option(help="where real data packs lie")]
-OutputRoot = Annotated[Path, typer.Option(help="where results go")]
-Seeds = Annotated[str | None, typer.Option(help="seeds, such as 0,1,2; default: the profile's")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any parameter of the experiment; repeatable")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")]
-Workers = Annotated[int | None, typer.Option(help="processes that train side by side; by default one a core", min=1)]
-Scheduler = Annotated[str | None, typer.Option(help="train on a Dask cluster: tcp://HOST:PORT of its scheduler")]
-Slurm = Annotated[Path | None, typer.Option(help="train in Slurm jobs that this TOML file describes")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="train anew what the store already has")]
-Explain = Annotated[bool, typer.Option("--explain", help="say what would be trained or reused, and stop")]
-Plan = Annotated[bool, typer.Option("--plan", help="say what it would cost (hours, memory, disk), and stop")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
-Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+
+@app.callback(invoke_without_command=True)
+def main_options(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="with any command: show the traceback of an error")] = False,
+) -> None:
+    """Reproduce four papers on transfer learning for retinal image segmentation."""
+    if version:
+        finish({"text": [f"retina-kit {__version__}"]}, False)
 
 
-@app.command()
-def run(
-    papers: Papers = None,
-    profile: Profile = "lesson",
-    data: Data = "synthetic",
-    data_root: DataRoot = Path("data"),
-    output_root: OutputRoot = Path("outputs"),
-    seeds: Seeds = None,
-    settings: Set = None,
-    device: Device = "auto",
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    slurm: Slurm = None,
-    fresh: Fresh = False,
-    explain: Explain = False,
-    plan: Plan = False,
-    as_json: Json = False,
-    debug: Debug = False,
-):
-    """Train the arms, execute the notebooks and write tables, figures, verdicts and the front page."""
-    batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers=workers,
-                       scheduler=scheduler, slurm=slurm, fresh=fresh)  # fmt: skip
-    finish(batch.explain() if explain else batch.plan() if plan else batch.run(), as_json)
+def training_command(*, notebooks: bool) -> Callable[..., None]:
+    """Make the command `run`, or `train` without notebooks; both have the same options."""
+
+    def command(
+        papers: Papers = None,
+        profile: Profile = "lesson",
+        data: Data = "synthetic",
+        data_root: DataRoot = Path("data"),
+        output_root: OutputRoot = Path("outputs"),
+        seeds: Seeds = None,
+        settings: Set = None,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        workers: Workers = None,
+        scheduler: Scheduler = None,
+        fresh: Fresh = False,
+        explain: Explain = False,
+        plan: Plan = False,
+        as_json: Json = False,
+    ) -> None:
+        from retina_kit.session import RunOptions, Session, check_writable, parse_seeds, parse_settings
+
+        options = RunOptions(
+            profile=profile, data=data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds),
+            overrides=parse_settings(settings), device=device, precision=precision, workers=workers,
+            scheduler=scheduler, fresh=fresh,
+        )  # fmt: skip
+        session = Session(papers, options)
+        check_writable(output_root)
+        if explain:
+            finish(session.explain(), as_json)
+        if plan:
+            finish(session.plan(), as_json)
+        finish(session.run() if notebooks else session.train(), as_json)
+
+    return command
 
 
-@app.command()
-def train(
-    papers: Papers = None,
-    profile: Profile = "lesson",
-    data: Data = "synthetic",
-    data_root: DataRoot = Path("data"),
-    output_root: OutputRoot = Path("outputs"),
-    seeds: Seeds = None,
-    settings: Set = None,
-    device: Device = "auto",
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    slurm: Slurm = None,
-    fresh: Fresh = False,
-    explain: Explain = False,
-    plan: Plan = False,
-    as_json: Json = False,
-    debug: Debug = False,
-):
-    """Train the arms into the run store only; no notebook, no figure."""
-    batch = make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, workers=workers,
-                       scheduler=scheduler, slurm=slurm, fresh=fresh)  # fmt: skip
-    finish(batch.explain() if explain else batch.plan() if plan else batch.train(), as_json)
+RUN = "Train the arms, execute the notebooks and write tables, figures, verdicts and the front page."
+TRAIN = "Train the arms into the run store only; no notebook, no figure."
+app.command("run", help=RUN)(training_command(notebooks=True))
+app.command("train", help=TRAIN)(training_command(notebooks=False))
 
 
 @app.command()
@@ -95,8 +102,7 @@ def audit(
     papers: Papers = None,
     as_html: Annotated[Path | None, typer.Option("--html", help="write the findings as a page to this file")] = None,
     as_json: Json = False,
-    debug: Debug = False,
-):
+) -> None:
     """Check the published numbers themselves: a paper's key, or a TOML file of your own. No data, no GPU, seconds."""
     from retina_kit.files import atomic_path
     from retina_kit.papers.audit import audit_html, audit_text, find_anomalies
@@ -115,7 +121,7 @@ def audit(
 def lab(
     port: Annotated[int, typer.Option(help="port on this machine")] = 8888,
     browser: Annotated[bool, typer.Option(help="open a browser window")] = True,
-):
+) -> None:
     """Open JupyterLab on the notebooks, on this machine only, with a token."""
     import subprocess
 
@@ -132,14 +138,14 @@ def lab(
 
 @app.command()
 def build(
-    check: Annotated[bool, typer.Option("--check", help="only say whether a notebook is stale")] = False,
+    check: Annotated[bool, typer.Option("--check", help="only report whether a notebook is stale")] = False,
     student: Annotated[bool, typer.Option("--student", help="notebooks without solutions, to hand out")] = False,
     instructor: Annotated[bool, typer.Option("--instructor", help="notebooks with solutions")] = False,
-    slides: Annotated[bool, typer.Option("--slides", help="slides, one HTML file a notebook")] = False,
+    slides: Annotated[bool, typer.Option("--slides", help="slides, one HTML file per notebook")] = False,
     otter: Annotated[bool, typer.Option("--otter", help="assignments for Otter-Grader's `otter assign`")] = False,
     output: Annotated[Path | None, typer.Option(help="folder for these; default build/<kind>")] = None,
     output_root: OutputRoot = Path("outputs"),
-):
+) -> None:
     """Build the .ipynb notebooks from their .py sources, and the README's table from the kept results.
 
     With --student, --instructor, --slides or --otter nothing in the kit is touched: what a course needs goes to a
@@ -179,8 +185,8 @@ def build(
 
 
 @app.command()
-def doctor(as_json: Json = False, data_root: DataRoot = Path("data")):
-    """Say what works on this machine and what does not, with the remedy."""
+def doctor(as_json: Json = False, data_root: DataRoot = Path("data")) -> None:
+    """Check the installation and suggest fixes."""
     from retina_kit.doctor import examine
 
     finish(examine(data_root), as_json)
@@ -188,14 +194,14 @@ def doctor(as_json: Json = False, data_root: DataRoot = Path("data")):
 
 @app.command()
 def bench(
-    peers: Annotated[bool, typer.Option("--peers", help="with the rivals of the bench extra")] = False,
+    peers: Annotated[bool, typer.Option("--peers", help="with the frameworks of the bench extra")] = False,
     workload: Annotated[list[str] | None, typer.Option(help="what to measure; repeatable; `all`")] = None,
-    repeats: Annotated[int, typer.Option(help="how often each rival's turn comes", min=1)] = 3,
+    repeats: Annotated[int, typer.Option(help="how often each framework is measured", min=1)] = 3,
     save: Annotated[str | None, typer.Option(help="keep the figures under this name in benchmarks/results")] = None,
     device: Device = "auto",
     as_json: Json = False,
-):
-    """Measure this kit beside its peers, and its workloads, in one run, as ratios."""
+) -> None:
+    """Benchmark this kit against other frameworks, and its workloads."""
     import subprocess
 
     from retina_kit.files import kit_root
@@ -208,184 +214,29 @@ def bench(
     raise typer.Exit(subprocess.call(command, cwd=kit_root()))
 
 
-@data_app.command("list")
-def data_list(data_root: DataRoot = Path("data"), as_json: Json = False):
-    """List the data packs: what they hold, their license, and whether they are here."""
-    from retina_kit.data.card import list_cards
-    from retina_kit.data.manifest import data_summary
+def main() -> None:
+    """Run the command line; an error is one message and its exit code, a Ctrl-C is 130.
 
-    rows = [data_summary(name, data_root) for name in list_cards(data_root)]
-    here = {True: "here", False: "-"}
-    lines = [
-        f"{row['name']:22} {here[row['present']]:5} {row['num_images'] or '':>6} {row['access']:13} {row['title']}"
-        for row in rows
-    ]
-    finish({"text": lines, "packs": rows, "exit_code": 0}, as_json)
-
-
-@data_app.command("show")
-def data_show(name: str, data_root: DataRoot = Path("data"), as_json: Json = False):
-    """Show the card of a data pack."""
-    from retina_kit.data.manifest import data_summary
-
-    summary = data_summary(name, data_root)
-    lines = [f"{key}: {value}" for key, value in summary.items() if value not in (None, "", [], {})]
-    finish({"text": lines, **summary, "exit_code": 0}, as_json)
-
-
-@data_app.command("fetch")
-def data_fetch(
-    name: str,
-    data_root: DataRoot = Path("data"),
-    accept_terms: Annotated[bool, typer.Option("--accept-terms", help="you have read and accept its terms")] = False,
-    as_json: Json = False,
-    debug: Debug = False,
-):
-    """Download a data pack from its pinned public source and verify every image."""
-    from retina_kit.packs.fetch import fetch_pack
-
-    fetch_pack(name, data_root, accept_terms=accept_terms, progress=not as_json)
-    finish({"text": [f"{name}: complete and verified in {data_root}"], "name": name, "exit_code": 0}, as_json)
-
-
-@data_app.command("import")
-def data_import(
-    name: str,
-    source: Annotated[Path, typer.Option("--from", help="folder or archive that holds the original files")],
-    data_root: DataRoot = Path("data"),
-    as_json: Json = False,
-    debug: Debug = False,
-):
-    """Take a data pack from files that you downloaded by hand, and verify every image."""
-    from retina_kit.packs.importing import import_pack
-
-    import_pack(name, source, data_root)
-    finish({"text": [f"{name}: imported and verified in {data_root}"], "name": name, "exit_code": 0}, as_json)
-
-
-@data_app.command("new")
-def data_new(
-    name: str,
-    images: Annotated[Path, typer.Option(help="folder of your images")],
-    masks: Annotated[Path, typer.Option(help="folder of their masks: 0 and 255 (or 0 and 1) only")],
-    patient_regex: Annotated[str, typer.Option(help="finds the patient in an image's name, such as '^(\\d+)_'")],
-    data_root: DataRoot = Path("data"),
-    as_json: Json = False,
-    debug: Debug = False,
-):
-    """Make a data pack of your own images: pairs by name, sizes verified; then run with --set target=NAME."""
-    from retina_kit.packs.custom import new_pack
-
-    rows = new_pack(name, images, masks, patient_regex, data_root)
-    num_patients = rows["patient"].nunique()
-    lines = [f"{name}: {len(rows)} images of {num_patients} patients, each with its mask, in {data_root / name}"]
-    lines += ["every image has a patient of its own; is the pattern right?"] if num_patients == len(rows) else []
-    lines += [f"retina-kit run PAPER --set target={name} --data-root {data_root}"]
-    finish({"text": lines, "name": name, "images": len(rows), "patients": num_patients, "exit_code": 0}, as_json)
-
-
-@data_app.command("verify")
-def data_verify(
-    name: Annotated[str | None, typer.Argument()] = None,
-    data_root: DataRoot = Path("data"),
-    as_json: Json = False,
-):
-    """Verify every image of one pack, or of all that are here, against the manifest."""
-    from retina_kit.data.card import list_cards
-    from retina_kit.data.manifest import has_pack, require_pack, verify_pack
-
-    names = [name] if name else [card for card in list_cards(data_root) if has_pack(card, data_root)]
-    if name:
-        require_pack(name, data_root)
-    problems = {pack: verify_pack(pack, data_root) for pack in names}
-    lines = [f"{pack}: {len(found)} problems" if found else f"{pack}: verified" for pack, found in problems.items()]
-    lines += [f"  {line}" for found in problems.values() for line in found]
-    lines += [] if names else [f"no data pack is in {data_root}; run: retina-kit data list"]
-    bad = any(problems.values()) or not names
-    finish({"text": lines, "problems": problems, "exit_code": 3 if bad else 0}, as_json)
-
-
-@store_app.command("list")
-def store_list(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
-    """List the finished runs."""
-    from retina_kit.runs.store import RunStore
-
-    runs = [{"hash": run.folder.name, "arm": run.settings["arm"], "seconds": run.settings["seconds"],
-             "device": run.settings["device"]} for run in RunStore(output_root / "runs").runs()]  # fmt: skip
-    lines = [f"{run['hash']}  {run['seconds']:8.1f} s  {run['arm']}  on {run['device']}" for run in runs]
-    finish({"text": lines or ["the run store is empty"], "runs": runs, "exit_code": 0}, as_json)
-
-
-@store_app.command("verify")
-def store_verify(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
-    """Check every finished run against its checksums; nothing is changed."""
-    from retina_kit.runs.store import RunStore
-
-    problems = RunStore(output_root / "runs").verify()
-    lines = [line for found in problems.values() for line in found] or [f"{len(problems)} runs, all whole"]
-    finish({"text": lines, "problems": problems, "exit_code": 3 if any(problems.values()) else 0}, as_json)
-
-
-@store_app.command("clean")
-def store_clean(output_root: OutputRoot = Path("outputs"), as_json: Json = False):
-    """Remove checkpoints of unfinished runs and entries that were set aside; finished runs stay."""
-    from retina_kit.runs.store import RunStore
-
-    removed = RunStore(output_root / "runs").clean()
-    finish({"text": [f"removed {len(removed)} folders"], "removed": removed, "exit_code": 0}, as_json)
-
-
-@store_app.command("export")
-def store_export(
-    file: Path,
-    output_root: OutputRoot = Path("outputs"),
-    no_weights: Annotated[bool, typer.Option("--no-weights", help="leave the weights out")] = False,
-    as_json: Json = False,
-):
-    """Pack the finished runs into one zip file, to be taken to another machine."""
-    from retina_kit.runs.store import RunStore
-
-    count = RunStore(output_root / "runs").export(file, weights=not no_weights)
-    finish({"text": [f"{count} runs written to {file}"], "runs": count, "exit_code": 0}, as_json)
-
-
-@store_app.command("import")
-def store_import(file: Path, output_root: OutputRoot = Path("outputs"), as_json: Json = False):
-    """Take the runs of an exported zip file into the store, after checking each."""
-    from retina_kit.runs.store import RunStore
-
-    count = RunStore(output_root / "runs").take_in(file)
-    finish({"text": [f"{count} runs taken in"], "runs": count, "exit_code": 0}, as_json)
-
-
-def finish(result, as_json):
-    """Print a result, as lines or as JSON, and leave with its exit code."""
-    text, code = result.pop("text", []), result.pop("exit_code", 0)
-    print(json.dumps(result, indent=1, default=str) if as_json else "\n".join(text))
-    raise typer.Exit(code)
-
-
-def make_batch(papers, profile, data, data_root, output_root, seeds, settings, device, **how):
-    """Return the batch that the options of `run` and `train` describe, all of them checked."""
-    from retina_kit.session import Batch, check_writable, parse_seeds, parse_settings
-
-    batch = Batch(papers, profile, data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds),
-                  overrides=parse_settings(settings), device=device, **how)  # fmt: skip
-    check_writable(output_root)
-    return batch
-
-
-def main():
-    """Run the command line; a KitError is one message and its exit code, a Ctrl-C is 130."""
-    debug = "--debug" in sys.argv
+    `--debug` and `--json` are read here, because they decide how an error of any command is shown.
+    """
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug, as_json = "--debug" in sys.argv, "--json" in arguments
+    code: Any = 0
     try:
         with contextlib.suppress(BrokenPipeError):
-            app()
+            code = app(args=arguments, standalone_mode=not as_json)
+    except SystemExit as end:
+        code = end.code
     except KitError as error:
         if debug:
             traceback.print_exc()
-        print(f"retina-kit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        fail(str(error), error.exit_code, as_json)
     except KeyboardInterrupt:
-        print("retina-kit: interrupted; run again to go on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+        code = 130
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # of typer's usage errors, whose class moved between its versions
+            raise
+        fail(error.format_message(), 2, as_json)
+    if code == 130:
+        fail("interrupted; run again to resume", code, as_json)
+    sys.exit(code)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
+from retina_kit.machine import total_memory
 
 Check = dict[str, str]
 PACKAGES = ("jupyterlab", "ipywidgets", "papermill", "nbconvert", "matplotlib", "safetensors")
@@ -110,7 +110,7 @@ def _chromium() -> Check:
 
 
 def _memory() -> Check:
-    total = psutil.virtual_memory().total / 2**30
+    total = total_memory() / 2**30
     state = "works" if total >= NEEDED_GIB["memory"] * 0.95 else "tight"
     return _check("memory", state, f"{total:.0f} GiB; profile lesson needs about 4")
 

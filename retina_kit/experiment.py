@@ -26,11 +26,12 @@ from retina_kit.papers.published import Published, read_published
 from retina_kit.predictions import Examples, Probabilities, predict_examples, predict_probabilities
 from retina_kit.runs.plan import Job, plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
+from retina_kit.runs.reuse import explain_reuse
 from retina_kit.runs.store import Run, RunStore
 from retina_kit.teaching.exercises import Checks
 from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
-from retina_kit.training.device import choose_device
+from retina_kit.training.device import PRECISIONS, choose_device
 from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model
 from retina_kit.training.tasks.interface import Task
 
@@ -59,6 +60,7 @@ class Experiment:
         self.definition = find_paper(paper)
         _check_name("profile", profile, PROFILES)
         _check_name("data choice", data, DATA_CHOICES)
+        _check_name("precision", precision, PRECISIONS)
         if data not in self.definition.data:
             raise UsageError(f"{paper} has no data choice {data!r}{did_you_mean(data, self.definition.data)}")
         self.paper, self.profile, self.data = paper, profile, data
@@ -144,15 +146,12 @@ class Experiment:
         masks = masks_of(data)
         return fingerprint(data.dataset, masks=masks, columns=columns, data_root=self.data_root, **data.options)
 
-    def explain(self) -> pd.DataFrame:
-        """List the runs: their hash, and whether the store has them, a checkpoint of them, or neither."""
-        rows = []
-        for job in self.jobs:
-            state = "finished: will be loaded" if self.store.find(job.key) else "to be trained"
-            if (self.store.unfinished(job.key) / "checkpoint.safetensors").is_file():
-                state = "interrupted: will go on from its checkpoint"
-            rows.append({"replicate": job.title, "hash": job.key, "state": state, "parent": job.parent or ""})
-        return pd.DataFrame(rows)
+    def explain(self, *, fresh: bool = False) -> pd.DataFrame:
+        """List the runs: their hash, their parent, and whether each will be loaded, resumed or trained, and why."""
+        return pd.DataFrame(
+            {"run": job.title, "hash": job.key, "state": state, "parent": job.parent or ""}
+            for job, state in explain_reuse(self.jobs, self.store, fresh=fresh)
+        )
 
     # ---- data and networks ----------------------------------------------------------------------------------------
 
@@ -198,7 +197,8 @@ class Experiment:
     ) -> dict[str, Run]:
         """Train what the run store does not have yet, load the rest, and return {run title: Run}.
 
-        `workers` is a number of local processes; `cluster` a `runs.dask_engine.Cluster`, which is used instead.
+        `workers` is a number of local processes; a `cluster` (`runs.dask_engine.Cluster` or
+        `runs.workers.LocalWorkers`) is used instead.
         Raises the first error of a run after all the others have been tried.
         """
         if fresh:
@@ -213,13 +213,13 @@ class Experiment:
                 cluster=cluster,
                 progress=shown if progress else None,
             )
-        failed = {job.title: outcomes[job.key] for job in self.jobs if isinstance(outcomes[job.key], Exception)}
+        failed = {job.title: error for job in self.jobs if isinstance(error := outcomes[job.key], Exception)}
         if failed:
             title, error = next(iter(failed.items()))
             message = f"{len(failed)} of {len(self.jobs)} runs failed; the first, {title}: {error}"
             kind = SetupError if isinstance(error, SetupError) else KitError
             raise kind(message) from error
-        return {job.title: outcomes[job.key] for job in self.jobs}
+        return {job.title: run for job in self.jobs if isinstance(run := outcomes[job.key], Run)}
 
     def num_missing(self) -> int:
         """Count the runs that the store does not have yet."""

@@ -1,4 +1,4 @@
-"""Where the kit's own files lie, and how it writes a file so that a kill leaves the old one or the new one."""
+"""Paths to the kit's own resources, and atomic file writing."""
 
 import contextlib
 import glob
@@ -10,13 +10,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from retina_kit.errors import SetupError
 
 
 def kit_root() -> Path:
-    """Return the folder that holds `notebooks/` and `data_manifests/`.
+    """Find the folder that holds `notebooks/` and `data_manifests/`.
 
-    That is the checkout itself, or the environment's `share/retina-kit` where the kit was installed as a wheel. A
+    That is the checkout itself, or the environment's `share/retina-kit` if the kit was installed as a wheel. A
     system's own Python may keep that elsewhere than under `sys.prefix` (Debian, and so Colab: /usr/local).
     """
     checkout = Path(__file__).resolve().parents[1]
@@ -31,10 +33,17 @@ def kit_root() -> Path:
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to (a file or a folder), renamed to `path` on success.
+    """Give a temporary path next to `path` to write to (a file or a folder), renamed to `path` on success.
 
-    When the block raises, the temporary is removed and whatever stood at `path` before is untouched.
-    Out of disk or permission becomes an `SetupError` that names the file.
+    If the block raises, the temporary is removed and whatever was at `path` before is untouched; a kill leaves the
+    old file or the new one. A full disk or a missing permission becomes a `SetupError` that names the file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_path(Path(folder) / "table.csv") as path:
+    ...         _ = path.write_text("arm,dice")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['table.csv']
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{_node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
@@ -49,7 +58,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if path.parent.is_dir():
             remedy = "free some space or choose another folder"
         else:
-            remedy = f"{path.parent} is no folder and cannot become one; choose another"
+            remedy = f"{path.parent} is not a directory"
         raise SetupError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
     finally:
         if temporary.is_dir():
@@ -60,32 +69,21 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def remove_remains(path: str | Path) -> None:
-    """Remove the temporaries beside `path` that processes of this machine left there when they were killed."""
+    """Remove the temporaries that killed processes of this machine left next to `path`."""
     path = Path(path)
     for remains in path.parent.glob(f".{glob.escape(f'{path.stem}.{_node()}')}.*.part{glob.escape(path.suffix)}"):
         owner = remains.name.removeprefix(f".{path.stem}.{_node()}.").split(".")[0]
-        if owner.isdigit() and not _is_alive(int(owner)):
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(remains) if remains.is_dir() else remains.unlink(missing_ok=True)
 
 
 def _node() -> str:
-    """Return the machine's name, without dots."""
+    """Name this machine, without dots."""
     return platform.node().replace(".", "-")
 
 
-def _is_alive(pid: int) -> bool:
-    """Say whether a process of this machine runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _swap_folder(temporary: Path, path: Path) -> None:
-    """Put the finished folder in the place of the old one; the old one goes last."""
+    """Replace an old folder by the finished one; the old one is deleted last."""
     old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
     path.rename(old)
     temporary.rename(path)

@@ -1,102 +1,139 @@
-"""A batch: train the arms of some papers, execute their notebooks, write the front page, and sum up."""
+"""A session: train the arms of some papers, execute their notebooks, write the front page, and sum up."""
 
 import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from retina_kit.errors import KitError, SetupError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
 from retina_kit.files import kit_root
-from retina_kit.runs.pool import sensible_workers
+from retina_kit.runs.reuse import explain_reuse, jobs_to_train
+from retina_kit.runs.workers import LocalWorkers, sensible_workers
 from retina_kit.training.device import choose_device
 
+if TYPE_CHECKING:
+    from retina_kit.runs.dask_engine import Cluster
 
-class Batch:
-    """Some papers in one profile on one choice of data; every wrong setting is found before anything starts."""
+Row = dict[str, Any]
 
-    def __init__(self, papers, profile, data, *, data_root, output_root, seeds=None, overrides=None, device="auto",
-                 workers=None, fresh=False, scheduler=None, slurm=None):  # fmt: skip
-        """Resolve everything; `scheduler` is a Dask address, `slurm` a cluster file, both instead of `workers`.
 
-        Without `workers` there is one a core, or one for a GPU; and one for `smoke`, which is over before a second
-        process has begun.
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of `retina-kit run` and `train`.
+
+    `seeds` None means the profile's; `overrides` are parameters by name, as text. `workers` is a number of local
+    processes, `scheduler` the address of a Dask cluster to use instead.
+    """
+
+    profile: str = "lesson"
+    data: str = "synthetic"
+    data_root: Path = Path("data")
+    output_root: Path = Path("outputs")
+    seeds: Sequence[int] | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+    scheduler: str | None = None
+    fresh: bool = False
+
+    def num_workers(self) -> int:
+        """Choose the number of worker processes: by default one per core, or one on a GPU.
+
+        The profile `smoke` has one by default: it ends before a second process has started.
+
+        >>> RunOptions(profile="smoke").num_workers(), RunOptions(workers=4).num_workers()
+        (1, 4)
         """
-        self.output_root, self.fresh = Path(output_root), fresh
-        self.where, self.cluster = (scheduler, slurm), None
-        if self.output_root.exists() and not self.output_root.is_dir():
-            raise UsageError(f"--output-root {output_root} is a file; name a folder, or one that does not exist yet")
-        self.workers = workers or (1 if profile == "smoke" else sensible_workers(choose_device(device)))
-        check_where(scheduler, slurm)
-        self.parameters = {
-            "profile": profile,
-            "data": data,
-            "data_root": str(data_root),
-            "output_root": str(output_root),
-            "seeds": seeds,
-            "device": device,
-            "overrides": overrides or {},
+        return self.workers or (1 if self.profile == "smoke" else sensible_workers(choose_device(self.device)))
+
+    def parameters(self) -> dict[str, Any]:
+        """Give what an experiment, and the notebook that calls it, is made from, as JSON-able data."""
+        found = {
+            "profile": self.profile,
+            "data": self.data,
+            "data_root": str(self.data_root),
+            "output_root": str(self.output_root),
+            "seeds": None if self.seeds is None else list(self.seeds),
+            "device": self.device,
+            "overrides": dict(self.overrides),
         }
-        self.experiments = [Experiment(paper, **self.parameters) for paper in papers or list_papers()]
+        return found if self.precision == "auto" else found | {"precision": self.precision}
+
+
+class Session:
+    """Some papers with one set of options; every wrong setting is found before anything starts."""
+
+    def __init__(self, papers: Iterable[str] | None, options: RunOptions) -> None:
+        """Resolve everything that the options name; all papers if none is given."""
+        self.options = options
+        self.cluster: Cluster | LocalWorkers | None = None
+        if options.output_root.exists() and not options.output_root.is_dir():
+            raise UsageError(f"--output-root {options.output_root} is a file; name a folder, or one yet to be made")
+        check_cluster_options(options)
+        self.workers = options.num_workers()
+        self.experiments = [Experiment(paper, **options.parameters()) for paper in papers or list_papers()]
         for experiment in self.experiments:
             experiment.jobs  # noqa: B018  resolves every arm, so that a mistake stops here
 
-    def explain(self):
-        """Return what would be trained and what would be reused."""
-        tables = {experiment.paper: experiment.explain() for experiment in self.experiments}
+    def explain(self) -> Row:
+        """Tell which runs would be loaded, resumed or trained, and why."""
+        tables = {experiment.paper: experiment.explain(fresh=self.options.fresh) for experiment in self.experiments}
         lines = [f"{paper}\n{table.to_string(index=False)}" for paper, table in tables.items()]
         return {"text": lines, "papers": {paper: t.to_dict("records") for paper, t in tables.items()}}
 
-    def plan(self):
-        """Return how many replicates are to be trained, and their hours, memory and disk, from measured steps."""
-        from retina_kit.runs.estimate import estimate, summary
+    def plan(self) -> Row:
+        """Estimate the hours, memory and disk of the runs to be trained, from measured steps."""
+        from retina_kit.runs.estimate import estimate_costs, summary
 
-        device, rows = self.parameters["device"], []
+        rows = []
         for experiment in self.experiments:
-            rows += estimate(experiment.jobs, experiment.store, experiment.data_root, device)
-        return summary(rows, device, self.workers)
+            jobs = jobs_to_train(explain_reuse(experiment.jobs, experiment.store, fresh=self.options.fresh))
+            rows += estimate_costs(jobs, experiment.store, experiment.data_root, self.options.device)
+        return summary(rows, self.options.device, self.workers)
 
-    def train(self):
-        """Train what the run store lacks; return one summary row a paper."""
+    def train(self) -> Row:
+        """Train what the run store lacks, and sum up in a row per paper."""
         return self._for_each(self._train)
 
-    def run(self):
-        """Train, execute the notebooks and write the pages; return one summary row a paper."""
+    def run(self) -> Row:
+        """Train, execute the notebooks, write the pages, and sum up in a row per paper."""
         result = self._for_each(self._run)
         page = self._write_page()
         result["text"].append(f"front page: {page}")
         return result | {"index": str(page)}
 
-    def _for_each(self, do):
-        """Do something for each paper, go on after a failure, and return the summary with its exit code."""
-        with open_cluster(*self.where, self.output_root / "runs") as self.cluster:
-            return self._for_each_on_cluster(do)
-
-    def _for_each_on_cluster(self, do):
-        rows, code = [], 0
-        for experiment in self.experiments:
-            began, row = time.perf_counter(), {"paper": experiment.paper}
-            try:
-                row |= do(experiment)
-                row["state"] = "done"
-            except KitError as error:
-                row |= {"state": "failed", "error": str(error)}
-                code = code or (error.exit_code if error.exit_code in (5, 130) else 1)
-                if error.exit_code == 130:
-                    raise
-            row["seconds"] = round(time.perf_counter() - began, 1)
-            rows.append(row)
+    def _for_each(self, do: Callable[[Experiment], Row]) -> Row:
+        """Do something for each paper, continue after a failure, and sum up with an exit code."""
+        with open_workers(self.options.scheduler, self.workers) as self.cluster:
+            rows, code = [], 0
+            for experiment in self.experiments:
+                began, row = time.perf_counter(), Row(paper=experiment.paper)
+                try:
+                    row |= do(experiment)
+                    row["state"] = "done"
+                except KitError as error:
+                    row |= {"state": "failed", "error": str(error)}
+                    code = code or (error.exit_code if error.exit_code in (5, 130) else 1)
+                    if error.exit_code == 130:
+                        raise
+                row["seconds"] = round(time.perf_counter() - began, 1)
+                rows.append(row)
         return {"text": [line_of(row) for row in rows], "papers": rows, "exit_code": code}
 
-    def _train(self, experiment):
-        num_missing = experiment.num_missing()
-        message = f"{experiment.paper}: {num_missing} of {len(experiment.jobs)} replicates to train"
+    def _train(self, experiment: Experiment) -> Row:
+        num_missing = len(experiment.jobs) if self.options.fresh else experiment.num_missing()
+        message = f"{experiment.paper}: {num_missing} of {len(experiment.jobs)} runs to train"
         print(message, file=sys.stderr, flush=True)
-        experiment.train(workers=self.workers, fresh=self.fresh, cluster=self.cluster)
+        experiment.train(workers=self.workers, fresh=self.options.fresh, cluster=self.cluster)
         return {"trained": num_missing, "loaded": len(experiment.jobs) - num_missing}
 
-    def _run(self, experiment):
+    def _run(self, experiment: Experiment) -> Row:
         from retina_kit.reporting.notebook import execute_notebook, export_html
 
         row = self._train(experiment)
@@ -104,43 +141,36 @@ class Batch:
         notebook = kit_root() / "notebooks" / f"{experiment.definition.notebook}.ipynb"
         began = time.perf_counter()
         promised = [folder / path for path in experiment.promised()]
-        parameters = self.parameters | {"workers": self.workers}
+        parameters = self.options.parameters() | {"workers": self.workers}
         execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
         export_html(folder / "notebook.ipynb", folder / "notebook.html", experiment.title)
         return row | {"notebook_seconds": round(time.perf_counter() - began, 1)}
 
-    def _write_page(self):
+    def _write_page(self) -> Path:
         from retina_kit.reporting.site import build_site
 
-        return build_site(self.output_root, paper_meta={name: meta_of(name) for name in list_papers()})
+        return build_site(self.options.output_root, paper_meta={name: meta_of(name) for name in list_papers()})
 
 
-def check_where(scheduler, slurm):
-    """Raise where a cluster is asked for that cannot be: both kinds, no dask, a wrong cluster file."""
-    if scheduler and slurm:
-        raise UsageError("give --scheduler or --slurm, not both")
-    if scheduler or slurm:
-        try:
-            from retina_kit.runs.slurm import read_settings
-        except ModuleNotFoundError as error:
-            remedy = "pip install 'retina-kit[cluster]'"
-            raise SetupError(f"a cluster needs {error.name}, which is not installed: {remedy}") from error
-        if slurm:
-            read_settings(slurm)
+def check_cluster_options(options: RunOptions) -> None:
+    """Raise UsageError if both local workers and a cluster are asked for."""
+    if options.scheduler and options.workers:
+        raise UsageError("use --workers (processes of this machine) or --scheduler (a Dask cluster), not both")
 
 
-def open_cluster(scheduler, slurm, store_folder):
-    """Return a context manager: a connection to a Dask cluster, a cluster started in Slurm, or None for neither."""
-    if not scheduler and not slurm:
-        return contextlib.nullcontext()
-    from retina_kit.runs.dask_engine import Cluster
-    from retina_kit.runs.slurm import slurm_cluster
+def open_workers(
+    scheduler: str | None, workers: int
+) -> "contextlib.AbstractContextManager[Cluster | LocalWorkers | None]":
+    """Connect to a Dask cluster, or prepare local workers; None if one process trains everything."""
+    if scheduler:
+        from retina_kit.runs.dask_engine import Cluster
 
-    return Cluster(scheduler) if scheduler else slurm_cluster(slurm, store_folder / ".slurm")
+        return Cluster(scheduler)
+    return LocalWorkers(workers) if workers > 1 else contextlib.nullcontext()
 
 
-def meta_of(paper):
-    """Return what the front page says of a paper, as plain data: citation, claims, audit findings."""
+def meta_of(paper: str) -> dict[str, Any]:
+    """Collect what the front page shows of a paper, as plain data: citation, claims, audit findings."""
     from retina_kit.papers.audit import find_anomalies
     from retina_kit.papers.published import read_published
     from retina_kit.schema import to_json
@@ -153,25 +183,37 @@ def meta_of(paper):
     }
 
 
-def line_of(row):
-    """Return one summary line of a paper."""
+def line_of(row: Row) -> str:
+    """Sum a paper up in one line.
+
+    >>> line_of({"paper": "hu2018", "state": "done", "seconds": 2.5, "trained": 3, "loaded": 1})
+    'hu2018: done in 2.5 s (3 trained, 1 loaded)'
+    """
     facts = [f"{row[key]} {key}" for key in ("trained", "loaded") if key in row]
     error = f": {row['error']}" if "error" in row else ""
     return f"{row['paper']}: {row['state']} in {row['seconds']} s ({', '.join(facts)}){error}"
 
 
-def parse_seeds(text):
-    """Return "0,1,2" as a list of integers, None as None."""
+def parse_seeds(text: str | None) -> list[int] | None:
+    """Parse the value of --seeds; None stays None.
+
+    >>> parse_seeds("0,1,2")
+    [0, 1, 2]
+    """
     if text is None:
         return None
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"--seeds {text!r} must be whole numbers with commas between, such as 0,1,2") from error
+        raise UsageError(f"--seeds {text!r} must be integers separated by commas, such as 0,1,2") from error
 
 
-def parse_settings(settings):
-    """Return ["name=value", ...] as a dict of texts; values are typed later, beside the parameter's default."""
+def parse_settings(settings: Iterable[str] | None) -> dict[str, str]:
+    """Parse the values of --set into {name: text}; the experiment gives each its type.
+
+    >>> parse_settings(["steps=100", "loss = dice"])
+    {'steps': '100', 'loss': 'dice'}
+    """
     overrides = {}
     for setting in settings or []:
         name, equals, value = setting.partition("=")
@@ -181,8 +223,8 @@ def parse_settings(settings):
     return overrides
 
 
-def check_writable(folder):
-    """Raise SetupError where a folder cannot be written to."""
+def check_writable(folder: str | Path) -> None:
+    """Raise SetupError if a folder cannot be written to."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

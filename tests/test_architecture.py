@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "retina_kit"
-SHARED = {"errors", "files", "schema"}  # what every package may import
+SHARED = {"errors", "files", "schema", "machine"}  # what every package may import
 MAY_IMPORT = {  # package -> packages below it
     "data": set(),
     "models": set(),

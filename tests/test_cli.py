@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from retina_kit import __version__ as retina_kit_version
 from retina_kit.data.card import list_cards
 from retina_kit.data.manifest import read_manifest
 
@@ -48,12 +49,12 @@ def assert_refused(done, exit_code, *parts):
         ([PAPER, "--set", "steps=many"], ["parameter steps='many' must be a whole number, such as"]),
         ([PAPER, "--set", "optimizer=magic"], ["arm ", "optimizer 'magic' is not one of sgd, adam, rmsprop"]),
         ([PAPER, "--profile", "lessons"], ["no profile is called 'lessons'; did you mean 'lesson'?"]),
-        ([PAPER, "--seeds", "0,one"], ["--seeds '0,one' must be whole numbers with commas between"]),
-        ([PAPER, "--slurm", "missing.toml"], ["--slurm missing.toml cannot be read"]),
-        ([PAPER, "--slurm", "a_file", "--scheduler", "tcp://x:1"], ["give --scheduler or --slurm, not both"]),
+        ([PAPER, "--seeds", "0,one"], ["--seeds '0,one' must be integers separated by commas"]),
+        ([PAPER, "--workers", "2", "--scheduler", "tcp://x:1"], ["use --workers", "or --scheduler", "not both"]),
+        ([PAPER, "--precision", "float16"], ["no precision is called 'float16'; did you mean 'bfloat16'?"]),
         ([PAPER, "--output-root", "a_file"], ["a_file is a file; name a folder"]),
     ],
-    ids=["paper", "parameter", "value", "name", "profile", "seeds", "slurm", "both", "output root"],
+    ids=["paper", "parameter", "value", "name", "profile", "seeds", "both", "precision", "output root"],
 )
 def test_a_wrong_setting_is_refused(tmp_path, arguments, parts):
     (tmp_path / "a_file").write_text("mine")
@@ -66,6 +67,50 @@ def test_an_unknown_option_is_refused(tmp_path):
     done = retina_kit("data", "list", "--jsn", cwd=tmp_path)
     assert done.returncode == 2
     assert "--jsn" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "text"),
+    [
+        (["train", PAPER, "--set", "step=3"], 2, "did you mean 'steps'?"),
+        (["data", "verify", "star"], 2, "did you mean 'stare'?"),
+        (["store", "export", "runs.zip"], 3, "the run store outputs/runs is empty"),
+        (["data", "list", "--jsn"], 2, "No such option: --jsn"),
+    ],
+)
+def test_an_error_with_json_is_one_json_object(tmp_path, arguments, exit_code, text):
+    done = retina_kit(*arguments, "--json", cwd=tmp_path)
+    answer = json.loads(done.stdout)
+    assert done.returncode == answer["exit_code"] == exit_code
+    assert text in answer["error"]
+    assert done.stderr == ""
+
+
+def test_the_version_is_printed(tmp_path):
+    assert retina_kit("--version", cwd=tmp_path).stdout == f"retina-kit {retina_kit_version}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--debug", "data", "verify", "star"],
+        ["data", "--debug", "verify", "star"],
+        ["data", "verify", "star", "--debug"],
+        ["store", "--debug", "import", "missing.zip"],
+        ["train", "--debug", "nobody2020"],
+    ],
+)
+def test_debug_shows_the_traceback_of_any_command(tmp_path, arguments):
+    command = [sys.executable, "-m", "retina_kit", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode in (2, 3)
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("retina-kit: ")
+
+
+def test_debug_is_accepted_by_commands_that_do_not_fail(tmp_path):
+    assert retina_kit("data", "list", "--debug", cwd=tmp_path).returncode == 0
+    assert retina_kit("store", "--debug", "list", cwd=tmp_path).returncode == 0
 
 
 # ---- data: exit code 3 ---------------------------------------------------------------------------------------------
@@ -141,8 +186,8 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(small_disk, t
 
 def test_an_output_root_below_a_file_is_refused(tmp_path):
     (tmp_path / "a_file").write_text("mine")
-    done = retina_kit("store", "export", "a_file/runs.zip", cwd=tmp_path)
-    assert_refused(done, 5, "cannot write a_file/runs.zip", "a_file is no folder")
+    done = retina_kit("audit", PAPER, "--html", "a_file/audit.html", cwd=tmp_path)
+    assert_refused(done, 5, "cannot write a_file/audit.html", "a_file is not a directory")
     assert (tmp_path / "a_file").read_text() == "mine"
 
 
@@ -152,12 +197,21 @@ def test_explain_says_what_would_be_done_and_does_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["papers"][PAPER]
     assert {row["state"] for row in rows} == {"to be trained"}
-    assert len({row["replicate"] for row in rows}) == len(rows) > 5
+    assert len({row["run"] for row in rows}) == len(rows) > 5
     known = set()
     for row in rows:
         assert row["parent"] == "" or row["parent"] in known, "a parent stands after its child"
         known.add(row["hash"])
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_plan_counts_the_runs_that_explain_lists(tmp_path):
+    command = ["train", PAPER, "--profile", "smoke", "--json"]
+    explained = json.loads(retina_kit(*command, "--explain", cwd=tmp_path).stdout)["papers"][PAPER]
+    planned = json.loads(retina_kit(*command, "--plan", cwd=tmp_path).stdout)
+    to_train = [row["run"] for row in explained if row["state"] == "to be trained"]
+    assert [row["run"] for row in planned["rows"]] == to_train
+    assert planned["runs"] == len(to_train)
 
 
 def test_the_list_of_packs_says_what_is_here(tmp_path):

@@ -24,7 +24,8 @@ SWAPS = {
 DECIDES_NO_SCORE = ("runs/", "reporting/", "teaching/", "papers/", "packs/", "evaluation/claims.py")
 TOP_LEVEL = {
     "__init__.py", "__main__.py", "cli.py", "doctor.py", "errors.py", "experiment.py", "experiment_file.py", "files.py",
-    "predictions.py", "schema.py", "session.py",
+    "predictions.py", "schema.py", "session.py", "machine.py", "experiment_check.py", "experiment_tables.py",
+    "cli_options.py",
 }  # fmt: skip
 
 

@@ -5,17 +5,16 @@ import signal
 import subprocess
 import sys
 
+import distributed
 import pytest
 import torch
-from small_arm import small_arm, small_jobs, train
-from test_sweep import TRANSFER, Diary, assert_same_result
+from small_arm import TRANSFER, small_arm, small_jobs, train
+from test_plan import Diary, assert_same_result
 
 from retina_kit.errors import Interrupted, SetupError, UsageError
-from retina_kit.runs.scheduling import LinesTo, StopSign
+from retina_kit.runs.dask_engine import Cluster
+from retina_kit.runs.scheduling import LinesTo, StopFile
 from retina_kit.runs.store import RunStore
-
-distributed = pytest.importorskip("distributed", reason="dask is not installed (pip install retina-kit[cluster])")
-from retina_kit.runs.dask_engine import Cluster  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +66,7 @@ def test_a_cluster_gives_the_same_results_and_shows_every_step(cluster, store, t
     assert not list((store.folder / ".locks").glob("stop-*"))
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_replicate_goes_on(cluster, store, tmp_path):
+def test_a_worker_that_is_killed_is_replaced_and_its_run_resumes(cluster, store, tmp_path):
     class Killer(Diary):
         def step(self, key, step, num_steps, loss, scores):
             super().step(key, step, num_steps, loss, scores)
@@ -95,7 +94,7 @@ def test_a_stop_saves_on_the_worker_and_the_next_run_goes_on(cluster, store, tmp
             self.stop_requested = True
 
     arms = [small_arm("long", recipe={"steps": 400}), small_arm("child", start={"parent": "long"})]
-    with pytest.raises(Interrupted, match="goes on when you run again"):
+    with pytest.raises(Interrupted, match="resume when you run again"):
         train(arms, store, cluster=cluster, progress=Stopper())
     checkpoint = store.unfinished(small_jobs(arms)[0].key) / "checkpoint.safetensors"
     assert checkpoint.is_file()
@@ -130,12 +129,12 @@ def test_an_address_without_a_scheduler_is_said():
         Cluster("tcp://127.0.0.1:9", patience=1)
 
 
-def test_a_stop_sign_is_seen_and_taken_down(tmp_path):
-    sign = StopSign(tmp_path / "locks" / "stop", look_every=0)
-    assert not sign()
-    sign.put_up()
-    assert sign()
-    sign.take_down()
+def test_a_stop_file_is_seen_and_removed(tmp_path):
+    stop_file = StopFile(tmp_path / "locks" / "stop", look_every=0)
+    assert not stop_file()
+    stop_file.create()
+    assert stop_file()
+    stop_file.remove()
     assert not (tmp_path / "locks" / "stop").exists()
 
 

@@ -64,7 +64,7 @@ def test_a_full_disk_is_one_message(tmp_path):
 def test_a_parent_that_is_a_file_is_named(tmp_path, below):
     (tmp_path / "file").write_text("mine")
     target = tmp_path / "file" / below
-    with pytest.raises(SetupError, match="is no folder") as caught, atomic_path(target) as path:
+    with pytest.raises(SetupError, match="is not a directory") as caught, atomic_path(target) as path:
         path.write_text("never")
     assert caught.value.exit_code == 5
     assert (tmp_path / "file").read_text() == "mine"

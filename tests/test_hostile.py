@@ -24,6 +24,7 @@ from retina_kit.experiment_file import typed_like
 from retina_kit.packs.archives import unpack
 from retina_kit.reporting import notebook as nb
 from retina_kit.runs.checkpoint import Checkpoint
+from retina_kit.runs.exchange import import_runs
 from retina_kit.runs.store import Run, RunStore, file_sha256
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -241,7 +242,8 @@ def test_an_archive_damaged_in_its_table_is_refused(tmp_path, damage):
     else:
         content[table + 42 : table + 46] = b"\xff\xff\xff\xff"
     (tmp_path / "bad.zip").write_bytes(content)
-    for read in (lambda path: unpack(path, tmp_path / "out"), RunStore(tmp_path / "runs").take_in):
+    store = RunStore(tmp_path / "runs")
+    for read in (lambda path: unpack(path, tmp_path / "out"), lambda path: import_runs(store, path)):
         with pytest.raises(DataError, match=r"bad\.zip"):
             read(tmp_path / "bad.zip")
 
@@ -284,7 +286,7 @@ def test_a_pickle_in_disguise_is_never_loaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": Harm()}, tmp_path / "harm.pt")
     content = (tmp_path / "harm.pt").read_bytes()
-    with pytest.raises(DataError, match="holds no weights that can be read"):
+    with pytest.raises(DataError, match="contains no readable weights"):
         weights_run(tmp_path, content).weights()
     (tmp_path / "checkpoint.safetensors").write_bytes(content)
     assert Checkpoint(tmp_path / "checkpoint.safetensors").restore(torch.nn.Linear(1, 1), None, [], []) == 0
@@ -306,4 +308,4 @@ def test_any_weights_are_read_or_refused(tmp_path, content):
         weights_run(tmp_path, content).weights()
     (tmp_path / "any.zip").write_bytes(content)
     with pytest.raises(KitError):
-        RunStore(tmp_path / "runs").take_in(tmp_path / "any.zip")
+        import_runs(RunStore(tmp_path / "runs"), tmp_path / "any.zip")

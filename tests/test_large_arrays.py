@@ -9,7 +9,8 @@ import torch
 from small_arm import small_arm, train
 
 from retina_kit.data import large_arrays
-from retina_kit.data.large_arrays import free_memory, new_array, take_rows
+from retina_kit.data.large_arrays import new_array, take_rows
+from retina_kit.machine import free_memory
 from retina_kit.runs.store import RunStore
 
 

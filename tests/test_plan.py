@@ -1,20 +1,23 @@
-"""Many replicates: parents first, failures to themselves, and the same result on a pool."""
+"""Many runs: parents first, failures stay with their arm, and local workers give the same results."""
 
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 from small_arm import TRANSFER, small_arm, small_jobs, train
 
-from retina_kit.errors import Interrupted, UsageError
-from retina_kit.runs.execute import describe
+from retina_kit.errors import Interrupted, KitError, SetupError, UsageError
+from retina_kit.runs.execute import identity_of
 from retina_kit.runs.plan import in_order
-from retina_kit.runs.pool import sensible_workers
+from retina_kit.runs.reuse import CHANGED, FINISHED, INTERRUPTED, RETRAIN, SAME, TO_TRAIN, explain_reuse, jobs_to_train
 from retina_kit.runs.scheduling import StepReporter
 from retina_kit.runs.store import RunStore, canonical_hash
+from retina_kit.runs.workers import MOST_DEATHS, LocalWorkers, sensible_workers
 from retina_kit.training.prepare import prepare_arm, trained_model
 
 
@@ -80,7 +83,7 @@ def test_a_child_starts_from_the_parent_of_its_seed_or_from_its_first():
     assert jobs["child", 2].parent == jobs["parent", 0].key
 
 
-def test_folds_are_replicates_of_their_own():
+def test_each_fold_is_a_run():
     split = {"split": {"kind": "leave_patients_out", "num_folds": 2}}
     arms = [small_arm("parent", folds=2, replace=split), small_arm("child", folds=2, start=TRANSFER, replace=split)]
     jobs = small_jobs(arms)
@@ -93,7 +96,7 @@ def test_folds_are_replicates_of_their_own():
 
 def test_names_and_labels_decide_nothing_but_settings_do():
     def key(arm, seed=0, parent=None):
-        return canonical_hash(describe(arm, seed, None, "fingerprint", parent))
+        return canonical_hash(identity_of(arm, seed, None, "fingerprint", parent))
 
     plain = key(small_arm("fluid"))
     assert key(small_arm("renamed", role="pretraining")) == plain
@@ -134,7 +137,7 @@ def test_what_the_store_has_is_not_trained_again(store):
     assert second.lines == []
 
 
-def test_two_names_for_one_replicate_are_trained_once(store):
+def test_two_names_for_one_run_are_trained_once(store):
     diary = Diary()
     runs = train([small_arm("a"), small_arm("b")], store, progress=diary)
     assert diary.lines == ["start a (seed 0)", "done a (seed 0)"]
@@ -192,13 +195,18 @@ def test_a_stop_saves_and_the_next_run_goes_on(store, tmp_path):
 
 
 def assert_same_result(first, second):
-    """Compare the files of two runs of one replicate: all but what was measured on the way."""
+    """Compare the files of two runs with one hash: all but what was measured on the way."""
     assert first.folder.name == second.folder.name
     assert first.settings["files"] == second.settings["files"]  # the sha256 of history, scores and weights
     pd.testing.assert_frame_equal(first.scores, second.scores)
 
 
-def test_a_pool_gives_the_same_results(store, tmp_path):
+def worker_processes():
+    """Return the worker processes that this process has started."""
+    return [child for child in psutil.Process().children() if any("dask_worker" in part for part in child.cmdline())]
+
+
+def test_local_workers_give_the_same_results(store, tmp_path):
     arms = [
         small_arm("parent"),
         small_arm("child", start=TRANSFER),
@@ -206,52 +214,120 @@ def test_a_pool_gives_the_same_results(store, tmp_path):
         small_arm("child of wrong", start={"parent": "wrong"}),
     ]
     diary = Diary()
-    on_pool = train(arms, store, workers=2, progress=diary)
+    found = train(arms, store, workers=2, progress=diary)
+    assert worker_processes() == []
     here = train(arms, RunStore(tmp_path / "other"))
     for name in ("parent", "child"):
-        assert_same_result(on_pool[name, 0], here[name, 0])
+        assert_same_result(found[name, 0], here[name, 0])
     for name in ("wrong", "child of wrong"):
-        assert str(on_pool[name, 0]) == str(here[name, 0])
-        assert type(on_pool[name, 0]) is UsageError
+        assert str(found[name, 0]) == str(here[name, 0])
+        assert type(found[name, 0]) is UsageError
     assert sorted(diary.lines) == ["done child (seed 0)", "done parent (seed 0)", "failed wrong (seed 0)",
                                    "start child (seed 0)", "start parent (seed 0)", "start wrong (seed 0)"]  # fmt: skip
     assert diary.lines.index("done parent (seed 0)") < diary.lines.index("start child (seed 0)")
-    assert set(diary.steps) == {(1, 3), (2, 3), (3, 3)}
+    assert (3, 3) in diary.steps
+    assert set(diary.steps) <= {(1, 3), (2, 3), (3, 3)}
+    assert not list((store.folder / ".locks").glob("stop-*"))
+
+
+def test_workers_start_only_if_there_is_work_for_two(store):
+    with LocalWorkers(2) as workers:
+        train([small_arm("one")], store, cluster=workers)
+        train([small_arm("one")], store, cluster=workers)
+        assert worker_processes() == []
+        train([small_arm(name, recipe={"learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))], store,
+              cluster=workers)  # fmt: skip
+        assert len(worker_processes()) == 2
+        train([small_arm(name, recipe={"learning_rate": rate}) for name, rate in (("a", 0.3), ("b", 0.4))], store,
+              cluster=workers)  # fmt: skip
+        assert len(worker_processes()) == 2, "the second batch uses the same workers"
+    assert len(store.runs()) == 5
+
+
+def test_a_worker_that_cannot_start_is_reported(store, monkeypatch):
+    monkeypatch.setattr("retina_kit.runs.workers.worker_environment", lambda num_threads: {"PYTHONHOME": "/nowhere"})
+    arms = [small_arm(name, recipe={"learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
+    with pytest.raises(SetupError, match=r"worker processes die repeatedly \(.*\); try --workers 1"):
+        train(arms, store, workers=2)
+
+
+def test_a_script_without_a_main_guard_trains_on_workers(tmp_path):
+    """Workers do not import the caller's script, so it is not run again in each of them."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from small_arm import small_arm, train\n"
+        "from retina_kit.runs.store import RunStore\n"
+        "arms = [small_arm(f'a{k}', recipe={'learning_rate': k * 0.1}) for k in (1, 2)]\n"
+        "print(len(train(arms, RunStore('runs'), workers=2)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
 
 
 class Killer(Diary):
-    """A progress display that kills the workers at the first step it hears of, so many times."""
+    """A progress display that kills the worker of a run whenever it hears of a step of it, so many times."""
 
-    def __init__(self, times):
+    def __init__(self, store, key, times):
         super().__init__()
-        self.times = times
+        self.lock, self.key, self.times, self.killed = str(store.folder.resolve() / ".locks" / key), key, times, set()
 
     def step(self, key, step, num_steps, loss, scores):
         super().step(key, step, num_steps, loss, scores)
-        if len(self.lines) - self.lines.count("killed") and self.lines.count("killed") < self.times:
-            self.lines.append("killed")
-            for worker in multiprocessing.active_children():
-                if "SpawnProcess" in worker.name:
-                    os.kill(worker.pid, signal.SIGKILL)
+        if key == self.key and len(self.killed) < self.times:
+            holders = [
+                worker for worker in worker_processes() if self.lock in [file.path for file in worker.open_files()]
+            ]
+            for worker in holders:
+                worker.kill()
+                self.killed.add(worker.pid)
 
 
-def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(store, tmp_path):
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(store, tmp_path):
     arms = [small_arm(name, recipe={"steps": 100, "learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
-    killer = Killer(times=1)
+    killer = Killer(store, small_jobs(arms)[0].key, times=1)
     outcomes = train(arms, store, workers=2, progress=killer)
-    assert killer.lines.count("killed") == 1
+    assert len(killer.killed) == 1
     here = train(arms, RunStore(tmp_path / "other"))
     for arm in here:
         assert_same_result(outcomes[arm], here[arm])
 
 
-def test_a_replicate_whose_workers_die_again_and_again_is_given_up(store, monkeypatch):
-    monkeypatch.setattr("retina_kit.runs.pool.MOST_DEATHS", 1)
-    arms = [small_arm(name, recipe={"steps": 5000, "learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
-    arms.append(small_arm("child", start={"parent": "a"}))
-    outcomes = train(arms, store, workers=2, progress=Killer(times=1))
-    assert all("worker process died; run again" in str(outcome) for outcome in outcomes.values())
-    assert store.runs() == []
+def test_a_run_whose_worker_dies_repeatedly_is_given_up_and_the_others_continue(store):
+    arms = [small_arm(name, recipe={"steps": steps, "learning_rate": 0.1}) for name, steps in (("a", 5000), ("b", 400))]
+    arms += [small_arm("child", start={"parent": "a"}), small_arm("c", recipe={"learning_rate": 0.3})]
+    killer = Killer(store, small_jobs(arms)[0].key, times=9)
+    outcomes = train(arms, store, workers=2, progress=killer)
+    assert len(killer.killed) == MOST_DEATHS
+    assert type(outcomes["a", 0]) is KitError
+    assert str(outcomes["a", 0]) == (
+        "a (seed 0): its worker died repeatedly; run again, with fewer workers, to resume it"
+    )
+    assert outcomes["child", 0] is outcomes["a", 0]
+    assert len(outcomes["b", 0].history) == 400
+    assert len(outcomes["c", 0].history) == 3
+
+
+# ---- what would be reused ------------------------------------------------------------------------------------------
+def test_what_is_reused_and_why(store, monkeypatch):
+    arms = [small_arm(name, recipe={"learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
+    arms.append(small_arm("twin of a", recipe={"learning_rate": 0.1}))
+    jobs = small_jobs(arms)
+    same = SAME + "a (seed 0)"
+    assert [state for _, state in explain_reuse(jobs, store)] == [TO_TRAIN] * 3 + [same]
+    run = train(arms[:1], store)["a", 0]
+    for job in jobs[:2]:  # a leftover of a finished run, and a real one
+        store.unfinished(job.key).mkdir(parents=True)
+        (store.unfinished(job.key) / "checkpoint.safetensors").touch()
+    assert [state for _, state in explain_reuse(jobs, store)] == [FINISHED, INTERRUPTED, TO_TRAIN, same]
+    assert [job.title for job in jobs_to_train(explain_reuse(jobs, store))] == ["b (seed 0)", "c (seed 0)"]
+    assert [state for _, state in explain_reuse(jobs, store, fresh=True)] == [RETRAIN] * 3 + [same]
+    monkeypatch.setattr("retina_kit.runs.execute.code_version", lambda: "another")
+    assert [state for _, state in explain_reuse(small_jobs(arms), store)] == [CHANGED, TO_TRAIN, TO_TRAIN, same]
+    again = train(arms[:1], store)["a", 0]
+    assert again.folder != run.folder, "a run of older code is kept but not reused"
 
 
 def test_losses_are_read_rarely():

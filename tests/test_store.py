@@ -1,17 +1,22 @@
 """The run store gives back what was put in, notices what was damaged, and lets nothing strange in."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 
+import filelock
 import pandas as pd
 import pytest
 import torch
 
 from retina_kit.errors import DataError, SetupError
 from retina_kit.runs.code_version import code_version, meaning_of
+from retina_kit.runs.exchange import export_runs, import_runs
 from retina_kit.runs.store import RunStore, canonical_hash
 
 HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.25]})
@@ -93,10 +98,10 @@ def test_a_file_changed_after_finding_is_not_read(store):
 @pytest.mark.parametrize("weights", [True, False])
 def test_runs_travel_from_store_to_store(store, tmp_path, weights):
     keys = {put(store, seed=seed) for seed in (0, 1)}
-    assert store.export(tmp_path / "runs.zip", weights=weights) == 2
+    assert export_runs(store, tmp_path / "runs.zip", weights=weights) == 2
     other = RunStore(tmp_path / "other")
-    assert other.take_in(tmp_path / "runs.zip") == 2
-    assert other.take_in(tmp_path / "runs.zip") == 0  # they are there already
+    assert import_runs(other, tmp_path / "runs.zip") == 2
+    assert import_runs(other, tmp_path / "runs.zip") == 0  # they are there already
     assert {run.folder.name for run in other.runs()} == keys
     run = other.find(min(keys))
     pd.testing.assert_frame_equal(run.scores, SCORES)
@@ -161,9 +166,9 @@ def take_another_name(members):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (climb, "no part of a run store"),
-        (climb_below_a_run, "no part of a run store"),
-        (go_absolute, "no part of a run store"),
+        (climb, "not part of a run store"),
+        (climb_below_a_run, "not part of a run store"),
+        (go_absolute, "not part of a run store"),
         (flip_a_bit, r"scores\.csv does not match"),
         (drop_the_scores, r"scores\.csv is missing"),
         (drop_the_settings, r"settings\.json is missing"),
@@ -174,11 +179,11 @@ def take_another_name(members):
 )
 def test_a_hostile_or_damaged_export_is_refused(store, tmp_path, change, message):
     put(store, seed=0)
-    store.export(tmp_path / "good.zip")
+    export_runs(store, tmp_path / "good.zip")
     repack(tmp_path / "good.zip", tmp_path / "bad.zip", change)
     other = RunStore(tmp_path / "house" / "other")
     with pytest.raises(DataError, match=message):
-        other.take_in(tmp_path / "bad.zip")
+        import_runs(other, tmp_path / "bad.zip")
     assert other.runs() == []
     assert not list(tmp_path.rglob("evil*"))
     assert not list(tmp_path.rglob("*.part"))
@@ -188,7 +193,7 @@ def test_a_file_that_is_no_zip_is_refused(store, tmp_path):
     (tmp_path / "runs.zip").write_text("no zip")
     for name in ("runs.zip", "missing.zip"):
         with pytest.raises(DataError, match=name):
-            store.take_in(tmp_path / name)
+            import_runs(store, tmp_path / name)
 
 
 def test_clean_removes_leftovers_and_keeps_runs(store):
@@ -234,7 +239,7 @@ def test_a_full_disk_leaves_nothing_half_written(small_disk):
 
 
 # ---- several batches on one store ------------------------------------------------------------------------------------
-def test_who_trains_a_replicate_is_known_and_is_not_disturbed(store):
+def test_who_trains_a_run_is_known_and_is_not_disturbed(store):
     key = put(store, seed=0)
     assert not store.is_locked(key)
     other = RunStore(store.folder)
@@ -261,7 +266,7 @@ def current_umask():
 
 def test_an_export_whose_weights_are_no_tensors_is_refused(store, tmp_path):
     put(store, seed=0)
-    store.export(tmp_path / "good.zip")
+    export_runs(store, tmp_path / "good.zip")
 
     def disguise(members):
         name = next(name for name in members if name.endswith("weights.safetensors"))
@@ -272,14 +277,60 @@ def test_an_export_whose_weights_are_no_tensors_is_refused(store, tmp_path):
         members[settings] = json.dumps(content).encode()
 
     repack(tmp_path / "good.zip", tmp_path / "bad.zip", disguise)
-    with pytest.raises(DataError, match="its weights are no safetensors"):
-        RunStore(tmp_path / "other").take_in(tmp_path / "bad.zip")
+    with pytest.raises(DataError, match="its weights are not safetensors"):
+        import_runs(RunStore(tmp_path / "other"), tmp_path / "bad.zip")
 
 
 def test_an_export_that_would_fill_the_disk_is_refused(small_disk, store, tmp_path):
     put(store, seed=0)
-    store.export(tmp_path / "good.zip")
+    export_runs(store, tmp_path / "good.zip")
     large = {f"{'a' * 16}/scores.csv": bytes(10**6)}
     repack(tmp_path / "good.zip", tmp_path / "bomb.zip", lambda members: members.update(large))
-    with pytest.raises(DataError, match=r"bytes, but .* are free; it was not imported"):
-        RunStore(small_disk / "runs").take_in(tmp_path / "bomb.zip")
+    with pytest.raises(DataError, match=r"bytes, but .* are free; nothing was imported"):
+        import_runs(RunStore(small_disk / "runs"), tmp_path / "bomb.zip")
+
+
+def test_a_file_system_without_locks_is_reported_with_the_remedy(store, monkeypatch):
+    def refuse(self):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
+    message = r"cannot be locked \(No locks available\); put --output-root on a file system that has locks"
+    with pytest.raises(SetupError, match=message), store.lock("a" * 16):
+        pass
+
+
+def test_a_lock_that_is_only_a_file_is_refused(store, monkeypatch):
+    """Where flock is not implemented, filelock falls back to a file that an owner's death leaves locked."""
+
+    def fall_back(self):
+        self.__class__ = filelock.SoftFileLock
+        self._acquire()
+
+    monkeypatch.setattr(filelock.FileLock, "_acquire", fall_back)
+    (store.folder / ".locks").mkdir(parents=True)
+    monkeypatch.setattr("retina_kit.runs.locks._lock_file", lambda path: filelock.FileLock(path))
+    with pytest.raises(SetupError, match="cannot be locked"), store.lock("a" * 16):
+        pass
+
+
+def test_the_lock_of_a_dead_owner_is_free(store):
+    code = (
+        "import os, sys; from retina_kit.runs.store import RunStore\n"
+        "with RunStore(sys.argv[1]).lock('a' * 16):\n    print('held', flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code, str(store.folder)], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)  # fmt: skip
+    assert owner.stdout.readline() == b"held\n"
+    assert store.is_locked("a" * 16)
+    owner.kill()
+    owner.communicate()
+    assert not store.is_locked("a" * 16)
+    with store.lock("a" * 16):
+        assert store.is_locked("a" * 16)
+
+
+def test_an_empty_store_is_not_exported(store, tmp_path):
+    with pytest.raises(DataError, match="is empty, so there is nothing to export"):
+        export_runs(store, tmp_path / "runs.zip")
+    assert not (tmp_path / "runs.zip").exists()

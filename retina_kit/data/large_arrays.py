@@ -7,15 +7,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, TypeVar
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import DTypeLike
 
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container on Linux
+from retina_kit.machine import free_memory
+
 SHARE_OF_FREE_MEMORY = 0.25  # a data set is held about four times: as read, resized, its training part, predicted
 
 Rows = TypeVar("Rows", np.ndarray, torch.Tensor)
@@ -60,10 +59,3 @@ def take_rows(values: Rows, index: Sequence[int] | np.ndarray) -> Rows:
     for row, position in zip(taken, index, strict=True):
         row[...] = values[position]
     return taken
-
-
-def free_memory() -> int:
-    """Free memory in bytes; within a container at most what the container may use."""
-    allowed = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
-    free = psutil.virtual_memory().available
-    return free if allowed == "max" else min(free, int(allowed))

@@ -1,9 +1,10 @@
-"""A checkpoint: all that a killed run needs to go on at the very step where it was, as one safetensors file."""
+"""A checkpoint: everything that a killed run needs to resume at the same step, in one safetensors file."""
 
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,30 +14,44 @@ from retina_kit.files import atomic_path
 from retina_kit.runs.store import save_tensors
 from retina_kit.training.loop import stop_if_diverged
 
-# what a file that is readable, but no checkpoint of this network, makes torch and json raise
+# exceptions raised when a readable file is not a checkpoint of this network
 NOT_OURS = (RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError)
 
 
 class Checkpoint:
-    """Saves a run every so many seconds, and restores it.
+    """Saves a run every `every_seconds`, and restores it.
 
-    The file holds the model's tensors, the optimizer's, the losses so far, the validations and, where a `keeper`
-    is given, the best weights it keeps. It is replaced in one rename, so a kill while saving costs nothing.
+    The file contains the model's tensors, the optimizer's, the losses so far, the validations and, if a `keeper` is
+    given, the best weights that it keeps. It is replaced in one rename, so a kill while saving costs nothing.
     """
 
-    def __init__(self, path, *, every_seconds=30.0, keeper=None):
+    def __init__(self, path: str | Path, *, every_seconds: float = 30.0, keeper: Any = None) -> None:
         self.path = Path(path)
         self.every_seconds = every_seconds
         self.keeper = keeper
         self.last_saved = time.monotonic()
 
-    def save_if_due(self, model, optimizer, losses, validations, *, now=False):
-        """Save where the last time is long enough ago, or `now`; a state after a loss that is no number is not kept."""
+    def save_if_due(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        losses: list[torch.Tensor],
+        validations: list[dict[str, Any]],
+        *,
+        now: bool = False,
+    ) -> None:
+        """Save if the last time is long enough ago, or `now`; a state after a loss that is not finite is not kept."""
         if now or time.monotonic() - self.last_saved >= self.every_seconds:
             stop_if_diverged(losses)
             self.save(model, optimizer, losses, validations)
 
-    def save(self, model, optimizer, losses, validations):
+    def save(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        losses: list[torch.Tensor],
+        validations: list[dict[str, Any]],
+    ) -> None:
         """Write the state after the last finished step."""
         tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
@@ -53,8 +68,14 @@ class Checkpoint:
             save_tensors(tensors, path, {"validations": json.dumps(validations), "best_score": json.dumps(best)})
         self.last_saved = time.monotonic()
 
-    def restore(self, model, optimizer, losses, validations):
-        """Bring everything back to where it was saved and return the next step: 0 where nothing was saved."""
+    def restore(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        losses: list[torch.Tensor],
+        validations: list[dict[str, Any]],
+    ) -> int:
+        """Restore everything in place and give the next step: 0 if nothing was saved."""
         if not self.path.is_file():
             return 0
         try:
@@ -72,7 +93,15 @@ class Checkpoint:
             raise DataError(f"{self.path} is not a checkpoint of this run ({text}); retina-kit store clean") from error
         return len(losses)
 
-    def _put_back(self, model, optimizer, losses, validations, tensors, metadata):
+    def _put_back(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        losses: list[torch.Tensor],
+        validations: list[dict[str, Any]],
+        tensors: dict[str, torch.Tensor],
+        metadata: dict[str, str],
+    ) -> None:
         model.load_state_dict(part_of(tensors, "model"))
         self._restore_optimizer(optimizer, part_of(tensors, "optimizer"))
         if self.keeper:
@@ -82,14 +111,14 @@ class Checkpoint:
         validations.extend(json.loads(metadata["validations"]))
         losses.extend(tensors["losses"].to(device).unbind())
 
-    def _restore_optimizer(self, optimizer, tensors):
-        """Put momenta and step counts back beside the weights they belong to.
+    def _restore_optimizer(self, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+        """Restore momenta and step counts in the memory layout of the weights they belong to.
 
-        Files hold tensors in plain order, but weights lie channels last, and a fused optimizer walks through weight
-        and momentum side by side in memory: a momentum in another order would meet the wrong weights, silently.
+        Files keep tensors in plain order, but weights are channels last in memory, and a fused optimizer walks through
+        weight and momentum side by side: a momentum in another order would silently update the wrong weights.
         """
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        state = {}
+        state: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
             index, key = name.split("/")
             weight = weights[int(index)]
@@ -100,6 +129,10 @@ class Checkpoint:
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def part_of(tensors, prefix):
-    """Return the tensors whose names start with `prefix/`, under the rest of their names."""
+def part_of(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Select the tensors whose names start with `prefix/`, under the rest of their names.
+
+    >>> sorted(part_of({"model/bias": torch.zeros(1), "losses": torch.zeros(2)}, "model"))
+    ['bias']
+    """
     return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(prefix + "/")}

@@ -1,91 +1,100 @@
-"""Trains on a Dask cluster: replicates as tasks, parents as their dependencies, all in one shared run store.
+"""Trains jobs on the workers of a Dask cluster, all of them writing to one shared run store.
 
-A worker runs one replicate at a time, since a process has one generator of random numbers; start workers with
-`--nthreads 1`, several a GPU where the networks are small. Only this module imports distributed. Dask moves tasks as
-pickles: a scheduler's address is to be trusted like a shell on its machines (see notebooks/docs/cluster.md).
+The queue in this process decides which runs are ready; Dask chooses the worker, notices one that dies and tries its
+run again. Dask moves tasks as pickles: trust a scheduler's address like a shell on its machines
+(see notebooks/docs/cluster.md).
 """
 
 import contextlib
 import math
 import queue
-import socket
 import sys
-import threading
 import time
 import uuid
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import distributed
 
 from retina_kit.errors import Interrupted, KitError, SetupError
 from retina_kit.runs.code_version import code_version
-from retina_kit.runs.scheduling import (
-    LinesTo,
-    ReplicateFailed,
-    StepReporter,
-    StopSign,
-    asks_to_stop,
-    attempt,
-    stopped,
-)
-from retina_kit.runs.store import RunStore, canonical_hash
+from retina_kit.runs.dask_worker import examine_worker, run_on_worker
+from retina_kit.runs.plan import Job
+from retina_kit.runs.scheduling import JobQueue, Outcome, Progress, RunFailed, StopFile, asks_to_stop, stopped
+from retina_kit.runs.store import RunStore
 
-RETRIES = 2  # of a replicate that fails for a reason of its machine
+RETRIES = 2  # of a run that fails for a reason of its machine
 PATIENCE = 30.0  # seconds: for the first worker, for a lost scheduler, for a shared folder to show what was written
 LOST_AFTER = 5.0  # seconds without a scheduler
-PAUSE = 0.5  # seconds between two reports of a replicate: each goes through the scheduler
-
-_one_at_a_time = threading.Lock()
+LOOK_EVERY = 1.0  # seconds between two counts of the workers
+PAUSE = 0.5  # seconds between two reports of a run: each goes through the scheduler
 
 
 class Cluster:
     """A connection to a Dask scheduler, by its address or by a started cluster; a context manager."""
 
-    def __init__(self, scheduler, *, say=None, patience=PATIENCE):
-        """Connect and wait for the first worker; SetupError where there is no scheduler or no worker."""
+    def __init__(
+        self,
+        scheduler: Any,
+        *,
+        say: Callable[[str], object] | None = None,
+        patience: float = PATIENCE,
+        pause: float = PAUSE,
+    ) -> None:
+        """Connect and wait for the first worker; SetupError if there is no scheduler or no worker."""
         self.say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self.name = scheduler if isinstance(scheduler, str) else scheduler.scheduler_address
-        self.patience, self.looked = patience, -math.inf
+        self.patience, self.pause = patience, pause
+        self.looked, self.num_workers = -math.inf, 1
         self.last_alive = self.workers_seen = time.monotonic()
-        self.events, self.topic = queue.Queue(), f"retina-kit-{uuid.uuid4().hex[:12]}"
+        self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.topic = f"retina-kit-{uuid.uuid4().hex[:12]}"
         try:
             self.client = distributed.Client(scheduler, timeout=min(10, patience), set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             reason = str(error).split("\n")[0]
             raise SetupError(f"no Dask scheduler answers at {self.name}: {reason}") from error
         try:
-            self.client.wait_for_workers(1, timeout=patience)
-        except TimeoutError as error:
+            self._wait_for_first_worker()
+            self.client.subscribe_topic(self.topic, lambda event: self.events.put(("told", event[1])))
+        except BaseException:
             self.client.close()
-            remedy = f"start one with: dask worker {self.name} --nthreads 1"
-            raise SetupError(f"the scheduler at {self.name} has no worker; {remedy}") from error
-        self.client.subscribe_topic(self.topic, lambda event: self.events.put(("told", event[1])))
-        self.say(f"cluster {self.name}, dashboard {self.client.dashboard_link}")
+            raise
 
-    def __enter__(self):
+    def __enter__(self) -> "Cluster":
         """Give the connection."""
         return self
 
-    def __exit__(self, *error):
-        """Leave the cluster; it goes on for others."""
-        with contextlib.suppress(Exception):  # a scheduler that is gone cannot be left politely
+    def __exit__(self, *error: object) -> None:
+        """Disconnect; the cluster stays for others."""
+        with contextlib.suppress(Exception):  # disconnecting from a scheduler that is gone fails in many ways
             self.client.close(timeout=2)
 
-    def check(self, store):
-        """Raise SetupError where a worker does not share the run store or has another version of the kit.
+    def _wait_for_first_worker(self) -> None:
+        try:
+            self.client.wait_for_workers(1, timeout=self.patience)
+        except TimeoutError as error:
+            remedy = f"start one with: dask worker {self.name} --nthreads 1"
+            raise SetupError(f"the scheduler at {self.name} has no worker; {remedy}") from error
 
-        Returns what each worker said of itself. A lock that a worker does not see is no error: one batch alone is
-        safe without, but two at once are not, which is said.
+    def check(self, store: RunStore) -> dict[str, dict[str, Any]]:
+        """Ask every worker about itself; SetupError if one lacks the run store or has another version of the kit.
+
+        A lock that a worker does not see is only reported: one batch alone is safe without, but two at once are not.
         """
         name = f"probe-{uuid.uuid4().hex[:12]}"
+        probe = store.folder / ".locks" / f"{name}.txt"
         with store.lock(name):
-            (store.folder / ".locks" / name).write_text(name)
+            probe.write_text(name)
             try:
                 answers = self.client.run(examine_worker, str(store.folder), name)
             except ModuleNotFoundError as error:
                 text = f"a worker of {self.name} lacks a package: {error}; install the kit there"
                 raise SetupError(text) from error
+            finally:
+                probe.unlink()
         (store.folder / ".locks" / name).unlink()
+        self.say(f"cluster {self.name}, dashboard {self.client.dashboard_link}")
         for address, answer in answers.items():
             worker = f"worker {address} on {answer['host']}"
             if answer["problem"]:
@@ -98,13 +107,11 @@ class Cluster:
             if not answer["locked"]:
                 self.say(f"{worker} does not see locks in {store.folder}; run one batch at a time on it")
             if answer["num_threads"] > 1:
-                self.say(
-                    f"{worker} has {answer['num_threads']} threads, but trains one replicate at a time; --nthreads 1"
-                )
+                self.say(f"{worker} has {answer['num_threads']} threads, but trains one run at a time; --nthreads 1")
         return answers
 
-    def resources_of(self, answers, device):
-        """Return what a replicate needs of a worker: one GPU where workers declare them, else nothing."""
+    def resources_of(self, answers: dict[str, dict[str, Any]], device: str) -> dict[str, int] | None:
+        """Decide what a run needs of a worker: one GPU if workers declare them, else nothing."""
         with_gpu = [answer for answer in answers.values() if answer["resources"].get("GPU")]
         if with_gpu and device != "cpu":
             return {"GPU": 1}
@@ -113,169 +120,174 @@ class Cluster:
             raise SetupError(f"no worker of {self.name} declares a GPU; {remedy}")
         return None
 
-    def run(self, frontier, store, settings, progress):
-        """Train the jobs of a frontier on the workers, fill its outcomes, and hand every step to `progress`."""
+    def run(
+        self,
+        jobs: JobQueue,
+        store: RunStore,
+        settings: dict[str, Any],
+        progress: Progress | None,
+        tend: Callable[[int], object] | None = None,
+    ) -> None:
+        """Train the jobs of a queue on the workers, fill its outcomes, and pass every step to `progress`.
+
+        `tend(num_left)` is called all the time and looks after workers of this machine; others are checked first.
+        """
         store = RunStore(store.folder.resolve())
-        if not frontier.num_left:
-            return
-        resources = self.resources_of(self.check(store), settings["device"])
-        sign, jobs, started = StopSign.of(store), {job.key: job for job in frontier.jobs}, set()
+        resources = None if tend else self.resources_of(self.check(store), settings["device"])
         self.last_alive = time.monotonic()
-        futures, finished = self._submit(frontier.jobs, store, settings, sign, resources), False
+        running = RunningJobs(self, jobs, store, settings, resources, progress)
         try:
-            while frontier.num_left:
-                if asks_to_stop(progress) and not sign():
-                    sign.put_up()
-                    self.client.cancel([future for key, future in futures.items() if key not in started])
+            while jobs.num_left:
+                if tend:
+                    tend(jobs.num_left)
+                running.submit_or_stop()
                 kind, content = self._next_event()
                 if kind == "told":
-                    self._show(content, jobs, started, progress)
-                elif kind == "done" and content not in frontier.outcomes:
-                    outcome = self._outcome_of(futures[content], jobs[content], store, sign)
-                    if progress and content in started:
-                        progress.done(jobs[content], outcome)
-                    frontier.finish(jobs[content], outcome)
-            finished = not sign()
+                    running.show(content)
+                elif kind == "done":
+                    running.finish(content)
         finally:
-            if not finished:
-                sign.put_up()  # it stays: workers that still run have to see it; `store clean` removes it
-        if any(isinstance(outcome, Interrupted) for outcome in frontier.outcomes.values()):
-            raise stopped()
+            running.close()
 
-    def _submit(self, jobs, store, settings, sign, resources):
-        """Return {key: future} of all jobs, each with its parent's future as its dependency."""
-        futures = {}
-        batch = sign.path.name  # so that Dask never takes a task of an earlier batch for one of this
-        for job in jobs:
-            futures[job.key] = self.client.submit(
-                run_on_worker, job, str(store.folder), settings, str(sign.path), self.topic, futures.get(job.parent),
-                key=f"replicate-{job.key}-{batch}", retries=RETRIES, resources=resources, pure=False,
-            )  # fmt: skip
-        for key, future in futures.items():
-            future.add_done_callback(lambda _, key=key: self.events.put(("done", key)))
-        return futures
-
-    def _next_event(self):
-        """Return the next (kind, content), (None, None) after a moment without; raise where the scheduler is gone."""
+    def _next_event(self) -> tuple[str, Any]:
+        """Wait a moment for an event; ("", None) without one. SetupError if the scheduler is gone."""
+        self._look_for_workers()
         try:
-            return self.events.get(timeout=0.2)
+            return self.events.get(timeout=0.1)
         except queue.Empty:
             if self.client.status == "running":
                 self.last_alive = time.monotonic()
-                self._look_for_workers()
             elif time.monotonic() - self.last_alive > LOST_AFTER:
-                raise self._scheduler_is_gone() from None
-            return None, None
+                raise self.scheduler_is_gone() from None
+            return "", None
 
-    def _look_for_workers(self):
-        """Say, once, that no worker has been there for a while; the batch waits, for some may be in a queue."""
+    def _look_for_workers(self) -> None:
+        """Count the workers; report, once, that there has been none for a while. Some may be in a queue, so wait."""
         now = time.monotonic()
-        if now - self.looked < LOST_AFTER:
+        if now - self.looked < LOOK_EVERY or self.client.status != "running":
             return
         self.looked = now
-        if self.client.scheduler_info()["workers"]:
+        with contextlib.suppress(OSError, TimeoutError):  # the scheduler has just been lost; _next_event notices
+            self.num_workers = len(self.client.nthreads())
+        if self.num_workers:
             self.workers_seen = now
         elif now - self.workers_seen > self.patience:
-            self.workers_seen = math.inf  # said; the next worker that is seen sets it back
-            remedy = f"start some (dask worker {self.name} --nthreads 1), or press Ctrl-C: what was begun is saved"
+            self.workers_seen = math.inf  # reported; the next worker that is seen resets it
+            remedy = f"start some (dask worker {self.name} --nthreads 1), or press Ctrl-C: nothing is lost"
             self.say(f"{self.name} has had no worker for {self.patience:.0f} s; waiting for one: {remedy}")
 
-    def _scheduler_is_gone(self):
+    def scheduler_is_gone(self) -> SetupError:
+        """Make the error of a batch that lost its scheduler."""
         return SetupError(
-            f"the scheduler at {self.name} is gone; what is finished is in the run store, what was begun has its "
-            "checkpoint: start a scheduler and run again"
+            f"the scheduler at {self.name} is gone; finished runs are in the run store and the others have their "
+            "checkpoints: start a scheduler and run again"
         )
 
-    def _outcome_of(self, future, job, store, sign):
-        """Return the run of a finished task, or the error that it ended with."""
+
+class RunningJobs:
+    """The jobs of one call of `Cluster.run`: what is submitted, what has begun, what came out."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        jobs: JobQueue,
+        store: RunStore,
+        settings: dict[str, Any],
+        resources: dict[str, int] | None,
+        progress: Progress | None,
+    ) -> None:
+        self.cluster, self.jobs, self.store, self.progress = cluster, jobs, store, progress
+        self.settings, self.resources = settings, resources
+        self.stop_file = StopFile.of(store)
+        self.running: dict[str, tuple[Job, distributed.Future]] = {}
+        self.begun: set[str] = set()
+        self.rest_until = -math.inf  # after all ready jobs were found locked by other batches
+
+    def submit_or_stop(self) -> None:
+        """Give each free worker a job; if the user asks to stop, wait for those that run, then raise Interrupted."""
+        if asks_to_stop(self.progress):
+            if not self.stop_file():
+                self.stop_file.create()
+                waiting = [future for key, (_, future) in self.running.items() if key not in self.begun]
+                self.cluster.client.cancel(waiting)
+            if not self.running:
+                raise stopped()
+            return
+        while len(self.running) < self.cluster.num_workers and time.monotonic() > self.rest_until:
+            job = self.jobs.take_free(self.store)
+            if job is None:
+                self.rest_until = time.monotonic() + (0.2 if self.jobs.ready else 0)
+                return
+            self._submit(job)
+
+    def _submit(self, job: Job) -> None:
+        future = self.cluster.client.submit(
+            run_on_worker, job, str(self.store.folder), self.settings, str(self.stop_file.path), self.cluster.topic,
+            self.cluster.pause, key=f"run-{job.key}-{uuid.uuid4().hex[:12]}", retries=RETRIES,
+            resources=self.resources, pure=False,
+        )  # fmt: skip
+        self.running[job.key] = job, future
+        future.add_done_callback(lambda _: self.cluster.events.put(("done", job.key)))
+
+    def show(self, told: list[Any]) -> None:
+        """Show what a worker reported about a job."""
+        kind, key, *content = told
+        if kind == "line":
+            say = getattr(self.progress, "say", self.cluster.say)
+            say(f"{content[0]}: {content[1]}")
+        elif key in self.running:  # not what arrives late, or from an earlier batch
+            self._begin(key)
+            if kind == "step" and self.progress:
+                self.progress.step(key, *content)
+
+    def _begin(self, key: str) -> None:
+        if key not in self.begun and self.progress:
+            self.progress.start(self.running[key][0])
+        self.begun.add(key)
+
+    def finish(self, key: str) -> None:
+        """Note the outcome of a job whose task has ended."""
+        if key not in self.running:
+            return
+        job, future = self.running[key]
+        outcome = self._outcome_of(job, future)
+        if not isinstance(outcome, Interrupted) or key in self.begun:
+            self._begin(key)
+            if self.progress:
+                self.progress.done(job, outcome)
+        del self.running[key]
+        if isinstance(outcome, Interrupted):
+            self.jobs.ready.append(job)
+        else:
+            self.jobs.finish(job, outcome)
+
+    def _outcome_of(self, job: Job, future: distributed.Future) -> Outcome:
         if future.status in ("cancelled", "lost"):
-            if sign():
+            if self.stop_file():
                 return stopped()
-            raise self._scheduler_is_gone()
+            raise self.cluster.scheduler_is_gone()
         error = future.exception()
         if isinstance(error, distributed.KilledWorker):
-            return KitError(f"{job.title}: its worker died again and again; run again to go on from its checkpoint")
+            return KitError(f"{job.title}: its worker died repeatedly; run again, with fewer workers, to resume it")
         if error is not None:
-            return error if isinstance(error, KitError) else ReplicateFailed(f"{job.title}: {error}")
-        return future.result() or wait_for_run(store, job)
+            return error if isinstance(error, KitError) else RunFailed(f"{job.title}: {error}")
+        return future.result() or wait_for_run(self.store, job)
 
-    def _show(self, told, jobs, started, progress):
-        """Show what a worker told of a job."""
-        kind, key, *rest = told
-        if kind == "line":
-            (progress.say if hasattr(progress, "say") else self.say)(f"{rest[0]}: {rest[1]}")
-        elif progress and kind == "start" and key not in started:
-            progress.start(jobs[key])
-        elif progress and kind == "step" and key in started:
-            progress.step(key, *rest)
-        if kind == "start":
-            started.add(key)
+    def close(self) -> None:
+        """Leave a stop file for tasks that may still run; `retina-kit store clean` removes it."""
+        if self.running:
+            self.stop_file.create()
+        else:
+            self.stop_file.remove()
 
 
-def wait_for_run(store, job, patience=PATIENCE):
-    """Return a run that a worker says it has written, as soon as this machine sees it."""
+def wait_for_run(store: RunStore, job: Job, patience: float = PATIENCE) -> Outcome:
+    """Find a run that a worker has written, as soon as this machine sees it."""
     end = time.monotonic() + patience
     while True:
         run = store.find(job.key)
         if run:
             return run
         if time.monotonic() > end:
-            return SetupError(f"{job.title} was trained, but {store.folder / job.key} is not seen here")
+            return SetupError(f"{job.title} was trained, but {store.folder / job.key} is not visible on this machine")
         time.sleep(0.2)
-
-
-def examine_worker(folder, name, dask_worker=None):
-    """Say what a worker is: called on every worker at the start, by Dask with the worker itself."""
-    store, problem, locked = RunStore(folder), "", False
-    try:
-        if (store.folder / ".locks" / name).read_text() != name:
-            problem = "another folder lies there"
-        own = store.folder / ".locks" / f"{name}-{uuid.uuid4().hex[:8]}"
-        own.touch()
-        own.unlink()
-        locked = store.is_locked(name)
-    except OSError as error:
-        problem = error.strerror or str(error)
-    return {
-        "host": socket.gethostname(),
-        "problem": problem,
-        "locked": locked,
-        "code": code_version(),
-        "num_threads": dask_worker.state.nthreads,
-        "resources": dict(dask_worker.state.total_resources),
-    }
-
-
-def run_on_worker(job, folder, settings, sign, topic, parent):
-    """Run one job on a worker: None where it is now in the store, else the KitError that stopped it.
-
-    `parent` is what the parent's task returned. What may go better on another machine is raised, so that Dask tries
-    again.
-    """
-    worker, store, sign = distributed.get_worker(), RunStore(folder), StopSign(Path(sign))
-    if parent is not None:
-        return parent
-
-    def tell(kind, *content):
-        worker.log_event(topic, [kind, job.key, *content])
-
-    def report(key, step, num_steps, loss, scores):
-        tell("step", step, num_steps, loss, {name: float(value) for name, value in scores.items()})
-        return False
-
-    with _one_at_a_time:
-        while store.is_locked(job.key) and not sign():  # another batch is training it
-            time.sleep(0.5)
-        if sign():
-            return stopped()
-        if canonical_hash(job.description) != job.key:
-            return SetupError(f"{socket.gethostname()} has another version of the kit; install the same one")
-        tell("start")
-        with contextlib.redirect_stderr(LinesTo(lambda line: tell("line", f"{job.title} on {worker.name}", line))):
-            outcome = attempt(job, store, settings, StepReporter(job.key, report, pause=PAUSE, should_stop=sign))
-    if not isinstance(outcome, Exception):
-        return None
-    plain = type(outcome)(str(outcome))  # without its traceback and its cause, which may not travel
-    if isinstance(plain, ReplicateFailed | SetupError):
-        raise plain
-    return plain

@@ -1,59 +1,76 @@
-"""What a person needs to know when training fails: what was fed when the loss broke, and what would fit in memory."""
+"""Diagnostics for diverged losses and out-of-memory errors."""
 
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
 import torch
 
 from retina_kit.errors import SetupError
+from retina_kit.training.arm import Arm
 from retina_kit.training.device import autocast, give_back_freed_memory
 from retina_kit.training.loop import TrainingDiverged, as_float32, outputs_and_loss
+from retina_kit.training.recipe import Recipe
 
-SIGNS_OF_FULL_MEMORY = (
+MESSAGES_OF_FULL_MEMORY = (
     "out of memory", "can't allocate memory", "bad_alloc", "could not allocate", "not enough memory",
-    "cannot allocate memory", "could not create a primitive",  # the last is oneDNN's, which finds no room for its code
+    "cannot allocate memory", "could not create a primitive",  # the last is oneDNN's, without room for its code
 )  # fmt: skip
 
 
 class OutOfMemory(SetupError):
-    """A replicate needs more memory than there is; the message says what would fit."""
+    """A run needs more memory than there is; the message names a batch size that fits."""
 
 
-def is_out_of_memory(error):
-    """Say whether an exception means that memory ran out, on a GPU or on this machine."""
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an exception means that memory ran out, on a GPU or on this machine.
+
+    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")), is_out_of_memory(ValueError())
+    (True, False)
+    """
     text = str(error).lower()
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(sign in text for sign in SIGNS_OF_FULL_MEMORY)
+        isinstance(error, RuntimeError) and any(message in text for message in MESSAGES_OF_FULL_MEMORY)
     )
 
 
-def say_what_was_fed(error, arm, batches, rows, recipe):
-    """Return a TrainingDiverged with the images, the gray values and the learning rate of the step in question.
+def describe_divergence(
+    error: TrainingDiverged, arm: Arm, batches: Any, rows: pd.DataFrame, recipe: Recipe
+) -> TrainingDiverged:
+    """Add the images, their values and the learning rate of the step at which the loss diverged.
 
-    `rows` are the training rows. The state before it is kept as the last checkpoint.
+    `rows` are the training rows. The state before that step is kept as the last checkpoint.
     """
-    step = error.step
-    images, _ = batches.sample(step)
-    positions = batches.index_of(step).tolist()
-    fed = ", ".join(str(rows["id"].iloc[position]) for position in positions) if "id" in rows else str(positions)
-    numbers = f"values {images.min().item():.3g} to {images.max().item():.3g}"
-    numbers += "" if images.isfinite().all() else ", some of them no numbers"
-    rate = recipe.learning_rate_at(step, len(batches))
+    images, positions = batches.sample(error.step)[0], batches.index_of(error.step).tolist()
+    sampled = ", ".join(str(rows["id"].iloc[position]) for position in positions) if "id" in rows else str(positions)
+    values = f"values {images.min().item():.3g} to {images.max().item():.3g}"
+    values += "" if images.isfinite().all() else ", not all finite"
+    rate = recipe.learning_rate_at(error.step, len(batches))
     return TrainingDiverged(
-        f"arm {arm.name}: {error}. Fed at that step: images {fed} ({numbers}), learning rate {rate:.3g}; the last "
-        "checkpoint before it is kept"
+        f"arm {arm.name}: {error}. The batch of that step: images {sampled} ({values}), learning rate {rate:.3g}; "
+        "the last checkpoint before it is kept"
     )
 
 
-def say_what_would_fit(arm, batches, make_model, recipe, device, precision):
-    """Return an OutOfMemory that names the largest halved batch size of which one step was done, if any was.
+def find_batch_size(
+    arm: Arm,
+    batches: Any,
+    make_model: Callable[[], torch.nn.Module],
+    recipe: Recipe,
+    device: torch.device,
+    precision: str,
+) -> OutOfMemory:
+    """Name the largest batch size, among repeated halvings, at which one training step fits into memory.
 
-    The smallest comes first: a library that once found memory full may fail again where there is enough.
+    The smallest is tried first: a library that once ran out of memory may keep failing even when there is enough.
     """
     images, targets = batches.sample(0)
-    size, height, width = len(images), *images.shape[-2:]
+    size, (height, width) = len(images), images.shape[-2:]
     what = f"arm {arm.name}: memory ran out on {device} at batch size {size} of {height}x{width} pixels"
     fits = 0
     for smaller in reversed([size >> halvings for halvings in range(1, size.bit_length())]):
         try:
-            one_step(make_model(), images[:smaller], targets[:smaller], recipe, device, precision)
+            try_step(make_model(), images[:smaller], targets[:smaller], recipe, device, precision)
         except (RuntimeError, MemoryError) as again:
             if not is_out_of_memory(again):
                 raise
@@ -64,13 +81,20 @@ def say_what_would_fit(arm, batches, make_model, recipe, device, precision):
     return OutOfMemory(f"{what}; not even one image fits: choose a smaller working size or crop, or a narrower network")
 
 
-def one_step(model, images, targets, recipe, device, precision):
-    """Do what takes the memory of one training step: forwards, backwards and the optimizer's state."""
+def try_step(
+    model: torch.nn.Module,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    recipe: Recipe,
+    device: torch.device,
+    precision: str,
+) -> None:
+    """Do everything that takes memory in a training step: forward, backward and the optimizer's state."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     else:
         give_back_freed_memory()
-    model.to(device=device, memory_format=torch.channels_last).train()
+    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = recipe.make_optimizer(model)
     predict, loss_of = outputs_and_loss(model, recipe)
     with autocast(device, precision):

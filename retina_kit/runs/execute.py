@@ -1,9 +1,12 @@
-"""One run: an arm with one seed and one fold, from its description to a finished entry in the run store."""
+"""Executes one run: an arm with one seed and one fold, from its description to an entry in the run store."""
 
 import contextlib
 import platform
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,19 +14,28 @@ from retina_kit import machine
 from retina_kit.errors import Interrupted
 from retina_kit.runs.checkpoint import Checkpoint
 from retina_kit.runs.code_version import code_version
-from retina_kit.runs.diagnostics import is_out_of_memory, say_what_was_fed, say_what_would_fit
-from retina_kit.runs.store import canonical_hash
+from retina_kit.runs.diagnostics import describe_divergence, find_batch_size, is_out_of_memory
+from retina_kit.runs.store import Run, RunStore, canonical_hash
 from retina_kit.schema import to_json
+from retina_kit.training.arm import Arm
+from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device, device_name, resolve_precision
 from retina_kit.training.loop import TrainingDiverged, fit
 from retina_kit.training.prepare import prepare_arm, score_variants, start_model
-from retina_kit.training.tasks.interface import Validator
+from retina_kit.training.tasks.interface import Task, Validator
 
 DECIDES = ("task", "data", "split", "model", "freeze", "recipe", "evaluation")
 
 
-def describe(arm, seed, fold, fingerprint, parent_key=None, precision="auto"):
-    """Return all that decides a replicate's result, as JSON-able data; its hash is the replicate's name.
+def identity_of(
+    arm: Arm,
+    seed: int,
+    fold: int | None,
+    fingerprint: str,
+    parent_key: str | None = None,
+    precision: str = "auto",
+) -> dict[str, Any]:
+    """Describe everything that decides a run's result, as JSON-able data; its hash is the run's name.
 
     `arm` is the resolved table of the experiment file; its name, label and place in tables decide nothing.
     """
@@ -34,64 +46,76 @@ def describe(arm, seed, fold, fingerprint, parent_key=None, precision="auto"):
     return description | {"parent": parent_key, "precision": precision, "code": code_version()}
 
 
-def run_replicate(store, arm, seed, fold, description, *, data_root, parent=None, device="auto", precision="auto",
-                  watch=None):  # fmt: skip
-    """Train, score and store one replicate, or return the finished run that the store already has.
+def execute_run(
+    store: RunStore,
+    arm: Arm,
+    seed: int,
+    fold: int | None,
+    description: dict[str, Any],
+    *,
+    data_root: str | Path,
+    parent: Run | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    watch: Callable[..., bool] | None = None,
+) -> Run:
+    """Train, score and store one run, or find the finished one that the store already has.
 
-    `description` is what `describe` returned. A replicate that was interrupted goes on from its last checkpoint.
+    `description` is what `identity_of` gave. An interrupted run resumes from its last checkpoint.
     """
     key = canonical_hash(description)
     with store.lock(key):
         finished = store.find(key)
         if finished:
             return finished
-        device = choose_device(device)
+        chosen = choose_device(device)
         began = time.perf_counter()
         task = prepare_arm(arm, seed, fold, data_root)
         recipe = arm.recipe
         model = start_model(arm, seed, parent.weights() if parent else None)
-        batches = task.make_batches(seed, device)
+        batches = task.make_batches(seed, chosen)
         validator = Validator(task, batches, precision) if recipe.validate_every else None
         checkpoint = Checkpoint(store.unfinished(key) / "checkpoint.safetensors", keeper=validator)
-        with explained(arm, task, batches, recipe, seed, device, precision):
-            history = fit(model, batches, recipe, device=device, seed=seed, precision=precision, validate=validator,
+        with failures_explained(task, batches, seed, chosen, precision):
+            history = fit(model, batches, recipe, device=chosen, seed=seed, precision=precision, validate=validator,
                           watch=watch, checkpoint=checkpoint)  # fmt: skip
         if len(history) < len(batches):
-            raise Interrupted(f"arm {arm.name} was stopped after step {len(history)}; run again to go on from there")
+            raise Interrupted(f"arm {arm.name} was stopped after step {len(history)}; run again to resume")
         scores = score_variants(task, model, batches, validator, precision)
         provenance = {
             "arm": arm.name,
             "description": description,
             "steps": len(history),
             "seconds": round(time.perf_counter() - began, 3),
-            "device": device_name(device),
-            "precision": resolve_precision(device, precision),
+            "device": device_name(chosen),
+            "precision": resolve_precision(chosen, precision),
             "torch": torch.__version__,
             "python": platform.python_version(),
-            "peak_memory_mb": peak_memory_mb(device),
+            "peak_memory_mb": peak_memory_mb(chosen),
         }
         best = validator.best_weights if validator and arm.keeps_best else None
         return store.write(key, provenance, history, scores, model.state_dict(), best)
 
 
 @contextlib.contextmanager
-def explained(arm, task, batches, recipe, seed, device, precision):
-    """Turn a loss that is no number, or memory that ran out, into an error that says what to know about it."""
+def failures_explained(task: Task, batches: Batches, seed: int, device: torch.device, precision: str) -> Iterator[None]:
+    """Turn a diverged loss, or memory that ran out, into an error that helps to fix it."""
+    arm = task.arm
     try:
         yield
     except TrainingDiverged as error:
-        raise say_what_was_fed(error, arm, batches, task.rows.iloc[task.train], recipe) from error
+        raise describe_divergence(error, arm, batches, task.rows.iloc[task.train], arm.recipe) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)  # they hold the tensors that did not fit
     else:
         return
-    raise say_what_would_fit(arm, batches, lambda: start_model(arm, seed), recipe, device, precision)
+    raise find_batch_size(arm, batches, lambda: start_model(arm, seed), arm.recipe, device, precision)
 
 
-def peak_memory_mb(device):
-    """Return the peak memory in MiB: of the GPU's tensors, or of this process."""
+def peak_memory_mb(device: torch.device) -> int:
+    """Measure the peak memory in MiB: of the GPU's tensors, or of this process."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20)
     return machine.peak_memory_mb()

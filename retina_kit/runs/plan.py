@@ -1,20 +1,26 @@
-"""Plans many replicates and runs them: parents before children, here, on a pool of processes or on a cluster."""
+"""Plans many runs and trains them, parents before children: in this process, on local workers or on a cluster."""
 
-import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from retina_kit.errors import Interrupted, UsageError
-from retina_kit.runs.execute import describe
-from retina_kit.runs.pool import run_on_pool
-from retina_kit.runs.scheduling import Frontier, StepReporter, asks_to_stop, attempt, stopped
-from retina_kit.runs.store import canonical_hash
+from retina_kit.errors import UsageError
+from retina_kit.runs.execute import identity_of
+from retina_kit.runs.in_process import run_here
+from retina_kit.runs.scheduling import JobQueue, Outcomes, Progress
+from retina_kit.runs.store import RunStore, canonical_hash
+from retina_kit.runs.workers import LocalWorkers
 from retina_kit.training.arm import Arm
 from retina_kit.training.prepare import check_network
+
+if TYPE_CHECKING:
+    from retina_kit.runs.dask_engine import Cluster
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One replicate to be trained, and the replicate that it starts from."""
+    """One run to be trained, and the run that it starts from."""
 
     arm: Arm
     seed: int
@@ -25,49 +31,55 @@ class Job:
     key: str  # the hash of the description
 
     @property
-    def description(self):
-        """All that decides the result; made when asked for, so that a plan of very many jobs stays small."""
-        return describe(self.arm, self.seed, self.fold, self.fingerprint, self.parent, self.precision)
+    def description(self) -> dict[str, Any]:
+        """Everything that decides the result; made on demand, so that a plan of very many jobs stays small."""
+        return identity_of(self.arm, self.seed, self.fold, self.fingerprint, self.parent, self.precision)
 
     @property
-    def title(self):
-        """The arm, its seed and its fold, for people."""
+    def title(self) -> str:
+        """The arm, its seed and its fold, as shown to people."""
         fold = "" if self.fold is None else f", fold {self.fold}"
         return f"{self.arm.name} (seed {self.seed}{fold})"
 
 
-def plan_jobs(arms, seeds, fingerprint_of, precision="auto"):
-    """Return the jobs of all arms and seeds, parents first, each checked; nothing is read or trained.
+def plan_jobs(
+    arms: Iterable[Arm],
+    seeds: Iterable[int],
+    fingerprint_of: Callable[[Arm], str],
+    precision: str = "auto",
+) -> list[Job]:
+    """Plan the jobs of all arms and seeds, parents first, each checked; nothing is read or trained.
 
-    `fingerprint_of(arm)` gives the hash of the arm's data. An arm's own `seeds` come before the experiment's; a
-    child whose parent was not trained with its seed (or fold) starts from the parent's first.
+    `fingerprint_of(arm)` gives the hash of the arm's data. An arm's own `seeds` replace the experiment's; a child
+    whose parent was not trained with its seed (or fold) starts from the parent's first.
     """
-    jobs = {}  # {arm: {(seed, fold): job}}
+    jobs: dict[str, dict[tuple[int, int | None], Job]] = {}  # {arm: {(seed, fold): job}}
     for arm in in_order(arms):
         check_network(arm)
-        parents = jobs.get(arm.parent)
+        parents = jobs.get(arm.parent or "")
         fingerprint, own = fingerprint_of(arm), jobs.setdefault(arm.name, {})
         for seed in arm.seeds or seeds:
             for fold in range(arm.folds) if arm.folds else [None]:
                 parent = find_parent(parents, seed, fold).key if parents else None
-                key = canonical_hash(describe(arm, seed, fold, fingerprint, parent, precision))
+                key = canonical_hash(identity_of(arm, seed, fold, fingerprint, parent, precision))
                 own[seed, fold] = Job(arm, seed, fold, fingerprint, parent, precision, key)
     return [job for own in jobs.values() for job in own.values()]
 
 
-def find_parent(jobs, seed, fold):
-    """Return the parent's job with this seed and fold where there is one, else with its first."""
+def find_parent(jobs: dict[tuple[int, int | None], Job], seed: int, fold: int | None) -> Job:
+    """Choose the parent's job with this seed and fold if there is one, else with its first."""
     if (seed, fold) in jobs:
         return jobs[seed, fold]
     same_fold = [job for job in jobs.values() if job.fold == fold] or list(jobs.values())
     return next((job for job in same_fold if job.seed == seed), same_fold[0])
 
 
-def in_order(arms):
-    """Return the arms with every parent before its children; a circle or an unknown parent is an error."""
-    by_name, ordered = {arm.name: arm for arm in arms}, {}
+def in_order(arms: Iterable[Arm]) -> list[Arm]:
+    """Sort the arms so that every parent precedes its children; a circle or an unknown parent is a UsageError."""
+    by_name = {arm.name: arm for arm in arms}
+    ordered: dict[str, Arm] = {}
 
-    def visit(arm, children):
+    def visit(arm: Arm, children: list[str]) -> None:
         name, parent = arm.name, arm.parent
         if name in children:
             raise UsageError(f"arms start from one another in a circle: {' -> '.join([*children, name])}")
@@ -77,49 +89,41 @@ def in_order(arms):
             visit(by_name[parent], [*children, name])
         ordered.setdefault(name, arm)
 
-    for arm in arms:
+    for arm in by_name.values():
         visit(arm, [])
     return list(ordered.values())
 
 
-def run_jobs(jobs, store, *, data_root, device="auto", workers=1, cluster=None, progress=None):
-    """Train what the store does not have yet and return {job key: finished run or the error that stopped it}.
+def run_jobs(
+    jobs: Iterable[Job],
+    store: RunStore,
+    *,
+    data_root: str | Path,
+    device: str = "auto",
+    workers: int = 1,
+    cluster: "Cluster | LocalWorkers | None" = None,
+    progress: Progress | None = None,
+) -> Outcomes:
+    """Train what the store does not have yet: {job key: finished run or the error that stopped it}.
 
     One failed job does not stop the others, but its children cannot run and carry its error. A job that another
-    batch is training just now is waited for, after all others. `cluster` is a `training.cluster.Cluster`. `progress`
-    has the methods start(job), step(key, step, num_steps, loss, scores) -> stop?, done(job, outcome), and may have
-    a flag `stop_requested`, which raises Interrupted once what is running has been saved.
+    batch is training is waited for, after all others. With several `workers` that many processes of this machine
+    train side by side; a `cluster` is used instead. Raises Interrupted if `progress` asks to stop, once everything
+    that runs has been saved.
     """
-    outcomes = {}
+    jobs, outcomes = list(jobs), Outcomes()
     for job in jobs:
         if job.key not in outcomes and (run := store.find(job.key)):
             outcomes[job.key] = run
-    frontier = Frontier(jobs, outcomes)
+    queue = JobQueue(jobs, outcomes)
     settings = {"data_root": str(data_root), "device": device}
+    if queue.num_left == 0:
+        return outcomes
     if cluster:
-        cluster.run(frontier, store, settings, progress)
-    elif workers > 1 and frontier.num_left > 1:
-        run_on_pool(frontier, store, settings, workers, progress)
+        cluster.run(queue, store, settings, progress)
+    elif workers > 1:
+        with LocalWorkers(workers) as local:
+            local.run(queue, store, settings, progress)
     else:
-        _run_here(frontier, store, settings, progress)
+        run_here(queue, store, settings, progress)
     return outcomes
-
-
-def _run_here(frontier, store, settings, progress):
-    """Run the jobs of a frontier in this process, one after another."""
-    while frontier.num_left:
-        if asks_to_stop(progress):
-            raise stopped()
-        job = frontier.take_free(store)
-        if job is None:  # other batches train all that is left
-            time.sleep(0.2)
-            continue
-        watch = progress and StepReporter(job.key, progress.step, should_stop=lambda: asks_to_stop(progress))
-        if progress:
-            progress.start(job)
-        outcome = attempt(job, store, settings, watch)
-        if progress:
-            progress.done(job, outcome)
-        if isinstance(outcome, Interrupted):
-            raise outcome
-        frontier.finish(job, outcome)

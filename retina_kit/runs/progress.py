@@ -1,8 +1,10 @@
-"""What a person sees while a batch trains: a bar an arm on a terminal, plain lines elsewhere."""
+"""Progress of a batch: a bar per run on a terminal, plain lines elsewhere."""
 
 import signal
 import sys
 import time
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -14,60 +16,67 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from retina_kit.runs.scheduling import Outcome, Scores
+
+if TYPE_CHECKING:
+    from retina_kit.runs.plan import Job
+
 
 class TrainingProgress:
-    """Shows each replicate's steps, loss, Dice and time left; a context manager.
+    """Shows each run's steps, loss, Dice and time left; a context manager.
 
-    On a terminal it draws a bar a replicate; in a log file it prints one line at its end and, while it runs, at
-    most one every `line_every` seconds. The first Ctrl-C asks the running replicate to finish its step and save; the
-    second one stops at once.
+    On a terminal it shows a bar per run; in a log file it prints a line at the end of each run and, meanwhile, at most
+    one every `line_every` seconds. The first Ctrl-C asks what is running to finish its step and save; the second one
+    stops at once.
     """
 
-    def __init__(self, num_jobs, *, line_every=30.0, file=None):
+    def __init__(self, num_jobs: int, *, line_every: float = 30.0, file: TextIO | None = None) -> None:
         self.console = Console(file=file or sys.stderr)
         self.num_jobs, self.num_done, self.line_every = num_jobs, 0, line_every
         self.bars = self._make_bars() if self.console.is_terminal else None
-        self.titles, self.tasks, self.began = {}, {}, {}
+        self.titles: dict[str, str] = {}
+        self.tasks: dict[str, Any] = {}
+        self.began: dict[str, float] = {}
         self.last_line = time.monotonic()
         self.stop_requested = False
 
-    def _make_bars(self):
+    def _make_bars(self) -> Progress:
         return Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), TimeRemainingColumn(), console=self.console,
         )  # fmt: skip
 
-    def __enter__(self):
-        """Start drawing and listen for Ctrl-C."""
+    def __enter__(self) -> "TrainingProgress":
+        """Start showing and listen for Ctrl-C."""
         if self.bars:
             self.bars.start()
         try:
             self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
-        except ValueError:  # not the main thread: Ctrl-C is somebody else's
+        except ValueError:  # not the main thread, which alone receives Ctrl-C
             self._previous = None
         return self
 
-    def __exit__(self, *error):
-        """Stop drawing and give Ctrl-C back."""
+    def __exit__(self, *error: object) -> None:
+        """Stop showing and restore the handler of Ctrl-C."""
         if self.bars:
             self.bars.stop()
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
 
-    def _on_interrupt(self, number, frame):
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.stop_requested:
             raise KeyboardInterrupt
         self.stop_requested = True
         self.console.print("stopping after this step; press Ctrl-C again to stop at once")
 
-    def start(self, job):
-        """Show a replicate that begins."""
+    def start(self, job: "Job") -> None:
+        """Show a run that begins."""
         self.titles[job.key], self.began[job.key] = job.title, time.monotonic()
         if self.bars:
             self.tasks[job.key] = self.bars.add_task(job.title, total=None, numbers="")
 
-    def step(self, key, step, num_steps, loss, scores):
-        """Show a step; return True where the person asked to stop."""
+    def step(self, key: str, step: int, num_steps: int, loss: float, scores: Scores) -> bool:
+        """Show a step; True if the user asked to stop."""
         numbers = f"loss {loss:.4f}" + (f"  Dice {scores['dice']:.3f}" if "dice" in scores else "")
         if self.bars:
             self.bars.update(self.tasks[key], completed=step, total=num_steps, numbers=numbers)
@@ -75,8 +84,8 @@ class TrainingProgress:
             self._line(f"  {self.titles[key]}: step {step} of {num_steps}, {numbers}")
         return self.stop_requested
 
-    def done(self, job, outcome):
-        """Show a replicate that has ended, with its time or its error."""
+    def done(self, job: "Job", outcome: Outcome) -> None:
+        """Show a run that has ended, with its time or its error."""
         self.num_done += 1
         seconds = time.monotonic() - self.began[job.key]
         text = f"[{self.num_done}/{self.num_jobs}] {job.title}: "
@@ -85,10 +94,10 @@ class TrainingProgress:
             self.bars.remove_task(self.tasks.pop(job.key))
         self._line(text)
 
-    def say(self, text):
+    def say(self, text: str) -> None:
         """Show a line, such as one that a worker wrote."""
         self._line(f"  {text}")
 
-    def _line(self, text):
+    def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.last_line = time.monotonic()

@@ -1,0 +1,57 @@
+"""A session finds every wrong setting before anything starts, and hands the same options to experiments and notebooks."""
+
+import inspect
+
+import pytest
+
+from retina_kit.errors import UsageError
+from retina_kit.experiment import Experiment
+from retina_kit.runs.workers import LocalWorkers
+from retina_kit.session import RunOptions, Session, open_workers
+
+
+def smoke(tmp_path, **options):
+    """Return the options of a smoke run below a temporary folder."""
+    return RunOptions(profile="smoke", output_root=tmp_path / "outputs", **options)
+
+
+def test_an_experiment_takes_what_the_options_give(tmp_path):
+    names = set(inspect.signature(Experiment).parameters)
+    assert set(smoke(tmp_path, precision="float32").parameters()) <= names
+    assert "precision" not in smoke(tmp_path).parameters(), "a notebook without that parameter still runs"
+
+
+def test_precision_and_seeds_reach_every_run(tmp_path):
+    (experiment,) = Session(["huang2023"], smoke(tmp_path, precision="float32", seeds=[3, 4])).experiments
+    assert {job.precision for job in experiment.jobs} == {"float32"}
+    assert {job.seed for job in experiment.jobs} == {3, 4}
+    (other,) = Session(["huang2023"], smoke(tmp_path, seeds=[3, 4])).experiments
+    assert not {job.key for job in experiment.jobs} & {job.key for job in other.jobs}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 2, "scheduler": "tcp://somewhere:8786"}, "use --workers .* or --scheduler .*, not both"),
+        ({"precision": "float16"}, "no precision is called 'float16'"),
+        ({"overrides": {"step": "3"}}, "'step'"),
+    ],
+)
+def test_a_wrong_option_stops_a_session_before_it_starts(tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        Session(["huang2023"], smoke(tmp_path, **options))
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_session_shares_its_workers_among_papers_and_needs_none_for_one(tmp_path):
+    with open_workers(None, 1) as workers:
+        assert workers is None
+    with open_workers(None, 3) as workers:
+        assert isinstance(workers, LocalWorkers)
+        assert (workers.number, workers.processes) == (3, [])
+
+
+def test_fresh_is_explained_and_planned_for_every_run(tmp_path):
+    session = Session(["huang2023"], smoke(tmp_path, fresh=True))
+    rows = session.explain()["papers"]["huang2023"]
+    assert {row["state"] for row in rows if not row["state"].startswith("the same run")} == {"to be trained (--fresh)"}
