@@ -1,4 +1,4 @@
-"""Figures: functions that take data and give back axes or a figure; nothing here saves or shows anything."""
+"""Figures: functions that take data and return axes or a figure; nothing here saves or shows anything."""
 
 from retina_kit.reporting.figures.axes import COLORS, new_axes, new_grid
 from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_image
