@@ -32,7 +32,7 @@ from retina_kit.experiment import Experiment
 from retina_kit.models.stages import stages_of
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
-from retina_kit.reporting.tables import show_beside_paper, show_claims
+from retina_kit.reporting.tables import show_comparison, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
 from retina_kit.training.tasks.segment_patches import pixel_counts
@@ -174,9 +174,9 @@ print(len(runs), "replicates,", seconds, "seconds of training in all")
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
 scored = table1[table1["metric"] != "time"]
-report.save_figure("table1", figures.plot_beside_paper(scored, labels=labels), alt="Table 1: four classifiers")
+report.save_figure("table1", figures.plot_comparison(scored, labels=labels), alt="Table 1: four classifiers")
 leak = report.save_table("leak", experiment.table("leak"))
-show(show_beside_paper(table1, labels), show_beside_paper(leak, labels))
+show(show_comparison(table1, labels), show_comparison(leak, labels))
 
 # %% [markdown]
 # ## 9 · Table 2: three lesions
@@ -186,10 +186,10 @@ show(show_beside_paper(table1, labels), show_beside_paper(leak, labels))
 
 # %%
 table2 = report.save_table("table2", experiment.table("table2"))
-drawn = figures.plot_beside_paper(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
+drawn = figures.plot_comparison(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
 report.save_figure("table2", drawn, alt="Table 2: four encoders, three lesions")
 findings = report.save_table("findings", find_anomalies(experiment.published), tidy=False)
-show(show_beside_paper(table2, labels), findings[["sure", "where", "arithmetic"]])
+show(show_comparison(table2, labels), findings[["sure", "where", "arithmetic"]])
 
 # %% [markdown]
 # ## 10 · The paper's question: copied or random, frozen or not?
@@ -201,8 +201,8 @@ show(show_beside_paper(table2, labels), findings[["sure", "where", "arithmetic"]
 # %%
 four = report.save_table("four_arms", experiment.table("four_arms"))
 scored = four[four["metric"].isin(["dice", "average_precision"])]
-report.save_figure("four_arms", figures.plot_beside_paper(scored, labels=labels), alt="The four arms, long and short")
-show(show_beside_paper(four, labels))
+report.save_figure("four_arms", figures.plot_comparison(scored, labels=labels), alt="The four arms, long and short")
+show(show_comparison(four, labels))
 arms = {name: labels[name] for name in ("published", "copied_frozen", "copied_tuned", "random_frozen")}
 curves = experiment.histories[experiment.histories["arm"].isin(list(arms))]
 passes = {name: recipe.batch_size / len(lesion_batches.images) for name in arms}

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from retina_kit.reporting.figures.axes import COLORS, VERDICT_COLORS, legend_on_the_right, new_axes
 
 
-def plot_beside_paper(table: pd.DataFrame, ax: Axes | None = None, *, labels: Mapping[str, str] | None = None) -> Axes:
+def plot_comparison(table: pd.DataFrame, ax: Axes | None = None, *, labels: Mapping[str, str] | None = None) -> Axes:
     """Plot a tidy table: our mean with its SD over seeds as a bar, the published value as a diamond on it."""
     metrics = list(dict.fromkeys(table["metric"]))
     arms = list(dict.fromkeys(table["arm"]))
