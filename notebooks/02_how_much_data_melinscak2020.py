@@ -319,7 +319,7 @@ check.control_for_fluid(...)
 
 # %% tags=["solution"]
 retina = {"name": "source_retina", "like": "source", "data.mask": "retina"}
-tuned = {"name": "transfer_retina", "like": "transfer_large", "start.from": "source_retina"}
+tuned = {"name": "transfer_retina", "like": "transfer_large", "start.parent": "source_retina"}
 check.control_for_fluid([retina, tuned])
 
 # %% [markdown]

@@ -293,7 +293,7 @@ check.control_for_vessels(...)
 
 # %% tags=["solution"]
 disc = {"name": "disc_fcn_stare", "like": "vessels_fcn_stare", "data.mask": "disc"}
-tuned = {"name": "fcn_stare_disc", "like": "fcn_stare", "start.from": "disc_fcn_stare"}
+tuned = {"name": "fcn_stare_disc", "like": "fcn_stare", "start.parent": "disc_fcn_stare"}
 check.control_for_vessels([disc, tuned])
 
 # %% [markdown]

@@ -108,7 +108,7 @@ def test_an_exercise_that_otter_could_not_strip_is_refused(source, tmp_path):
 def test_an_assignment_asks_every_exercise_and_asks_nothing_else_in_its_cell(path, tmp_path):
     cells = nbformat.read(build_assignment(path, tmp_path / "otter.ipynb"), as_version=4).cells
     begins = [k for k, cell in enumerate(cells) if cell.source.startswith("# BEGIN QUESTION")]
-    names = [exercise["name"] for exercise in read_exercises(path.stem.split("_")[-1])]
+    names = [exercise.name for exercise in read_exercises(path.stem.split("_")[-1])]
     assert [cells[k].source.split("name: ")[1] for k in begins] == names
     for number, k in enumerate(begins, start=1):
         assert cells[k + 1].source.startswith(f"**{number}.** ")
