@@ -26,13 +26,14 @@ import torch
 from retina_kit.data.splits import shared_patients
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.experiment import Experiment
-from retina_kit.teaching.domain_gap import draw_bench, train_bench
+from retina_kit.teaching.domain_gap import generate_gap, train_across_gap
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.models.filters import as_images, maximize_filters
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show, turn_the_gap
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
 from retina_kit.training.loop import fit
 
 # %% [markdown]
@@ -101,7 +102,7 @@ eyes = [generate_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed
 titles = [f"drawn, gap {gap:g}" for gap in gaps]
 images, masks = (np.concatenate(part) for part in zip(*[(eye.images, eye.masks["fluid"]) for eye in eyes], strict=True))
 show(figures.plot_images(images, masks, titles, num_columns=5))
-turn_the_gap(draw_bench, train_bench)
+explore_domain_gap(generate_gap, train_across_gap)
 
 # %% [markdown]
 # ## 4 · How well do people agree? Figure 2
