@@ -92,7 +92,7 @@ def step_to_training(page, notebook):
 def watch_training(page, watch, seconds=900):
     """Wait for the live curve's first image, for the training's end, and for the figure below it."""
     training = page.locator(".kit-training").first
-    wait_for(lambda: training.count() and "update" in training.inner_text(), "the training", seconds)
+    wait_for(lambda: training.count() and re.search(r"step \d+ of", training.inner_text()), "the training", seconds)
     wait_for(lambda: image_of(page, "curve"), "the curve", seconds)
     watch("first curve")
     wait_for(lambda: "done" in training.inner_text(), "the end of the training", seconds)

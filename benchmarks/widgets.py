@@ -1,7 +1,7 @@
 """How long each widget takes to react to a control, without a browser: python -m benchmarks.widgets
 
-The slowest of several reactions counts. Images have the size of the real scans (496 x 768); the gap bench draws
-its own. What training on the gap bench's button takes stands apart.
+The slowest of several reactions counts. Images have the size of the real scans (496 x 768); the gap explorer generates
+its own. The time that its training takes is reported separately.
 """
 
 import argparse
@@ -14,11 +14,11 @@ import torch
 
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.experiment import Experiment
-from retina_kit.teaching.domain_gap import draw_bench, train_bench
+from retina_kit.teaching.domain_gap import generate_gap, train_across_gap
 from retina_kit.teaching.widgets.arm_picker import ArmPicker
 from retina_kit.teaching.widgets.browser import ImageBrowser
 from retina_kit.teaching.widgets.explorer import PredictionExplorer
-from retina_kit.teaching.widgets.gap_explorer import GapBench
+from retina_kit.teaching.widgets.gap_explorer import GapExplorer
 from retina_kit.teaching.widgets.live_curve import LiveCurve
 
 LIMIT_MS = 200
@@ -39,11 +39,10 @@ def turn(control, values):
 def measure(paper, *, num_patients=4, scans_per_patient=6):
     """Return {"widget: control": ms of the slowest reaction} of every widget."""
     image_set = generate_oct(num_patients, scans_per_patient, (496, 768), annotators=True)
-    truth = image_set.masks["fluid"]
     probability = 0.4 * image_set.masks["annotator1"] + 0.4 * image_set.masks["annotator2"] + 0.1
     browser = ImageBrowser(image_set)
-    explorer = PredictionExplorer(image_set.images, probability, truth, image_set.rows["id"])
-    dials = GapBench(draw_bench, train_bench)
+    explorer = PredictionExplorer(image_set.images, probability, image_set.masks["fluid"], image_set.rows["id"])
+    gap = GapExplorer(generate_gap, train_across_gap)
     arms = ArmPicker(Experiment(paper, "lesson").arms)
     with contextlib.redirect_stdout(io.StringIO()):
         curve = LiveCurve(every=1, min_seconds=0)
@@ -56,11 +55,11 @@ def measure(paper, *, num_patients=4, scans_per_patient=6):
         "explorer: threshold": turn(explorer.threshold, (0.05, 0.3, 0.7, 0.95)),
         "explorer: image": turn(explorer.order, range(len(image_set) - 1, 0, -5)),
         "explorer: worst first": milliseconds(explorer.again.click),
-        "gap bench: gap": turn(dials.gap, (0.0, 0.5)),
-        "gap bench: noise": turn(dials.noise, (0.5, 3.0)),
-        "gap bench: annotator": turn(dials.annotator, ("second", "first")),
+        "gap explorer: gap": turn(gap.gap, (0.0, 0.5)),
+        "gap explorer: noise": turn(gap.noise, (0.5, 3.0)),
+        "gap explorer: annotator": turn(gap.annotator, ("second", "first")),
         "arm picker: that arm": turn(arms.second, arms.second.options[2:6]),
-        "live curve: a step that draws": max(
+        "live curve: a step that updates it": max(
             milliseconds(lambda k=k: curve(k, 500, losses[: k + 1], {})) for k in (9, 399)
         ),
     }
@@ -70,14 +69,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paper", help="whose arms the arm picker compares")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--train", action="store_true", help="also train on the gap bench")
+    parser.add_argument("--train", action="store_true", help="also train in the gap explorer")
     given = parser.parse_args()
     torch.set_num_threads(2)
     found = {name: round(value, 1) for name, value in measure(given.paper).items()}
     if given.train:
         began = time.perf_counter()
-        found["gap bench: training, seconds"] = {
-            "dice": train_bench(draw_bench()),
+        found["gap explorer: training, seconds"] = {
+            "dice": train_across_gap(generate_gap()),
             "seconds": time.perf_counter() - began,
         }
     print(json.dumps(found, indent=1) if given.json else "\n".join(f"{name}: {value}" for name, value in found.items()))

@@ -28,7 +28,7 @@ from retina_kit.experiment import Experiment
 from retina_kit.models.build import describe_layers
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
-from retina_kit.reporting.tables import show_beside_paper, show_claims
+from retina_kit.reporting.tables import show_comparison, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
 
@@ -161,7 +161,7 @@ show(errors)
 # %%
 shares = training_shares(experiment.arms)
 figure2a = report.save_table("figure2a", experiment.table("figure2a"))
-show(show_beside_paper(figure2a[figure2a["n_images"] > 0], labels))
+show(show_comparison(figure2a[figure2a["n_images"] > 0], labels))
 families = {
     "pretrained_frozen": "pretrained, frozen (the paper's)",
     "random_trainable": "random, trainable (the paper's)",

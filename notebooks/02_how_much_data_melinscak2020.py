@@ -26,13 +26,14 @@ import torch
 from retina_kit.data.splits import shared_patients
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.experiment import Experiment
-from retina_kit.teaching.domain_gap import draw_bench, train_bench
+from retina_kit.teaching.domain_gap import generate_gap, train_across_gap
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.models.filters import as_images, maximize_filters
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
-from retina_kit.reporting.tables import show_beside_paper, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show, turn_the_gap
+from retina_kit.reporting.tables import show_comparison, show_claims
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
 from retina_kit.training.loop import fit
 
 # %% [markdown]
@@ -103,7 +104,7 @@ eyes = [generate_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed
 titles = [f"drawn, gap {gap:g}" for gap in gaps]
 images, masks = (np.concatenate(part) for part in zip(*[(eye.images, eye.masks["fluid"]) for eye in eyes], strict=True))
 show(figures.plot_images(images, masks, titles, num_columns=5))
-turn_the_gap(draw_bench, train_bench)
+explore_domain_gap(generate_gap, train_across_gap)
 
 # %% [markdown]
 # ## 4 · How well do people agree? Figure 2
@@ -180,7 +181,7 @@ report.save_table("losses", losses.reset_index(), tidy=False).round(3)
 
 # %%
 figure4 = report.save_table("figure4", experiment.table("figure4"))
-show(show_beside_paper(figure4, labels))
+show(show_comparison(figure4, labels))
 spreads = report.save_table("figure4_spreads", experiment.by_size("figure4"), tidy=False)
 starts = ("scratch", "transfer")
 lines = {start: [arm for arm in spreads["arm"] if arm.startswith(start)] for start in starts}
@@ -195,7 +196,7 @@ show(report.save_figure("figure4", figure, alt="Figure 4: Dice against training 
 
 # %%
 source_model = report.save_table("source_model", experiment.table("source_model"))
-show_beside_paper(source_model, labels)
+show_comparison(source_model, labels)
 
 # %% [markdown]
 # ## 11 · Figure 3: one scan, all networks
@@ -230,9 +231,9 @@ show(report.save_figure("figure5", figure5, alt="Figure 5: what filters of six l
 
 # %%
 controls = report.save_table("controls", experiment.table("controls"))
-figure = figures.plot_beside_paper(controls, labels=labels)
+figure = figures.plot_comparison(controls, labels=labels)
 show(report.save_figure("controls", figure, alt="Control arms: equal updates, more of the same, split by B-scan"))
-show_beside_paper(controls, labels)
+show_comparison(controls, labels)
 
 # %% [markdown]
 # ## 14 · The worst images
@@ -321,7 +322,7 @@ check.control_for_fluid(...)
 
 # %% tags=["solution"]
 retina = {"name": "source_retina", "like": "source", "data.mask": "retina"}
-tuned = {"name": "transfer_retina", "like": "transfer_large", "start.from": "source_retina"}
+tuned = {"name": "transfer_retina", "like": "transfer_large", "start.parent": "source_retina"}
 check.control_for_fluid([retina, tuned])
 
 # %% [markdown]

@@ -32,7 +32,7 @@ from retina_kit.experiment import Experiment
 from retina_kit.models.stages import stages_of
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
-from retina_kit.reporting.tables import show_beside_paper, show_claims
+from retina_kit.reporting.tables import show_comparison, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
 from retina_kit.training.tasks.segment_patches import pixel_counts
@@ -176,9 +176,9 @@ print(len(runs), "runs,", seconds, "seconds of training in all")
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
 scored = table1[table1["metric"] != "time"]
-report.save_figure("table1", figures.plot_beside_paper(scored, labels=labels), alt="Table 1: four classifiers")
+report.save_figure("table1", figures.plot_comparison(scored, labels=labels), alt="Table 1: four classifiers")
 leak = report.save_table("leak", experiment.table("leak"))
-show(show_beside_paper(table1, labels), show_beside_paper(leak, labels))
+show(show_comparison(table1, labels), show_comparison(leak, labels))
 
 # %% [markdown]
 # ## 9 · Table 2: three lesions
@@ -188,10 +188,10 @@ show(show_beside_paper(table1, labels), show_beside_paper(leak, labels))
 
 # %%
 table2 = report.save_table("table2", experiment.table("table2"))
-drawn = figures.plot_beside_paper(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
+drawn = figures.plot_comparison(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
 report.save_figure("table2", drawn, alt="Table 2: four encoders, three lesions")
 findings = report.save_table("findings", find_anomalies(experiment.published), tidy=False)
-show(show_beside_paper(table2, labels), findings[["sure", "where", "arithmetic"]])
+show(show_comparison(table2, labels), findings[["sure", "where", "arithmetic"]])
 
 # %% [markdown]
 # ## 10 · The paper's question: copied or random, frozen or not?
@@ -203,8 +203,8 @@ show(show_beside_paper(table2, labels), findings[["sure", "where", "arithmetic"]
 # %%
 four = report.save_table("four_arms", experiment.table("four_arms"))
 scored = four[four["metric"].isin(["dice", "average_precision"])]
-report.save_figure("four_arms", figures.plot_beside_paper(scored, labels=labels), alt="The four arms, long and short")
-show(show_beside_paper(four, labels))
+report.save_figure("four_arms", figures.plot_comparison(scored, labels=labels), alt="The four arms, long and short")
+show(show_comparison(four, labels))
 arms = {name: labels[name] for name in ("published", "copied_frozen", "copied_tuned", "random_frozen")}
 curves = experiment.histories[experiment.histories["arm"].isin(list(arms))]
 passes = {name: recipe.batch_size / len(lesion_batches.images) for name in arms}
@@ -309,7 +309,7 @@ check.part_of_transfer(means["copied_frozen"] - means["random_frozen"])
 # %% [markdown]
 # **5.** Design the control. `classify_vgg_leaked` has seen copies of its own validation photographs. Does that
 # flatter stage 2 as well? Take `exudates_vgg` with the encoder of the clean classifier, then with that of the leaked
-# one. An arm is a dictionary: `name`, the arm it is `like`, and what it changes, such as `"start.from":
+# one. An arm is a dictionary: `name`, the arm it is `like`, and what it changes, such as `"start.parent":
 # "classify_vgg"`.
 
 # %% tags=["exercise"]
@@ -317,8 +317,8 @@ check.does_the_leak_travel(...)
 
 # %% tags=["solution"]
 encoder = {"like": "exudates_vgg", "start.parts": ["encoder"]}
-clean = {"name": "clean", "start.from": "classify_vgg"} | encoder
-leaked = {"name": "leaked", "start.from": "classify_vgg_leaked"} | encoder
+clean = {"name": "clean", "start.parent": "classify_vgg"} | encoder
+leaked = {"name": "leaked", "start.parent": "classify_vgg_leaked"} | encoder
 check.does_the_leak_travel([clean, leaked])
 
 # %% [markdown]

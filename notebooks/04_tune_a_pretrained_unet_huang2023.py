@@ -25,7 +25,7 @@ from retina_kit.experiment import Experiment
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
-from retina_kit.reporting.tables import show_beside_paper, show_claims
+from retina_kit.reporting.tables import show_comparison, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
 from retina_kit.training.loop import fit
 
@@ -143,8 +143,8 @@ print(f"{len(runs)} runs, {seconds:.0f} seconds of training in all")
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
 report.save_table("table1_best", experiment.table("table1", variant="best"))
-report.save_figure("table1", figures.plot_beside_paper(table1, labels=labels), alt="Table 1: with and without vessels")
-show_beside_paper(table1, labels)
+report.save_figure("table1", figures.plot_comparison(table1, labels=labels), alt="Table 1: with and without vessels")
+show_comparison(table1, labels)
 
 # %% [markdown]
 # Table 2 is about batch size, Table 3 about augmentation, Table 4 about the loss.
@@ -152,8 +152,8 @@ show_beside_paper(table1, labels)
 # %%
 for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmentation"), ("table4", "Table 4: loss")):
     table = report.save_table(name, experiment.table(name))
-    report.save_figure(name, figures.plot_beside_paper(table, labels=labels), alt=alt)
-    show(show_beside_paper(table, labels))
+    report.save_figure(name, figures.plot_comparison(table, labels=labels), alt=alt)
+    show(show_comparison(table, labels))
 
 # %% [markdown]
 # ## 9 · Figures 1 and 2: validation while training
@@ -214,7 +214,7 @@ last = experiment.scores[experiment.scores["variant"] == "last"]
 patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in ("fcn_stare", "fcn_stare_left_out")})
 report.save_figure("patients", patients, alt="Dice of every test image, by patient")
 show(patients)
-show_beside_paper(left_out, labels)
+show_comparison(left_out, labels)
 
 # %% [markdown]
 # ## 11 · Claims and verdicts
@@ -295,7 +295,7 @@ check.control_for_vessels(...)
 
 # %% tags=["solution"]
 disc = {"name": "disc_fcn_stare", "like": "vessels_fcn_stare", "data.mask": "disc"}
-tuned = {"name": "fcn_stare_disc", "like": "fcn_stare", "start.from": "disc_fcn_stare"}
+tuned = {"name": "fcn_stare_disc", "like": "fcn_stare", "start.parent": "disc_fcn_stare"}
 check.control_for_vessels([disc, tuned])
 
 # %% [markdown]

@@ -18,16 +18,17 @@ from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
 from retina_kit.experiment_check import PROFILES
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
-from retina_kit.experiment_tables import arms_table, job_result, settings_table
 from retina_kit.files import kit_root
 from retina_kit.papers.audit import find_anomalies
 from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
 from retina_kit.papers.published import Published, read_published
 from retina_kit.predictions import Examples, Probabilities, predict_examples, predict_probabilities
+from retina_kit.reporting.tables import arms_table, settings_table
 from retina_kit.runs.plan import Job, plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
 from retina_kit.runs.reuse import explain_reuse
 from retina_kit.runs.store import Run, RunStore
+from retina_kit.schema import to_json
 from retina_kit.teaching.exercises import Checks
 from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
@@ -120,11 +121,12 @@ class Experiment:
 
     def settings(self) -> pd.DataFrame:
         """Tabulate the settings: this run's value, the paper's, and where the paper reports it."""
-        return settings_table(self.definition.settings, self.parameters)
+        settings = {name: to_json(setting, defaults=True) for name, setting in self.definition.settings.items()}
+        return settings_table(settings, self.parameters)
 
     def arms_table(self) -> pd.DataFrame:
         """Tabulate the arms, one row each: role, parent, loss, batch size and number of steps."""
-        return arms_table(self.arms)
+        return arms_table(to_json(arm, defaults=True) for arm in self.arms)
 
     def arm(self, name: str) -> Arm:
         """Look up an arm by its name."""
@@ -306,6 +308,11 @@ class Experiment:
     def _settings_of(self, job: Job) -> dict[str, Any]:
         return self.run_of(job.arm.name, job.seed, job.fold).settings
 
+    def _result_of(self, job: Job) -> dict[str, Any]:
+        run = self._settings_of(job)
+        facts = {key: run[key] for key in ("seconds", "device", "precision", "torch", "peak_memory_mb")}
+        return {"arm": job.arm.name, "role": job.arm.role, "seed": job.seed, "fold": job.fold, "hash": job.key} | facts
+
     def by_size(self, table_id: str) -> pd.DataFrame:
         """Return a table's arms with their number of training images, every spread, and the paper's values."""
         table = self.table(table_id).drop_duplicates("arm").set_index("arm")
@@ -334,7 +341,7 @@ class Experiment:
             "overrides": self.overrides,
             "arms_left_out": self.left_out,
             "data_fingerprints": {arm.data.dataset: self._fingerprint(arm) for arm in self.arms},
-            "arms": [job_result(job, self.run_of(job.arm.name, job.seed, job.fold)) for job in self.jobs],
+            "arms": [self._result_of(job) for job in self.jobs],
         }
 
 

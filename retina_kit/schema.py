@@ -42,7 +42,8 @@ Range = Annotated[tuple[float, float], BeforeValidator(as_tuple)]  # low, high
 def parse(kind: type[T], content: dict, where: str, error: type[Exception] = UsageError) -> T:
     """Return parsed TOML or JSON content as a `kind`; raise `error` with `where` and the field if it does not fit."""
     try:
-        return _adapter(kind).validate_json(json.dumps(content, default=str))  # dates as text
+        adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]  # a class is hashable
+        return adapter.validate_json(json.dumps(content, default=str))  # dates as text
     except ValidationError as problem:
         raise error(f"{where}: {explain(problem, kind)}") from problem
 

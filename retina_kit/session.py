@@ -134,7 +134,8 @@ class Session:
         return {"trained": num_missing, "loaded": len(experiment.jobs) - num_missing}
 
     def _run(self, experiment: Experiment) -> Row:
-        from retina_kit.reporting.notebook import execute_notebook, export_html
+        from retina_kit.reporting.export import export_html
+        from retina_kit.reporting.notebook import execute_notebook
 
         row = self._train(experiment)
         folder = experiment.folder

@@ -1,6 +1,7 @@
-"""Each notebook in a real JupyterLab, opened by a real browser: run all, press Stop, drag a slider, change a list."""
+"""Each notebook in a real JupyterLab, opened by a real browser: run all, interrupt, drag a slider, change a list."""
 
 import json
+import re
 import secrets
 import socket
 import subprocess
@@ -18,7 +19,7 @@ sys.path.insert(0, str(kit_root()))
 from benchmarks.lab import CHROMIUM, FLAGS, answers, image_of, wait_for
 
 SETTINGS = {
-    "notebook-extension/tracker": {"windowingMode": "none"},  # else only cells that are on the screen are drawn
+    "notebook-extension/tracker": {"windowingMode": "none"},  # otherwise only cells that are on the screen are rendered
     "apputils-extension/notification": {"fetchNews": "false"},
 }
 LONG = """from retina_kit.training.batches import Batches
@@ -27,6 +28,8 @@ AS_BEFORE = "Batches.__len__ = num_steps"
 END = "all cells have run"
 STDERR = ".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']"
 
+INTERRUPT = '[data-command="notebook:interrupt-kernel"]'  # the square button of the notebook's toolbar
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed (Debian: apt-get install chromium)"),
@@ -34,7 +37,7 @@ pytestmark = [
 
 
 def as_lesson(source, target, folder):
-    """Build a notebook as a student opens it, in profile smoke, with a hand training that only Stop ends."""
+    """Build a notebook as a student opens it, in profile smoke, with a training by hand that only an interrupt ends."""
     notebook = nbformat.read(build_notebook(source, target), as_version=4)
     cells = []
     for cell in notebook.cells:
@@ -136,10 +139,10 @@ def test_a_notebook_reacts_in_a_browser(lab, browser, source, tmp_path):
     page.get_by_text("Run All Cells", exact=True).click()
 
     training = page.locator(".kit-training").first
-    wait_for(lambda: training.count() and "update" in training.inner_text(), "a training that runs", 90)
+    wait_for(lambda: training.count() and re.search(r"step \d+ of", training.inner_text()), "a running training", 90)
     training.scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "training.png")
-    page.locator(".kit-stop").first.click()
+    page.locator(INTERRUPT).first.click()
     wait_for(lambda: "stopped after" in training.inner_text(), "the training to stop", 15)
 
     wait_for(lambda: page.locator(".jp-OutputArea-output", has_text=END).count(), "the last cell", 120)

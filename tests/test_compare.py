@@ -11,7 +11,8 @@ from retina_kit.evaluation.scoring import SUMMARY_COLUMNS
 from retina_kit.papers.audit import find_anomalies
 from retina_kit.papers.compare import TABLE_COLUMNS, Table, compare_with_paper, mark_findings, with_training_time
 from retina_kit.papers.published import published_of, read_published
-from retina_kit.reporting.tables import duration, show_beside_paper
+from retina_kit.reporting.tables import show_comparison
+from retina_kit.reporting.units import duration
 from retina_kit.schema import parse
 
 SUMMARY = pd.DataFrame([("net", "accuracy", 0.9, None, None, None, 3, 3, 2, "")], columns=SUMMARY_COLUMNS)
@@ -107,6 +108,6 @@ def test_a_table_of_our_own_has_no_published_rows():
 def test_times_are_shown_as_times():
     assert [duration(hours) for hours in (26, 0.5, 12 / 3600, float("nan"))] == ["26 h", "30.0 min", "12 s", "-"]
     table = compare_with_paper(SUMMARY, read_published("ortiz2022"), "table1", {"net": "VGG-16"})
-    shown = show_beside_paper(table).set_index("metric")
+    shown = show_comparison(table).set_index("metric")
     assert shown.loc["time", "the paper"].iloc[0] == "24 h"
     assert shown.loc["accuracy", "the paper"].iloc[0] == "87.0"

@@ -55,7 +55,7 @@ MASKS = PICTURES[:, 0] > 200
         lambda: figures.plot_split(ROWS, np.array([0, 1]), np.array([2, 3])),
         lambda: figures.plot_history(histories(), metric="miou"),
         lambda: figures.plot_validations(histories(), "miou", {"one": "One", "two": "Two"}),
-        lambda: figures.plot_beside_paper(table(), labels={"one": "One"}),
+        lambda: figures.plot_comparison(table(), labels={"one": "One"}),
         lambda: figures.plot_predictions(PICTURES, MASKS, {"one": ~MASKS}, titles=list("abcde")),
         lambda: figures.plot_claims(claims()),
         lambda: figures.plot_dice_of_patients(ROWS, {"one": "One"}),

@@ -1,5 +1,6 @@
-"""The strict layer round papermill, with real kernels: what papermill would let pass must fail here."""
+"""The strict layer around papermill, with real kernels: what papermill would accept must fail here."""
 
+import os
 from pathlib import Path
 
 import nbformat
@@ -8,6 +9,7 @@ import pytest
 from retina_kit.errors import KitError, UsageError
 from retina_kit.files import kit_root
 from retina_kit.reporting import notebook as nb
+from retina_kit.reporting.export import export_html
 
 PARAMETERS = '# %% tags=["parameters"]\nprofile = "lesson"\nsteps = 3\nrate = 0.5\nseeds = None\n'
 
@@ -53,7 +55,7 @@ def test_a_good_notebook_is_executed_and_exported_without_network(make, tmp_path
     done = nb.execute_notebook(path, out, {"profile": "smoke"}, promised=[tmp_path / "made.txt"], cwd=tmp_path)
     assert done.seconds > 0
     assert (tmp_path / "made.txt").read_text() == "smoke"
-    html = nb.export_html(out, tmp_path / "out.html", "a title").read_text()
+    html = export_html(out, tmp_path / "out.html", "a title").read_text()
     assert "<title>a title</title>" in html
     assert 'src="http' not in html
     assert 'href="http' not in html.split("<body")[0]
@@ -78,8 +80,28 @@ def test_a_failure_is_a_failure(make, tmp_path, cell, message):
     assert "This run failed" in failed.cells[0].source
 
 
+def test_an_expected_file_of_an_earlier_run_is_a_failure(make, tmp_path):
+    (tmp_path / "old.csv").write_text("of last time")
+    with pytest.raises(KitError, match="not written by this run"):
+        nb.execute_notebook(make("1"), tmp_path / "out.ipynb", {}, promised=[tmp_path / "old.csv"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows kernels talk over TCP")
+def test_a_kernel_is_reached_through_a_socket_file_that_is_removed(make, tmp_path):
+    cell = "from ipykernel.kernelapp import IPKernelApp\nimport pathlib\nkernel = IPKernelApp.instance()"
+    write = "pathlib.Path('kernel.txt').write_text(f'{kernel.transport} {kernel.ip}')"
+    nb.execute_notebook(make(cell, write), tmp_path / "out.ipynb", {}, cwd=tmp_path)
+    transport, address = (tmp_path / "kernel.txt").read_text().split()
+    assert transport == "ipc"
+    assert not Path(address).parent.exists()
+
+
+def test_a_folder_too_deep_for_a_socket_leaves_the_kernel_on_tcp():
+    assert "KernelManager" not in nb._transport("/" + "deep/" * 30)
+
+
 def test_a_promise_that_is_not_kept_is_a_failure(make, tmp_path):
-    with pytest.raises(KitError, match="promised"):
+    with pytest.raises(KitError, match=r"expected output .*nothing.csv was not created"):
         nb.execute_notebook(make("1"), tmp_path / "out.ipynb", {}, promised=[tmp_path / "nothing.csv"])
 
 

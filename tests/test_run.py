@@ -97,7 +97,7 @@ def outcomes_of(notebook):
 def test_an_unsolved_notebook_fails_its_checks_politely(run_folder):
     exercises = read_exercises(run_folder.parent.name)
     found = outcomes_of(run_folder / "notebook.ipynb")
-    assert [text.split(" Hint: ")[0] for text in found] == [f"No answer yet. {e['asks']}" for e in exercises]
+    assert [text.split(" Hint: ")[0] for text in found] == [f"No answer yet. {e.asks}" for e in exercises]
 
 
 def test_every_solution_passes_its_check(outputs, run_folder, tmp_path):
@@ -109,7 +109,7 @@ def test_every_solution_passes_its_check(outputs, run_folder, tmp_path):
     shutil.copytree(outputs / "runs", tmp_path / "outputs" / "runs")
     executed = execute_notebook(notebook, tmp_path / "executed.ipynb", parameters, cwd=tmp_path)
     found = outcomes_of(executed.path)
-    right = [f"Right. {exercise['because']}" for exercise in read_exercises(paper.key)]
+    right = [f"Right. {exercise.because}" for exercise in read_exercises(paper.key)]
     assert found[1::2] == right
     assert all(text.startswith("No answer yet.") for text in found[::2])
 

@@ -2,8 +2,12 @@
 
 import math
 
+from small_arm import TRANSFER, small_arm
+
 from retina_kit.files import kit_root
-from retina_kit.reporting.tables import in_unit, interval, percent, results_markdown, with_results
+from retina_kit.reporting.tables import arms_table, results_markdown, settings_table, with_results
+from retina_kit.reporting.units import in_unit, interval, percent
+from retina_kit.schema import to_json
 
 
 def test_percent():
@@ -29,3 +33,24 @@ def test_the_readme_shows_the_kept_results():
     readme = (kit_root() / "README.md").read_text(encoding="utf-8")
     markdown = results_markdown((kit_root() / "notebooks" / "results").glob("*.csv"))
     assert with_results(readme, markdown) == readme
+
+
+def test_the_settings_table_tells_what_the_paper_reports_and_what_is_ours():
+    """Two settings: one that the paper reports in another size, one that it does not report."""
+    settings = {
+        "steps": {"what": "training steps", "paper": 1000, "where": "section 2", "ours": False},
+        "crop": {"what": "window", "paper": [64, 96], "where": "", "ours": True},
+    }
+    rows = settings_table(settings, {"steps": 20, "crop": [32, 48]}).values.tolist()
+    assert rows == [
+        ["steps", "training steps", "20", "1000", "section 2"],
+        ["crop", "window", "[32, 48]", "not reported", "ours"],
+    ]
+
+
+def test_the_arms_table_names_parents_and_counts_steps_or_epochs():
+    arms = [small_arm("parent"), small_arm("child", label="Child", start=TRANSFER, replace={"recipe": {"epochs": 2}})]
+    table = arms_table(to_json(arm, defaults=True) for arm in arms)
+    assert table["what it is"].tolist() == ["parent", "Child"]
+    assert table["starts from"].tolist() == ["random weights", "parent"]
+    assert table["steps"].tolist() == [3, "2 epochs"]

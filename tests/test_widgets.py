@@ -1,9 +1,14 @@
-"""Widgets without a browser: each reacts to its controls, and leaves an image or a table where none can live."""
+"""Widgets without a browser: each reacts to its controls, and leaves an image or a table for static pages."""
+
+import signal
 
 import cv2
 import ipywidgets
 import numpy as np
 import pytest
+import torch
+from jupyter_client.manager import start_new_kernel
+from small_arm import small_arm
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.synthetic.oct import generate_oct
@@ -11,17 +16,19 @@ from retina_kit.evaluation.metrics import dice
 from retina_kit.evaluation.thresholds import ThresholdCounts
 from retina_kit.reporting.figures.overlays import as_color, blend_errors, blend_masks, fit_width
 from retina_kit.reporting.tables import differing_settings
-from retina_kit.teaching.widgets.arm_picker import ArmPicker
+from retina_kit.schema import to_json
+from retina_kit.teaching import domain_gap
+from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html
 from retina_kit.teaching.widgets.browser import ImageBrowser
 from retina_kit.teaching.widgets.explorer import PredictionExplorer, worst_first
-from retina_kit.teaching.widgets.gap_explorer import GapBench
+from retina_kit.teaching.widgets.gap_explorer import GapExplorer
 from retina_kit.teaching.widgets.live_curve import LiveCurve
 from retina_kit.teaching.widgets.static import VIEW, present
 
 
 @pytest.fixture(scope="module")
 def image_set():
-    """Four small drawn scans of two patients with two annotators."""
+    """Four small synthetic scans of two patients with two annotators."""
     return generate_oct(2, 2, (64, 96), annotators=True, fluid=2.0)
 
 
@@ -66,34 +73,34 @@ def test_errors_have_three_colors():
 def test_the_browser_changes_with_every_control(image_set):
     browser = ImageBrowser(image_set, shown=["annotator1", "annotator2"])
     assert browser.chosen == ["annotator1", "annotator2"]
-    seen = [browser.painted.value]
+    seen = [browser.image_view.value]
     changes = [(browser.opacity, 1.0), (browser.switches.children[0], True), (browser.number, 1 - browser.number.value)]
     changes.append((browser.patient, next(p for p in browser.patient.options if p != browser.patient.value)))
     for control, value in changes:
         control.value = value
-        assert browser.painted.value not in seen, control.description
-        seen.append(browser.painted.value)
+        assert browser.image_view.value not in seen, control.description
+        seen.append(browser.image_view.value)
 
 
 def test_the_browser_takes_several_data_sets(image_set):
     other = ImageSet(image_set.images[:1], {}, image_set.rows[:1], "other")
     browser = ImageBrowser({"one": image_set, "two": other})
-    before = browser.painted.value
+    before = browser.image_view.value
     browser.data.value = "two"
-    assert browser.painted.value != before
+    assert browser.image_view.value != before
     assert browser.chosen == []
 
 
 def test_the_explorer_follows_the_threshold(image_set):
-    truth = image_set.masks["fluid"]
-    probability = np.where(truth, 0.8, 0.3)
-    explorer = PredictionExplorer(image_set.images, probability, truth, list(image_set.rows["id"]))
-    assert "pooled: 1.000" in explorer.says()
-    before = explorer.painted.value
+    fluid = image_set.masks["fluid"]
+    probability = np.where(fluid, 0.8, 0.3)
+    explorer = PredictionExplorer(image_set.images, probability, fluid, list(image_set.rows["id"]))
+    assert "pooled: 1.000" in explorer.describe()
+    before = explorer.image_view.value
     explorer.threshold.value = 0.2
-    assert explorer.painted.value != before
-    assert f"pooled: {2 * truth.sum() / (truth.sum() + truth.size):.3f}" in explorer.says()
-    assert decoded(explorer.painted).shape[1] == 640
+    assert explorer.image_view.value != before
+    assert f"pooled: {2 * fluid.sum() / (fluid.sum() + fluid.size):.3f}" in explorer.describe()
+    assert decoded(explorer.image_view).shape[1] == 640
 
 
 def test_the_worst_image_comes_first_and_those_without_a_dice_last():
@@ -103,61 +110,118 @@ def test_the_worst_image_comes_first_and_those_without_a_dice_last():
 
 
 def test_two_arms_differ_in_what_was_changed():
-    first = {"name": "a", "label": "A", "role": "control", "recipe": {"steps": 2, "loss": "x"}, "start": {}}
-    second = first | {"name": "b", "label": "B", "recipe": {"steps": 5, "loss": "x"}, "start": {"from": "v"}}
-    rows = differing_settings(first, second).values.tolist()
-    assert rows == [["recipe.steps", 2, 5], ["start.from", "-", "v"]]
+    first = small_arm("a", label="A", recipe={"steps": 2})
+    second = small_arm("b", label="B", recipe={"steps": 5}, start={"parent": "v", "parts": ["encoder"]})
+    rows = differing_settings(to_json(first), to_json(second)).values.tolist()
+    assert rows == [["recipe.steps", 2, 5], ["start.parent", "-", "v"], ["start.parts", "-", ["encoder"]]]
     picker = ArmPicker([first, second])
     assert "2 settings differ" in picker.table.value
     picker.second.value = "a"
     assert "the same arm" in picker.table.value
 
 
-def test_stop_ends_the_training_and_keeps_what_it_has(capsys):
-    import torch
+def test_freezing_is_a_setting_and_another_start_is_one():
+    plain, frozen = small_arm("plain"), small_arm("frozen", freeze=["encoder"])
+    started = small_arm("started", start={"parent": "v", "parts": ["encoder"]})
+    assert "One setting differs" in comparison_html(plain, frozen)
+    assert "One setting differs" in comparison_html(plain, started)
+    assert "2 settings differ" in comparison_html(frozen, started)
 
+
+def test_the_live_curve_tells_how_to_stop_and_what_was_trained(capsys):
     watch = LiveCurve(every=1, min_seconds=0)
-    losses = [torch.tensor(1.0)]
-    assert watch(0, 10, losses, {}) is False
-    watch.button.click()
-    assert watch(1, 10, [*losses, torch.tensor(0.5)], {}) is True
-    assert "stopped after 2 of 10" in watch.says.value
-    assert watch.losses == [1.0, 0.5]
+    assert "Interrupt the kernel (the square button) to stop" in watch.state.value
+    assert watch(0, 2, [torch.tensor(1.0)], {}) is False
+    assert watch.state.value.startswith("step 1 of 2, loss 1.0000. Interrupt the kernel")
+    assert watch(1, 2, [torch.tensor(1.0), torch.tensor(0.5)], {}) is False
+    assert watch.state.value == "done: 2 of 2 steps, loss 0.5000."
 
 
-def test_the_interrupt_means_stop_and_is_given_back():
-    import signal
-
-    import torch
-
+def test_an_interrupt_stops_the_training_and_keeps_what_was_trained(capsys):
     before = signal.getsignal(signal.SIGINT)
     watch = LiveCurve(every=1, min_seconds=0)
-    watch(0, 3, [torch.tensor(1.0)], {})
+    watch(0, 10, [torch.tensor(1.0)], {})
     signal.raise_signal(signal.SIGINT)
-    assert watch(1, 3, [torch.tensor(1.0)] * 2, {}) is True
+    assert watch(1, 10, [torch.tensor(1.0), torch.tensor(0.5)], {}) is True
+    assert watch.state.value == "stopped after 2 of 10 steps, loss 0.5000."
+    assert watch.losses == [1.0, 0.5]
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_gap_bench_shows_what_its_dials_say_and_trains():
-    from retina_kit.teaching.domain_gap import draw_bench
+def test_a_second_interrupt_is_an_ordinary_one(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    watch = LiveCurve(every=1, min_seconds=0)
+    watch(0, 10, [torch.tensor(1.0)], {})
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    watch(1, 10, [torch.tensor(1.0)] * 2, {})
+    assert signal.getsignal(signal.SIGINT) is before
 
-    dials = GapBench(draw_bench, lambda bench: {"zero_shot": 0.1, "fine_tuned": 0.4, "scratch": 0.2},
-                     annotators=("exact", "second"))  # fmt: skip
-    seen = [dials.painted.value]
-    for control, value in ((dials.gap, 0.0), (dials.noise, 2.0), (dials.annotator, "second")):
+
+TRAIN = """
+import torch
+from retina_kit.data.synthetic.oct import generate_oct
+from retina_kit.models.build import build_model
+from retina_kit.teaching.widgets import LiveCurve
+from retina_kit.training.batches import Batches
+from retina_kit.training.loop import fit
+from retina_kit.training.recipe import Recipe
+
+torch.manual_seed(0)
+scans = generate_oct(1, 2, (32, 32))
+model = build_model({"name": "unet", "widths": [4, 4, 4, 4, 4], "norm": "batch"})
+start = {name: weights.clone() for name, weights in model.state_dict().items()}
+recipe, cpu = Recipe(steps=1_000_000, batch_size=2), torch.device("cpu")
+targets = torch.from_numpy(scans.masks["fluid"].astype("uint8"))
+batches = Batches(torch.from_numpy(scans.images), targets, recipe, seed=0, device=cpu)
+print("training starts", flush=True)
+history = fit(model, batches, recipe, device=cpu, watch=LiveCurve(every=1, min_seconds=0))
+changed = any(not torch.equal(start[name], weights) for name, weights in model.state_dict().items())
+print(f"kept {len(history)} steps, weights changed: {changed}")
+"""
+
+
+def test_a_real_kernel_that_is_interrupted_stops_training_and_keeps_the_weights():
+    """What JupyterLab's square button does: the kernel manager sends the interrupt while the cell runs."""
+    manager, client = start_new_kernel()
+    try:
+        request, printed = client.execute(TRAIN), ""
+        while True:
+            message = client.get_iopub_msg(timeout=60)
+            kind, content = message["msg_type"], message["content"]
+            assert kind != "error", content["evalue"]
+            if kind == "stream":
+                printed += content["text"]
+            if kind == "comm_msg" and "step 3 of" in str(content["data"]):
+                manager.interrupt_kernel()
+            if content.get("execution_state") == "idle" and message["parent_header"].get("msg_id") == request:
+                break
+        steps = int(printed.split("kept ")[1].split()[0])
+        assert 3 <= steps < 1_000_000
+        assert "weights changed: True" in printed
+        assert client.get_shell_msg(timeout=10)["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def test_the_gap_explorer_follows_its_settings_and_trains():
+    scores = {"zero_shot": 0.1, "fine_tuned": 0.4, "scratch": 0.2}
+    explorer = GapExplorer(domain_gap.generate_gap, lambda domains: scores, annotators=("exact", "second"))
+    seen = [explorer.image_view.value]
+    for control, value in ((explorer.gap, 0.0), (explorer.noise, 2.0), (explorer.annotator, "second")):
         control.value = value
-        assert dials.painted.value not in seen, control.description
-        seen.append(dials.painted.value)
-    dials.button.click()
-    assert "0.40" in dials.scores.value
-    assert "fine-tuned on the target: Dice 0.40" in dials.says()
+        assert explorer.image_view.value not in seen, control.description
+        seen.append(explorer.image_view.value)
+    explorer.button.click()
+    assert "0.40" in explorer.scores.value
+    assert "fine-tuned on the target: Dice 0.40" in explorer.describe()
 
 
-def test_the_bench_trains_a_tiny_network(monkeypatch):
-    from retina_kit.teaching import domain_gap as gap_bench
-
-    monkeypatch.setattr(gap_bench, "STEPS", dict.fromkeys(gap_bench.STEPS, 2))
-    scores = gap_bench.train_bench(gap_bench.draw_bench(annotator="second", num_patients=4))
+def test_a_tiny_network_is_trained_across_the_gap(monkeypatch):
+    monkeypatch.setattr(domain_gap, "STEPS", dict.fromkeys(domain_gap.STEPS, 2))
+    scores = domain_gap.train_across_gap(domain_gap.generate_gap(annotator="second", num_patients=4))
     assert set(scores) == {"zero_shot", "fine_tuned", "scratch"}
     assert all(0 <= score <= 1 for score in scores.values())
 

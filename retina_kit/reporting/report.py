@@ -1,17 +1,22 @@
-"""Writes what a run leaves: tables, figures, claims and results.json, each whole or not at all."""
+"""Saves what a run leaves: tables, figures, claims and results.json, each whole or not at all."""
 
 import json
 import math
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from retina_kit.errors import UsageError
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.machine import peak_memory_mb
 from retina_kit.papers.compare import TABLE_COLUMNS
+from retina_kit.reporting.tables import is_tidy
 
 PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python-headless", "papermill", "matplotlib")
 
@@ -19,22 +24,23 @@ PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python-headle
 class Report:
     """The folder of one paper, profile and data choice: tables/, figures/, claims.csv, results.json."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.began = time.perf_counter()
-        self.tables, self.figures = [], []
+        self.tables: list[str] = []
+        self.figures: list[dict[str, str]] = []
 
-    def save_table(self, name, table, *, tidy=True):
-        """Write tables/<name>.csv and return the table; a tidy one must have the contract's columns."""
-        if tidy and list(table.columns) != list(TABLE_COLUMNS):
+    def save_table(self, name: str, table: pd.DataFrame, *, tidy: bool = True) -> pd.DataFrame:
+        """Write tables/<name>.csv and return the table; a tidy one must have the columns TABLE_COLUMNS."""
+        if tidy and not is_tidy(table):
             raise UsageError(f"table {name} must have the columns {', '.join(TABLE_COLUMNS)}")
         with atomic_path(self.folder / "tables" / f"{name}.csv") as path:
             table.to_csv(path, index=False)
         self.tables.append(name)
         return table
 
-    def save_figure(self, name, figure, *, alt=""):
-        """Write figures/<name>.png and .svg and return the figure; `alt` says in words what is seen."""
+    def save_figure(self, name: str, figure: Any, *, alt: str = "") -> Any:
+        """Write figures/<name>.png and .svg of a figure or of its axes, and return the figure; `alt` describes it."""
         figure = getattr(figure, "figure", figure)
         for kind in ("png", "svg"):
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
@@ -43,14 +49,14 @@ class Report:
         self.figures.append({"id": name, "alt": alt or name})
         return figure
 
-    def save_claims(self, claims):
+    def save_claims(self, claims: pd.DataFrame) -> pd.DataFrame:
         """Write claims.csv and return it."""
         with atomic_path(self.folder / "claims.csv") as path:
             claims.to_csv(path, index=False)
         return claims
 
-    def finish(self, description):
-        """Write results.json: the run's description, versions, machine, time and memory; return its path."""
+    def finish(self, description: Mapping[str, Any]) -> Path:
+        """Write results.json and return its path: the run's description, versions, machine, time and memory."""
         results = {
             **description,
             "tables": self.tables,
@@ -67,8 +73,12 @@ class Report:
         return target
 
 
-def without_nan(value):
-    """Return a copy in which numbers that JSON has no word for are None."""
+def without_nan(value: Any) -> Any:
+    """Copy nested data with None for the numbers that JSON cannot write.
+
+    >>> without_nan({"dice": [0.5, float("nan")]})
+    {'dice': [0.5, None]}
+    """
     if isinstance(value, dict):
         return {str(key): without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -76,7 +86,7 @@ def without_nan(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def git_commit():
+def git_commit() -> str:
     """Return the commit of the kit's checkout, "" outside a checkout."""
     command = ["git", "-C", str(kit_root()), "rev-parse", "--short", "HEAD"]
     try:

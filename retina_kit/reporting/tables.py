@@ -1,99 +1,149 @@
-"""Tables for readers: ours beside the paper's, each in its unit, with what the spreads are in the headings."""
+"""Tables for readers: settings, arms, our scores next to the published values, claims, and the README's results."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from retina_kit.papers.compare import TABLE_COLUMNS
-from retina_kit.schema import to_json
+from retina_kit.reporting.units import estimate, in_unit, interval, percent
 
-UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters"}  # all other scores are shown in per cent
-SETTINGS = ("task", "data", "split", "model", "start", "recipe", "evaluation", "folds")  # what decides a result
+Plain = Mapping[str, Any]  # settings of an arm as JSON data, as schema.to_json returns them
+DECIDES = ("task", "data", "split", "model", "start", "freeze", "recipe", "evaluation", "folds")  # decides a result
 
 
-def show_beside_paper(table, labels=None):
-    """Return a tidy table as a readable DataFrame: ours, SD over seeds, interval over patients, the paper."""
-    labels = labels or {}
+def settings_table(settings: Mapping[str, Plain], values: Mapping[str, Any]) -> pd.DataFrame:
+    """Tabulate the settings: this run's value, the paper's, and where the paper reports it.
+
+    `settings` maps each setting of an experiment file to its what, paper, where and ours; `values` are this run's.
+
+    >>> steps = {"what": "training steps", "paper": 1000, "where": "section 2", "ours": False}
+    >>> settings_table({"steps": steps}, {"steps": 20}).iloc[0].tolist()
+    ['steps', 'training steps', '20', '1000', 'section 2']
+    """
+    rows = []
+    for name, setting in settings.items():
+        paper = "not reported" if setting["ours"] else _short(setting["paper"])
+        where = "ours" if setting["ours"] else setting["where"]
+        rows.append((name, setting["what"], _short(values[name]), paper, where))
+    return pd.DataFrame(rows, columns=["setting", "what it is", "this run", "the paper", "where it is reported"])
+
+
+def _short(value: Any) -> str:
+    """Return a setting's value as short text."""
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def arms_table(arms: Iterable[Plain]) -> pd.DataFrame:
+    """Tabulate the arms, one row each: role, parent, loss, batch size and number of steps.
+
+    `arms` are arms as JSON data, default values included.
+    """
+    rows = []
+    for arm in arms:
+        recipe = arm["recipe"]
+        rows.append(
+            {
+                "arm": arm["name"],
+                "what it is": arm["label"] or arm["name"],
+                "role": arm["role"],
+                "starts from": arm["start"]["parent"] if arm["start"] else "random weights",
+                "loss": recipe["loss"],
+                "batch": recipe["batch_size"],
+                "steps": recipe["steps"] or (f"{recipe['epochs']} epochs" if recipe["epochs"] else 0),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def differing_settings(first: Plain, second: Plain) -> pd.DataFrame:
+    """List what two arms differ in: one row per setting, named as in "recipe.steps", with both values.
+
+    `first` and `second` are arms as JSON data. Names, labels and roles are not settings. A setting that only one of the
+    arms has is "-" in the other.
+
+    >>> differing_settings({"recipe": {"steps": 2}}, {"recipe": {"steps": 5}}).values.tolist()
+    [['recipe.steps', 2, 5]]
+    """
+    flat = [dict(flattened({key: value for key, value in arm.items() if key in DECIDES})) for arm in (first, second)]
+    names = dict.fromkeys([*flat[0], *flat[1]])
+    rows = [(name, *(settings.get(name, "-") for settings in flat)) for name in names]
+    return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["setting", "first", "second"])
+
+
+def flattened(table: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield ("outer.inner", value) for every value of a nested table.
+
+    >>> list(flattened({"recipe": {"steps": 2, "loss": "soft_dice"}, "folds": 5}))
+    [('recipe.steps', 2), ('recipe.loss', 'soft_dice'), ('folds', 5)]
+    """
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def show_comparison(table: pd.DataFrame, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Make a tidy table readable: ours, SD over seeds, interval over patients, the paper; each in its unit.
+
+    `table` has the columns TABLE_COLUMNS; `labels` maps arms to what the column arm reads.
+    """
+    bounds = zip(table["metric"], table["ours_ci_low"], table["ours_ci_high"], strict=True)
     shown = pd.DataFrame(
         {
-            "arm": [labels.get(arm, arm) for arm in table["arm"]],
+            "arm": [(labels or {}).get(arm, arm) for arm in table["arm"]],
             "metric": table["metric"],
-            "ours": _shown(table, "ours_mean"),
-            "SD over seeds": _shown(table, "ours_sd"),
-            "95 % CI over patients": [
-                interval(metric, low, high)
-                for metric, low, high in zip(table["metric"], table["ours_ci_low"], table["ours_ci_high"], strict=True)
-            ],
+            "ours": _in_units(table, "ours_mean"),
+            "SD over seeds": _in_units(table, "ours_sd"),
+            "95 % CI over patients": [interval(*bound) for bound in bounds],
             "seeds": table["n_seeds"],
-            "the paper": _shown(table, "paper_value"),
+            "the paper": _in_units(table, "paper_value"),
             "note": table["note"].fillna(""),
         }
     )
     return shown.reset_index(drop=True)
 
 
-def _shown(table, column):
+def _in_units(table: pd.DataFrame, column: str) -> list[str]:
     """Return a column as text, each value in the unit of its metric."""
     return [in_unit(metric, value) for metric, value in zip(table["metric"], table[column], strict=True)]
 
 
-def in_unit(metric, value):
-    """Return a score as text: times (stored in hours) and pixels as such, everything else in per cent."""
-    if metric == "time":
-        return duration(value)
-    if metric in UNITS:
-        return "-" if pd.isna(value) else f"{value:.3g} {UNITS[metric]}"
-    return percent(value)
-
-
-def interval(metric, low, high):
-    """Return "low to high" in the unit of a metric, "-" where there is no interval."""
-    return "-" if pd.isna(low) else f"{in_unit(metric, low)} to {in_unit(metric, high)}"
-
-
-def duration(hours):
-    """Return a time as "26 h", "3.5 min" or "12 s", "-" where there is none."""
-    if pd.isna(hours):
-        return "-"
-    if hours >= 1:
-        return f"{hours:.0f} h"
-    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
-
-
-def percent(value):
-    """Return a fraction as per cent with one decimal, "-" where there is none."""
-    return "-" if pd.isna(value) else f"{100 * value:.1f}"
-
-
-def show_claims(claims):
-    """Return the claims as a readable DataFrame: what is claimed, the estimate, the verdict and its rule."""
-    interval = [
-        f"{estimate:+.3f}" + (f" ({low:+.3f} to {high:+.3f})" if pd.notna(low) else "")
-        for estimate, low, high in zip(claims["estimate"], claims["ci_low"], claims["ci_high"], strict=True)
-    ]
-    columns = ["claim", "statement", "kind", "verdict", "rule", "scope"]
-    shown = claims[columns].copy()
-    shown.insert(3, "estimate", interval)
+def show_claims(claims: pd.DataFrame) -> pd.DataFrame:
+    """Make the verdicts readable: what is claimed, the estimate with its interval, the verdict and its rule."""
+    bounds = zip(claims["estimate"], claims["ci_low"], claims["ci_high"], strict=True)
+    shown = claims[["claim", "statement", "kind", "verdict", "rule", "scope"]].copy()
+    shown.insert(3, "estimate", [estimate(*bound) for bound in bounds])
     return shown.reset_index(drop=True)
 
 
-def collect_results(folder, labels):
-    """Return all tidy tables of a run's folder as one DataFrame, with the columns table and label in front.
+def is_tidy(table: pd.DataFrame) -> bool:
+    """Tell whether a table has exactly the columns of a comparison with the paper."""
+    return list(table.columns) == list(TABLE_COLUMNS)
+
+
+def collect_results(folder: Path, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Join all tidy tables of a run's folder, with the columns table and label in front.
 
     This is what notebooks/results/<paper>_<profile>_<data>.csv holds.
     """
     parts = []
     for path in sorted((folder / "tables").glob("*.csv")):
         table = pd.read_csv(path)
-        if list(table.columns) == list(TABLE_COLUMNS):
+        if is_tidy(table):
             table.insert(0, "table", path.stem)
             table.insert(1, "label", [labels.get(arm, arm) for arm in table["arm"]])
             parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
-def results_markdown(paths):
-    """Return the kept results (notebooks/results/<paper>_<profile>_<data>.csv) as a Markdown table for the README.
+def results_markdown(paths: Iterable[Path]) -> str:
+    """Write the kept results (notebooks/results/<paper>_<profile>_<data>.csv) as Markdown for the README.
 
-    One table a run, folded up: the Dice of every arm, ours beside the printed value.
+    One folded table per run: the Dice of every arm, ours next to the published value.
     """
     lines = []
     for path in sorted(paths):
@@ -110,32 +160,9 @@ def results_markdown(paths):
     return "\n".join(lines).rstrip()
 
 
-def with_results(readme, markdown):
+def with_results(readme: str, markdown: str) -> str:
     """Return the README's text with the table between its two markers replaced."""
     begin, rest = readme.split("<!-- results", 1)
     marker, rest = rest.split("-->\n", 1)
     _, end = rest.split("<!-- end of results -->", 1)
     return f"{begin}<!-- results{marker}-->\n{markdown}\n<!-- end of results -->{end}"
-
-
-def differing_settings(first, second):
-    """Return in what two resolved arms differ: one row a setting, as in "recipe.steps", with both values.
-
-    Names, labels and roles are no settings. A setting that an arm lacks is "-".
-    """
-    flat = [
-        dict(flattened({key: value for key, value in to_json(arm).items() if key in SETTINGS}))
-        for arm in (first, second)
-    ]
-    names = list(dict.fromkeys([*flat[0], *flat[1]]))
-    rows = [(name, *(settings.get(name, "-") for settings in flat)) for name in names]
-    return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["setting", "first", "second"])
-
-
-def flattened(table, prefix=""):
-    """Yield ("outer.inner", value) for every value of a nested table."""
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from flattened(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

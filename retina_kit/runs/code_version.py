@@ -4,6 +4,7 @@ import ast
 import functools
 import hashlib
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 ENTRY = "training/prepare.py"  # prepares, trains and scores an arm: whatever it imports may change a score
@@ -69,7 +70,7 @@ def meaning_of(source: str) -> str:
     """
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
+        body: Any = getattr(node, "body", None)
         first = body[0] if isinstance(body, list) and body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
             body[0] = ast.Pass()

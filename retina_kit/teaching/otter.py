@@ -1,24 +1,27 @@
-"""Exercises as an assignment of Otter-Grader: the notebook that a teacher gives to `otter assign`.
+"""Exercises as an assignment for Otter-Grader: the notebook that a lecturer gives to `otter assign`.
 
-Otter marks questions with raw cells (`# BEGIN QUESTION` ... `# END QUESTION`) and strips the student's copy of what
-stands between `# BEGIN SOLUTION` and `# END SOLUTION`. Its tests are the kit's own checks: an answer passes where
-`check.<name>(answer)` passes, and what the check says is what a failed test shows.
+Otter marks questions with raw cells (`# BEGIN QUESTION` ... `# END QUESTION`) and strips what is between
+`# BEGIN SOLUTION` and `# END SOLUTION` from the student's copy. Its tests are the kit's own checks: an answer passes if
+`check.<name>(answer)` passes, and a failed test shows the check's feedback.
 """
 
 import ast
+from collections.abc import Sequence
+from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_raw_cell
 
 from retina_kit.errors import UsageError
 from retina_kit.files import atomic_path
-from retina_kit.reporting.notebook import built_text
+from retina_kit.reporting.notebook import built_text, tags_of
 
 CONFIG = "# ASSIGNMENT CONFIG\nname: {name}\ncheck_all_cell: true\nexport_cell:\n  pdf: false"
 TEST = "outcome = experiment.check.{name}(answer_{name})\nassert outcome.passed, str(outcome)"
 
 
-def build_assignment(source, target):
+def build_assignment(source: Path, target: Path) -> Path:
     """Write the assignment notebook of a py:percent source, and return its path."""
     notebook = nbformat.reads(built_text(source, solutions=True), as_version=4)
     notebook.cells = assignment_cells(notebook.cells, name=source.stem)
@@ -27,26 +30,25 @@ def build_assignment(source, target):
     return target
 
 
-def assignment_cells(cells, name):
-    """Return a notebook's cells with every exercise, its question before it and its solution after it, as Otter's."""
+def assignment_cells(cells: Sequence[NotebookNode], name: str) -> list[NotebookNode]:
+    """Turn every exercise, with the question before it and the solution after it, into a question for Otter."""
     made = [new_raw_cell(CONFIG.format(name=name))]
     for cell, solution in zip(cells, [*cells[1:], None], strict=True):
-        tags = cell.metadata.get("tags", [])
-        if "exercise" in tags:
-            made[-1:] = question(made[-1], cell, solution)
-        elif "solution" not in tags:
+        if "exercise" in tags_of(cell) and solution is not None:
+            made[-1:] = _question(made[-1], cell, solution)
+        elif "solution" not in tags_of(cell):
             made.append(cell)
     return made
 
 
-def question(asked, exercise, solution):
+def _question(asked: NotebookNode, exercise: NotebookNode, solution: NotebookNode) -> list[NotebookNode]:
     """Return the cells of one question: what is asked, the answer's cell and the test.
 
     The answer gets a name, so that the test finds it: `check.gain(...)` becomes `answer_gain = ...` above
     `check.gain(answer_gain)`.
     """
     (before, name, _), (steps, _, answer) = (parts_of(cell.source) for cell in (exercise, solution))
-    lines = [*before, *hidden(steps), f"answer_{name} = {answer}  # SOLUTION", f"check.{name}(answer_{name})"]
+    lines = [*before, *_hidden(steps), f"answer_{name} = {answer}  # SOLUTION", f"check.{name}(answer_{name})"]
     return [
         new_raw_cell(f"# BEGIN QUESTION\nname: {name}"),
         asked,
@@ -60,14 +62,18 @@ def question(asked, exercise, solution):
     ]
 
 
-def parts_of(code):
-    """Return (the lines before, the name, the answer on one line) of code that ends with `check.<name>(answer)`."""
+def parts_of(code: str) -> tuple[list[str], str, str]:
+    """Split code that ends with `check.<name>(answer)` into the lines before, the name, and the answer on one line.
+
+    >>> parts_of("half = 21\\ncheck.total(2 * half)")
+    (['half = 21'], 'total', '2 * half')
+    """
     match ast.parse(code).body:
         case [*_, ast.Expr(ast.Call(ast.Attribute(ast.Name("check"), name), [answer])) as last]:
             return code.splitlines()[: last.lineno - 1], name, ast.unparse(answer)
-    raise UsageError(f"an exercise must end with check.<name>(...), and its solution too, not with {code!r}")
+    raise UsageError(f"an exercise and its solution must end with check.<name>(...), not with {code!r}")
 
 
-def hidden(lines):
-    """Return the steps of a solution as Otter leaves them out of the student's copy, none where there are none."""
+def _hidden(lines: list[str]) -> list[str]:
+    """Mark the steps of a solution so that Otter leaves them out of the student's copy."""
     return ["# BEGIN SOLUTION NO PROMPT", *lines, "# END SOLUTION"] if lines else []

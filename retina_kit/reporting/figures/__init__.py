@@ -1,4 +1,4 @@
-"""Figures: functions that take data and give back axes or a figure; nothing here saves or shows anything."""
+"""Figures: functions that take data and return axes or a figure; nothing here saves or shows anything."""
 
 from retina_kit.reporting.figures.axes import COLORS, new_axes, new_grid
 from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_image
@@ -6,7 +6,7 @@ from retina_kit.reporting.figures.curves import plot_history, plot_losses, plot_
 from retina_kit.reporting.figures.diagrams import plot_method, plot_stages
 from retina_kit.reporting.figures.images import overlay_of, plot_image, plot_images, plot_predictions, plot_steps
 from retina_kit.reporting.figures.points import plot_point_errors
-from retina_kit.reporting.figures.scores import plot_beside_paper, plot_claims, plot_dice_of_patients, plot_split
+from retina_kit.reporting.figures.scores import plot_claims, plot_comparison, plot_dice_of_patients, plot_split
 from retina_kit.reporting.figures.shares import plot_contrasts, plot_dice_by_share, plot_p_values, plot_spread
 from retina_kit.reporting.figures.sizes import plot_dice_by_size
 from retina_kit.reporting.figures.two_phases import plot_two_phases
@@ -17,9 +17,9 @@ __all__ = [
     "new_grid",
     "overlay_of",
     "plot_annotators",
-    "plot_beside_paper",
     "plot_claims",
     "plot_classes",
+    "plot_comparison",
     "plot_contrasts",
     "plot_dice_by_share",
     "plot_dice_by_size",

@@ -1,6 +1,9 @@
-"""Several masks on one image: kinds of fluid, or annotators, each with its color, whole and cropped."""
+"""Several masks on one image: types of fluid, or annotators, each with its color, whole and cropped."""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from retina_kit.reporting.figures.axes import COLORS, new_grid
@@ -9,25 +12,37 @@ from retina_kit.reporting.figures.images import overlay_of, plot_image
 FLUIDS = {"ped": "#1F77FF", "srf": "#F0E442", "irf": "#E31A1C"}  # blue, yellow, red: Melinscak 2020, Figure 1
 
 
-def colors_of(names):
-    """Return a color for each name: that of its kind of fluid, or the next of the palette."""
+def colors_of(names: Iterable[str]) -> dict[str, str]:
+    """Give each name a color: that of its type of fluid, or the next one of the palette.
+
+    >>> colors_of(["ped", "grader1"])
+    {'ped': '#1F77FF', 'grader1': '#D55E00'}
+    """
     return {name: FLUIDS.get(name, COLORS[k % len(COLORS)]) for k, name in enumerate(names)}
 
 
-def region_of(mask, margin=0.1):
-    """Return (rows, columns), the slices of the box around a mask (H, W) with a margin; all where it is empty."""
+def region_of(mask: np.ndarray, margin: float = 0.1) -> tuple[slice, slice]:
+    """Find the box around a bool mask (H, W) with a margin, as slices (rows, columns); everything if it is empty.
+
+    >>> mask = np.zeros((100, 200), bool)
+    >>> mask[40:50, 60:90] = True
+    >>> region_of(mask)
+    (slice(30, 60, None), slice(40, 110, None))
+    """
     if not mask.any():
         return slice(0, mask.shape[0]), slice(0, mask.shape[1])
-    slices = []
-    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
-        place = np.flatnonzero(mask.any(axis=axis))
-        room = max(2, round(margin * length))
-        slices.append(slice(max(0, place[0] - room), min(length, place[-1] + 1 + room)))
-    return tuple(slices)
+    return _extent(np.any(mask, axis=1), margin), _extent(np.any(mask, axis=0), margin)
 
 
-def plot_classes(images, masks, titles=None):
-    """Return a figure: the whole images (N, C, H, W) above, the regions of their masks below (Figure 1).
+def _extent(occupied: np.ndarray, margin: float) -> slice:
+    """Return the range of the True entries, with a margin that is a fraction of the whole length."""
+    place, length = np.flatnonzero(occupied), len(occupied)
+    room = max(2, round(margin * length))
+    return slice(max(0, int(place[0]) - room), min(length, int(place[-1]) + 1 + room))
+
+
+def plot_classes(images: np.ndarray, masks: Mapping[str, np.ndarray], titles: Sequence[object] | None = None) -> Figure:
+    """Plot the whole images (N, C, H, W) above and the regions of their masks below (Melinscak 2020, Figure 1).
 
     `masks` maps a name to bool (N, H, W); outlines have the color of the name.
     """
@@ -42,14 +57,17 @@ def plot_classes(images, masks, titles=None):
                 axes[0, k].contour(mask[k], levels=[0.5], colors=[colors[name]], linewidths=1)
             if mask[k][rows, columns].any():
                 axes[1, k].contour(mask[k][rows, columns], levels=[0.5], colors=[colors[name]], linewidths=1.2)
-    add_legend(figure, colors)
+    _add_legend(figure, colors)
     return figure
 
 
-def plot_annotators(images, masks, titles=None):
-    """Return a figure: a row an image, a column an annotator, filled, cropped to where any of them saw something.
+def plot_annotators(
+    images: np.ndarray, masks: Mapping[str, np.ndarray], titles: Sequence[object] | None = None
+) -> Figure:
+    """Plot one row per image and one column per annotator, cropped to what any of them marked.
 
-    `masks` maps an annotator to bool (N, H, W), in the order of the columns (Melinscak 2020, Figure 2).
+    `images` is uint8 (N, C, H, W); `masks` maps an annotator to bool (N, H, W), in the order of the columns
+    (Melinscak 2020, Figure 2).
     """
     figure, axes = new_grid(len(images), len(masks), cell=2.6, aspect=0.7)
     for k, image in enumerate(images):
@@ -60,16 +78,16 @@ def plot_annotators(images, masks, titles=None):
     return figure
 
 
-def plot_one_image(image, target, rows):
-    """Return a figure: one image (C, H, W), its truth (H, W) and what networks found, in rows of equal length.
+def plot_one_image(image: np.ndarray, target: np.ndarray, rows: Sequence[Mapping[str, np.ndarray]]) -> Figure:
+    """Plot one image (C, H, W), its ground truth (H, W) and the errors of several networks.
 
-    `rows` is a list of dicts label -> bool mask (H, W); the first row starts with the image and its truth
-    (Melinscak 2020, Figure 3). Colors: hits, misses, false alarms.
+    `rows` is a list of {label: bool mask (H, W)} of equal length; the first row starts with the image and its ground
+    truth (Melinscak 2020, Figure 3). Colors: hits, misses, false alarms.
     """
     num_columns = max(len(rows[0]) + 2, *(len(row) for row in rows))
     figure, axes = new_grid(len(rows), num_columns, cell=2.2, aspect=image.shape[-2] / image.shape[-1] + 0.15)
     plot_image(axes[0, 0], image, title="test B-scan")
-    plot_image(axes[0, 1], image, target, "truth")
+    plot_image(axes[0, 1], image, target, "ground truth")
     for k, row in enumerate(rows):
         for ax, (label, predicted) in zip(axes[k, -len(row) :], row.items(), strict=True):
             plot_image(ax, image, title=label)
@@ -79,10 +97,10 @@ def plot_one_image(image, target, rows):
     return figure
 
 
-def plot_filters(image_set, titles):
-    """Return a figure: a row a network, a column a layer, each a square of the images that its filters like best.
+def plot_filters(image_set: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str]) -> Figure:
+    """Plot the images that maximize the activation of filters: one row per network, one column per layer.
 
-    `images` maps a network's label to a list of uint8 (N, 1, h, w), one entry a layer of `titles`.
+    `image_set` maps a network's label to a list of uint8 (N, 1, h, w), one entry for each layer of `titles`.
     """
     figure, axes = new_grid(len(image_set), len(titles), cell=2.1, aspect=1.12)
     for row, (label, layers) in zip(axes, image_set.items(), strict=True):
@@ -92,18 +110,22 @@ def plot_filters(image_set, titles):
     return figure
 
 
-def tiled(image_set, margin=3):
-    """Return images (N, h, w) side by side in a square, with white margins, as one array."""
-    side = int(np.ceil(np.sqrt(len(image_set))))
-    height, width = image_set.shape[1:]
+def tiled(images: np.ndarray, margin: int = 3) -> np.ndarray:
+    """Arrange images (N, h, w) uint8 in a square with white margins, as one array.
+
+    >>> tiled(np.zeros((4, 5, 5), np.uint8)).shape
+    (13, 13)
+    """
+    side = int(np.ceil(np.sqrt(len(images))))
+    height, width = images.shape[1:]
     sheet = np.full((side * (height + margin) - margin, side * (width + margin) - margin), 255, np.uint8)
-    for k, panel in enumerate(image_set):
+    for k, panel in enumerate(images):
         top, left = (k // side) * (height + margin), (k % side) * (width + margin)
         sheet[top : top + height, left : left + width] = panel
     return sheet
 
 
-def add_legend(figure, colors):
+def _add_legend(figure: Figure, colors: Mapping[str, str]) -> None:
     """Put the names and their colors below a figure."""
     patches = [Patch(color=color, label=name) for name, color in colors.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), frameon=False, fontsize=8)

@@ -1,14 +1,24 @@
-"""What happens while a network is trained: the loss, and the validation scores."""
+"""Learning curves: the loss and the validation scores while a network trains."""
 
-from retina_kit.reporting.figures.axes import COLORS, new_axes
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from retina_kit.reporting.figures.axes import COLORS, legend_on_the_right, new_axes
 
 
-def plot_history(history, ax=None, *, label="", metric=None):
-    """Draw the loss of every step, smoothed over ten, and, where asked for, a validation score over it."""
+def plot_history(history: pd.DataFrame, ax: Axes | None = None, *, label: str = "", metric: str | None = None) -> Axes:
+    """Plot the loss of every step, smoothed over ten, and a validation score over it if `metric` names one.
+
+    >>> history = pd.DataFrame({"step": [1, 2, 3], "loss": [0.9, 0.7, 0.5]})
+    >>> plot_history(history).get_lines()[0].get_ydata().round(2).tolist()
+    [0.9, 0.8, 0.7]
+    """
     ax = ax or new_axes(6, 3)
     smooth = history["loss"].rolling(10, min_periods=1).mean()
     ax.plot(history["step"], smooth, label=f"{label} loss".strip())
-    ax.set(xlabel="update", ylabel="loss (mean of ten)")
+    ax.set(xlabel="step", ylabel="loss (mean of ten)")
     if metric and metric in history and history[metric].notna().any():
         scored = history.dropna(subset=[metric])
         right = ax.twinx()
@@ -18,10 +28,18 @@ def plot_history(history, ax=None, *, label="", metric=None):
     return ax
 
 
-def plot_losses(histories, labels, ax=None, *, published=None, window=10):
-    """Draw the loss of some arms over the share of their updates that is done; mean over seeds, smoothed.
+def plot_losses(
+    histories: pd.DataFrame,
+    labels: Mapping[str, str],
+    ax: Axes | None = None,
+    *,
+    published: pd.DataFrame | None = None,
+    window: int = 10,
+) -> Axes:
+    """Plot the loss of some arms against the fraction of their steps; mean over seeds, smoothed over `window` steps.
 
-    `published` holds curves that were read off the paper's own (columns row, step, value): dotted.
+    `histories` has the columns arm, seed, step and loss; `labels` maps arms to what the legend reads. `published`
+    holds curves that were read off the authors' own (columns row, step, value): dotted.
     """
     ax = ax or new_axes(7, 3.4)
     for color, (arm, label) in zip(COLORS * 4, labels.items(), strict=False):
@@ -32,16 +50,23 @@ def plot_losses(histories, labels, ax=None, *, published=None, window=10):
         for row, points in published.groupby("row", sort=False):
             share = points["step"] / points["step"].max()
             ax.plot(share, points["value"], ":", linewidth=1.6, label=f"the authors' log, {row}")
-    ax.set(xlabel="share of the updates", ylabel="loss", ylim=(0, 1.02))
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set(xlabel="fraction of the steps", ylabel="loss", ylim=(0, 1.02))
+    legend_on_the_right(ax)
     return ax
 
 
-def plot_validations(histories, metric, labels, ax=None, *, published=None):
-    """Draw a validation score against updates, a line an arm (mean and range over seeds).
+def plot_validations(
+    histories: pd.DataFrame,
+    metric: str,
+    labels: Mapping[str, str],
+    ax: Axes | None = None,
+    *,
+    published: pd.DataFrame | None = None,
+) -> Axes:
+    """Plot a validation score against the steps, one line per arm: mean and range over seeds.
 
-    `labels` maps arms to what the legend says, in order. `published` holds curves that were read off the paper's
-    figure (columns row, step, value): dashed lines.
+    `labels` maps arms to what the legend reads, in order. `published` holds curves that were read off the paper's
+    figure (columns row, step, value): dotted lines.
     """
     ax = ax or new_axes(7.5, 4)
     scored = histories.dropna(subset=[metric])
@@ -53,7 +78,8 @@ def plot_validations(histories, metric, labels, ax=None, *, published=None):
     if published is not None:
         for row, points in published.dropna(subset=["value"]).groupby("row", sort=False):
             ax.plot(points["step"], points["value"], ":", linewidth=1, color="0.55")
-            ax.annotate(row, points[["step", "value"]].iloc[-1], fontsize=6, color="0.4")
-    ax.set(xlabel="update", ylabel=f"validation {metric}")
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+            last = points.iloc[-1]
+            ax.annotate(str(row), (last["step"], last["value"]), fontsize=6, color="0.4")
+    ax.set(xlabel="step", ylabel=f"validation {metric}")
+    legend_on_the_right(ax)
     return ax

@@ -1,14 +1,22 @@
-"""Images with their masks, and with what a network found, missed and made up."""
+"""Images with their masks, and what a network found, missed and raised a false alarm about."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.colors import ListedColormap
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgba
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from retina_kit.reporting.figures.axes import FALSE_ALARM, HIT, MISS, new_grid
 
+ERROR_COLORS = {"hit": HIT, "missed": MISS, "false alarm": FALSE_ALARM}
 
-def plot_image(ax, image, mask=None, title="", color="#F0E442"):
-    """Draw an image (C, H, W) uint8, gray or RGB, with the outline of a mask (H, W); return the axes."""
+
+def plot_image(
+    ax: Axes, image: np.ndarray, mask: np.ndarray | None = None, title: str = "", color: str = "#F0E442"
+) -> Axes:
+    """Plot an image (C, H, W) uint8, gray or RGB, with the outline of a bool mask (H, W), and return the axes."""
     ax.imshow(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
     if mask is not None and mask.any():
         ax.contour(mask, levels=[0.5], colors=[color], linewidths=1)
@@ -16,8 +24,20 @@ def plot_image(ax, image, mask=None, title="", color="#F0E442"):
     return ax
 
 
-def plot_images(images, masks=None, titles=None, *, num_columns=4):
-    """Return a figure of images (N, C, H, W) with the outlines of their masks (N, H, W)."""
+def plot_images(
+    images: np.ndarray,
+    masks: np.ndarray | None = None,
+    titles: Sequence[object] | None = None,
+    *,
+    num_columns: int = 4,
+) -> Figure:
+    """Plot images (N, C, H, W) uint8 in a grid, with the outlines of their bool masks (N, H, W).
+
+    >>> from retina_kit.data.synthetic.oct import generate_oct
+    >>> scans = generate_oct(1, scans_per_patient=2, size=(64, 96))
+    >>> len(plot_images(scans.images, scans.masks["fluid"], titles=scans.rows["id"]).axes)
+    2
+    """
     num_rows = -(-len(images) // num_columns)
     figure, axes = new_grid(num_rows, min(num_columns, len(images)), aspect=images.shape[-2] / images.shape[-1] + 0.12)
     for k, ax in enumerate(axes.flat):
@@ -28,32 +48,41 @@ def plot_images(images, masks=None, titles=None, *, num_columns=4):
     return figure
 
 
-def overlay_of(predicted, target):
-    """Return an RGBAn image (H, W, 4) of hits (yellow), misses (red) and false alarms (green)."""
-    classes = np.where(predicted & target, 1, np.where(target, 2, np.where(predicted, 3, 0)))
-    return ListedColormap([(0, 0, 0, 0), HIT, MISS, FALSE_ALARM])(classes)
+def overlay_of(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Color two bool masks (H, W) as RGBA (H, W, 4): hits yellow, misses red, false alarms green, the rest clear.
 
-
-def plot_predictions(images, target, predictions, *, titles=None):
-    """Return a figure: a row an image, the image with its truth first, then a column an arm with hits and misses.
-
-    `predictions` maps a label to bool masks (N, H, W) of the size of `target`.
+    >>> overlay_of(np.array([[True, False]]), np.array([[False, False]]))[0, :, 3].tolist()
+    [1.0, 0.0]
     """
-    figure, axes = new_grid(
-        len(images), 1 + len(predictions), cell=2.6, aspect=target.shape[-2] / target.shape[-1] + 0.08
-    )
+    classes = np.where(predicted & target, 1, np.where(target, 2, np.where(predicted, 3, 0)))
+    return ListedColormap([(0.0, 0.0, 0.0, 0.0), *map(to_rgba, ERROR_COLORS.values())])(classes)
+
+
+def plot_predictions(
+    images: np.ndarray,
+    target: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    *,
+    titles: Sequence[str] | None = None,
+) -> Figure:
+    """Plot one row per image: the image with its ground truth, then hits, misses and false alarms of each arm.
+
+    `images` is uint8 (N, C, H, W), `target` bool (N, H, W); `predictions` maps a label to bool masks of that shape.
+    """
+    height, width = target.shape[-2:]
+    figure, axes = new_grid(len(images), 1 + len(predictions), cell=2.6, aspect=height / width + 0.08)
     for k, image in enumerate(images):
-        plot_image(axes[k, 0], image, target[k], titles[k] if titles is not None else "truth")
+        plot_image(axes[k, 0], image, target[k], titles[k] if titles is not None else "ground truth")
         for ax, (label, predicted) in zip(axes[k, 1:], predictions.items(), strict=True):
             plot_image(ax, image, title=label if k == 0 else "")
             ax.imshow(overlay_of(predicted[k], target[k]), alpha=0.6)
-    patches = [Patch(color=c, label=t) for c, t in ((HIT, "hit"), (MISS, "missed"), (FALSE_ALARM, "false alarm"))]
+    patches = [Patch(color=color, label=name) for name, color in ERROR_COLORS.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
-def plot_steps(stages):
-    """Return a figure of one image at several stages, side by side; `stages` maps a title to (C, H, W) uint8."""
+def plot_steps(stages: Mapping[str, np.ndarray]) -> Figure:
+    """Plot one image at several stages, next to each other; `stages` maps a title to (C, H, W) uint8."""
     first = next(iter(stages.values()))
     figure, axes = new_grid(1, len(stages), cell=2.6, aspect=first.shape[-2] / first.shape[-1] + 0.1)
     for ax, (title, image) in zip(axes[0], stages.items(), strict=True):

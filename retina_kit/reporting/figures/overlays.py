@@ -1,22 +1,32 @@
 """Quick images for widgets: masks laid over a scan as colored pixels, without axes, in a few milliseconds."""
 
+from collections.abc import Mapping, Sequence
+
 import cv2
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from retina_kit.reporting.figures.axes import FALSE_ALARM, HIT, MISS
+from retina_kit.reporting.figures.images import ERROR_COLORS
 
 BRIGHT = ("#F0E442", "#56B4E9", "#FF7F50", "#7CFC00", "#FF6EC7", "#40E0D0", "#FFA500", "#B39DFF")  # on dark scans
 LINE, FONT = 18, cv2.FONT_HERSHEY_SIMPLEX
 
 
-def as_color(image):
-    """Return an image (C, H, W) uint8, gray or RGB, as RGB (H, W, 3)."""
+def as_color(image: np.ndarray) -> np.ndarray:
+    """Turn an image (C, H, W) uint8, gray or RGB, into RGB (H, W, 3).
+
+    >>> as_color(np.zeros((1, 4, 8), np.uint8)).shape
+    (4, 8, 3)
+    """
     return np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0))
 
 
-def fit_width(canvas, width=640):
-    """Return an image (H, W, ...) at this width: enlarged to the nearest pixel, reduced by area."""
+def fit_width(canvas: np.ndarray, width: int = 640) -> np.ndarray:
+    """Resize an image or a mask (H, W, ...) to this width: enlarged to the nearest pixel, reduced by area.
+
+    >>> fit_width(np.array([[True, False]]), 4).tolist()
+    [[True, True, False, False], [True, True, False, False]]
+    """
     factor = width / canvas.shape[1]
     if factor == 1:
         return canvas
@@ -25,10 +35,17 @@ def fit_width(canvas, width=640):
     return cv2.resize(canvas.view(np.uint8), size, interpolation=method).view(canvas.dtype)
 
 
-def blend_masks(image, masks, opacity=0.4, *, colors=BRIGHT, width=640):
-    """Return RGB (h, w, 3): an image (C, H, W) with its masks {name: bool (H, W)} filled, and outlined.
+def blend_masks(
+    image: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    opacity: float = 0.4,
+    *,
+    colors: Sequence[str] = BRIGHT,
+    width: int = 640,
+) -> np.ndarray:
+    """Lay masks {name: bool (H, W)} over an image (C, H, W), filled and outlined, as RGB (h, w, 3).
 
-    `opacity` 0 leaves the outlines alone, 1 covers the image.
+    `opacity` 0 leaves only the outlines, 1 covers the image.
     """
     canvas = fit_width(as_color(image), width)
     for color, mask in zip(colors, masks.values(), strict=False):
@@ -40,35 +57,46 @@ def blend_masks(image, masks, opacity=0.4, *, colors=BRIGHT, width=640):
     return canvas
 
 
-def blend_errors(image, predicted, target, opacity=0.5, *, width=640):
-    """Return RGB (h, w, 3): an image with what was hit (yellow), missed (red) and made up (green)."""
-    parts = {"hit": predicted & target, "missed": target & ~predicted, "false alarm": predicted & ~target}
-    return blend_masks(image, parts, opacity, colors=(HIT, MISS, FALSE_ALARM), width=width)
+def blend_errors(
+    image: np.ndarray, predicted: np.ndarray, target: np.ndarray, opacity: float = 0.5, *, width: int = 640
+) -> np.ndarray:
+    """Lay hits (yellow), misses (red) and false alarms (green) over an image (C, H, W), as RGB (h, w, 3)."""
+    errors = {"hit": predicted & target, "missed": target & ~predicted, "false alarm": predicted & ~target}
+    return blend_masks(image, errors, opacity, colors=tuple(ERROR_COLORS.values()), width=width)
 
 
-def with_caption(canvas, title, legend=None):
-    """Return RGB with a strip on top: a title, then each {name: color} of the legend in its color."""
+def with_caption(canvas: np.ndarray, title: str, legend: Mapping[str, str] | None = None) -> np.ndarray:
+    """Add a strip on top of an RGB image: a title, then each {name: color} of the legend in its color."""
     strip = np.full((LINE + 6, canvas.shape[1], 3), 32, np.uint8)
     place = _write(strip, title, 6, (235, 235, 235))
     for name, color in (legend or {}).items():
-        place = _write(strip, name, place + 14, tuple(int(255 * part) for part in to_rgb(color)))
+        red, green, blue = (int(255 * part) for part in to_rgb(color))
+        place = _write(strip, name, place + 14, (red, green, blue))
     return np.concatenate([strip, canvas])
 
 
-def _write(strip, text, place, color):
+def _write(strip: np.ndarray, text: str, place: int, color: tuple[int, int, int]) -> int:
     """Write a text into a strip and return where it ends, in pixels."""
     cv2.putText(strip, text, (place, LINE - 2), FONT, 0.48, color, 1, cv2.LINE_AA)
     return place + cv2.getTextSize(text, FONT, 0.48, 1)[0][0]
 
 
-def side_by_side(image_set, gap=8):
-    """Return RGB images of one height in a row, white between them."""
-    parts = [image_set[0]]
-    for canvas in image_set[1:]:
+def side_by_side(images: Sequence[np.ndarray], gap: int = 8) -> np.ndarray:
+    """Join RGB images of one height in a row, with white gaps.
+
+    >>> side_by_side([np.zeros((4, 10, 3), np.uint8)] * 2).shape
+    (4, 28, 3)
+    """
+    parts = [images[0]]
+    for canvas in images[1:]:
         parts += [np.full((canvas.shape[0], gap, 3), 255, np.uint8), canvas]
     return np.concatenate(parts, axis=1)
 
 
-def as_png(canvas):
-    """Return RGB (H, W, 3) uint8 as the bytes of a PNG."""
+def as_png(canvas: np.ndarray) -> bytes:
+    """Encode RGB (H, W, 3) uint8 as a PNG.
+
+    >>> as_png(np.zeros((2, 2, 3), np.uint8))[:4]
+    b'\\x89PNG'
+    """
     return cv2.imencode(".png", canvas[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()

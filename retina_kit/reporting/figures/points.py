@@ -1,42 +1,54 @@
-"""Where a localizer's centers lie: error maps over the image, and how many lie within a distance."""
+"""Localization errors: error maps over the image, and the fraction of images within a distance."""
+
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from retina_kit.reporting.figures.axes import COLORS, new_grid
 
 
-def plot_point_errors(scores, labels, size):
-    """Return a figure: an error map an arm, and the share of images within a distance.
+def plot_point_errors(scores: pd.DataFrame, labels: Mapping[str, str], size: tuple[int, int]) -> Figure:
+    """Plot one error map per arm, and the fraction of the images within a distance.
 
-    `scores` has predicted_x, predicted_y, target_x, target_y and distance in pixels of an image of `size`
-    (H, W). An arrow goes from the true center to the predicted one, its color is the distance.
+    `scores` has arm, predicted_x, predicted_y, target_x, target_y and distance in pixels of an image of `size` (H, W),
+    and distance_diameters. An arrow points from the true center to the predicted one, its color is the distance.
     """
     height, width = size
     figure, axes = new_grid(1, len(labels) + 1, cell=4.2, aspect=height / width + 0.1)
     for ax, (arm, label) in zip(axes[0], labels.items(), strict=False):
         rows = scores[scores["arm"] == arm]
-        shift_x, shift_y = rows["predicted_x"] - rows["target_x"], rows["predicted_y"] - rows["target_y"]
-        drawn = ax.quiver(
-            rows["target_x"], rows["target_y"], shift_x, shift_y, rows["distance"], cmap="viridis_r",
-            angles="xy", scale_units="xy", scale=1, width=0.004,
-        )  # fmt: skip
+        arrows = ax.quiver(
+            rows["target_x"],
+            rows["target_y"],
+            rows["predicted_x"] - rows["target_x"],
+            rows["predicted_y"] - rows["target_y"],
+            rows["distance"],
+            cmap="viridis_r",
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            width=0.004,
+        )
         ax.plot(rows["target_x"], rows["target_y"], ".", color="0.4", markersize=2)
         ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
         ax.spines[:].set_visible(True)
         ax.set_title(f"{label}: mean {rows['distance'].mean():.1f} pixels", fontsize=8)
-        figure.colorbar(drawn, ax=ax, shrink=0.7, label=f"distance, pixels of {width} x {height}")
-    draw_cumulative(axes[0, -1], scores, labels)
+        figure.colorbar(arrows, ax=ax, shrink=0.7, label=f"distance, pixels of {width} x {height}")
+    _plot_cumulative(axes[0, -1], scores, labels)
     return figure
 
 
-def draw_cumulative(ax, scores, labels):
-    """Draw which share of the images has its center within a distance, in disc diameters, a line an arm."""
+def _plot_cumulative(ax: Axes, scores: pd.DataFrame, labels: Mapping[str, str]) -> None:
+    """Plot the fraction of the images whose center is within a distance, in disc diameters, one line per arm."""
     for color, (arm, label) in zip(COLORS, labels.items(), strict=False):
         values = np.sort(scores.loc[scores["arm"] == arm, "distance_diameters"].dropna())
         ax.step([0, *values], np.arange(len(values) + 1) / max(1, len(values)), where="post", color=color, label=label)
     ax.axvline(0.5, color="0.3", linewidth=0.8, linestyle="--")
     ax.tick_params(labelsize=8)
     ax.set(xticks=[0, 0.5, 1, 1.5, 2], yticks=[0, 0.5, 1], xlim=(0, 2), ylim=(0, 1.02))
-    ax.set(xlabel="distance, disc diameters (dashed: the disc's border)", ylabel="share of the test images")
+    ax.set(xlabel="distance, disc diameters (dashed: the disc's border)", ylabel="fraction of the test images")
     ax.spines[["left", "bottom"]].set_visible(True)
     ax.legend(frameon=False, fontsize=7, loc="lower right")

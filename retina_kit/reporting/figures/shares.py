@@ -1,17 +1,22 @@
-"""Dice against the share of the training images, its p-values, and the images behind a mean."""
+"""Dice against the percentage of the training images, its p-values, and the images behind a mean."""
+
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 
-from retina_kit.reporting.figures.axes import COLORS, new_axes
+from retina_kit.reporting.figures.axes import COLORS, legend_on_the_right, new_axes
 
 TESTS = {"p_t": "paired t-test", "p_wilcoxon": "Wilcoxon", "p_bootstrap": "bootstrap over patients"}
+SHARE = "% of the training images of a fold"
 
 
-def plot_dice_by_share(table, families, ax=None):
-    """Draw mean Dice against the share of training images, a line a family with its interval over patients.
+def plot_dice_by_share(table: pd.DataFrame, families: Mapping[str, str], ax: Axes | None = None) -> Axes:
+    """Plot mean Dice against the percentage of the training images, one line per family, intervals over patients.
 
-    `table` is a tidy table with the columns family and percent; `families` maps families to what the legend
-    says. Printed values of the paper are diamonds.
+    `table` is a tidy table with the columns family and percent; `families` maps families to what the legend reads.
+    Published values are diamonds.
     """
     ax = ax or new_axes(6.5, 4)
     for k, (family, label) in enumerate(families.items()):
@@ -19,61 +24,61 @@ def plot_dice_by_share(table, families, ax=None):
         color, x = COLORS[k], rows["percent"] + (k - (len(families) - 1) / 2) * 0.8
         low, high = rows["ours_mean"] - rows["ours_ci_low"], rows["ours_ci_high"] - rows["ours_mean"]
         ax.errorbar(x, rows["ours_mean"], yerr=[low, high], fmt="o-", color=color, capsize=3, label=label)
-        printed = rows.dropna(subset=["paper_value"])
-        ax.plot(printed["percent"], printed["paper_value"], "D", color=color, markeredgecolor="black", markersize=7)
-    ax.plot([], [], "D", color="white", markeredgecolor="black", label="the paper")
-    ax.set(xlabel="training images of a fold, per cent", ylabel="Dice (mean and 95 % CI over patients)")
+        published = rows.dropna(subset=["paper_value"])
+        ax.plot(published["percent"], published["paper_value"], "D", color=color, markeredgecolor="black", markersize=7)
+    ax.plot([], [], "D", color="white", markeredgecolor="black", label="published")
+    ax.set(xlabel=SHARE, ylabel="Dice (mean and 95 % CI over patients)")
     ax.set(xlim=(0, 105), ylim=(max(-0.02, min(0.75, table["ours_ci_low"].min() - 0.03)), 1.0))
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend_on_the_right(ax)
     return ax
 
 
-def plot_p_values(comparison, ax=None, *, lowest=1e-8):
-    """Draw the p-values of one pair of families against the share, a line a test, on a logarithmic axis."""
+def plot_p_values(comparison: pd.DataFrame, ax: Axes | None = None, *, lowest: float = 1e-8) -> Axes:
+    """Plot the p-values of one pair of families against the percentage, one line per test, on a logarithmic axis."""
     ax = ax or new_axes(6, 3.2)
     for color, (column, label) in zip(COLORS, TESTS.items(), strict=False):
         ax.plot(comparison["percent"], comparison[column].clip(lower=lowest), "o-", color=color, label=label)
     ax.axhline(0.05, color="0.3", linewidth=0.8, linestyle="--")
     ax.annotate("0.05", (0, 0.05), fontsize=8, va="bottom")
-    ax.set(xlabel="training images of a fold, per cent", ylabel="p-value", yscale="log", xlim=(0, 105))
-    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set(xlabel=SHARE, ylabel="p-value", yscale="log", xlim=(0, 105))
+    legend_on_the_right(ax)
     return ax
 
 
-def plot_contrasts(comparison, labels, ax=None):
-    """Draw the paired differences of several pairs of families with their intervals, share by share.
+def plot_contrasts(comparison: pd.DataFrame, labels: Mapping[tuple[str, str], str], ax: Axes | None = None) -> Axes:
+    """Plot the paired differences of several pairs of families with their intervals, by percentage of the images.
 
-    `labels` maps (family, baseline) to what the axis says; right of 0 the first of the two is better.
+    `labels` maps (family, baseline) to what the axis reads; right of 0 the first of the two is better.
     """
     ax = ax or new_axes(7, 3.4)
     percents = sorted(comparison["percent"].unique())
     for color, percent in zip(COLORS, percents, strict=False):
         rows = comparison[comparison["percent"] == percent]
-        y = [list(labels).index(pair) for pair in zip(rows["family"], rows["baseline"], strict=True)]
-        y = np.array(y) + (percents.index(percent) - (len(percents) - 1) / 2) * 0.7 / len(percents)
+        places = [list(labels).index(pair) for pair in zip(rows["family"], rows["baseline"], strict=True)]
+        y = np.array(places) + (percents.index(percent) - (len(percents) - 1) / 2) * 0.7 / len(percents)
         spread = [rows["difference"] - rows["ci_low"], rows["ci_high"] - rows["difference"]]
         ax.errorbar(rows["difference"], y, xerr=spread, fmt="o", color=color, capsize=2, label=f"{percent:g} %")
     ax.axvline(0, color="0.3", linewidth=0.8)
-    ax.set_yticks(range(len(labels)), labels.values(), fontsize=8)
+    ax.set_yticks(range(len(labels)), list(labels.values()), fontsize=8)
     ax.invert_yaxis()
     ax.set(xlabel="difference of the mean Dice, 95 % CI over patients")
-    ax.legend(title="share", frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend_on_the_right(ax, title="images")
     return ax
 
 
-def plot_spread(scores, arms, ax=None, *, metric="dice"):
-    """Draw the score of every image, a column of dots an arm, with box and number of complete failures.
+def plot_spread(scores: pd.DataFrame, arms: Mapping[str, str], ax: Axes | None = None, *, metric: str = "dice") -> Axes:
+    """Plot the score of every image, one column of dots per arm, with a box and the number of complete failures.
 
-    `arms` maps arms to their labels.
+    `arms` maps arms to their labels; a complete failure is a score below 0.01.
     """
     ax = ax or new_axes(1.2 + 0.85 * len(arms), 4)
     values = [scores.loc[scores["arm"] == arm, metric].dropna().to_numpy() for arm in arms]
     ax.boxplot(values, positions=range(len(arms)), widths=0.6, showfliers=False, medianprops={"color": "0.2"})
     for k, mine in enumerate(values):
-        x = k + 0.22 * np.sin(np.arange(len(mine)) * 2.4)  # dots side by side, the same in every run
+        x = k + 0.22 * np.sin(np.arange(len(mine)) * 2.4)  # dots next to each other, the same in every run
         ax.plot(x, mine, "o", markersize=2.5, alpha=0.6, color=COLORS[k % len(COLORS)])
         ax.text(k, 1.03, f"{(mine < 0.01).sum()}", ha="center", fontsize=8)
     ax.text(-0.75, 1.03, "failed", ha="right", fontsize=8)
-    ax.set_xticks(range(len(arms)), arms.values(), rotation=25, ha="right", fontsize=8)
+    ax.set_xticks(range(len(arms)), list(arms.values()), rotation=25, ha="right", fontsize=8)
     ax.set(ylabel=f"{metric} of an image", ylim=(-0.03, 1.1), xlim=(-0.7, len(arms) - 0.3))
     return ax

@@ -1,13 +1,17 @@
 """The image browser: data set, patient, image, masks on and off, opacity."""
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
 import ipywidgets
 
+from retina_kit.data.collection import ImageSet
 from retina_kit.reporting.figures.overlays import BRIGHT, as_png, blend_masks, with_caption
 from retina_kit.teaching.widgets.static import present
 
 
-def image_with_masks(image_set, index, names, opacity):
-    """Return a PNG: one image of a collection with the named masks over it, their names in their colors."""
+def image_with_masks(image_set: ImageSet, index: int, names: Sequence[str], opacity: float) -> bytes:
+    """Render one image with the named masks on it, their names in their colors, as a PNG."""
     colors = dict(zip(image_set.masks, BRIGHT * 2, strict=False))
     masks = {name: image_set.masks[name][index] for name in names}
     chosen = [colors[name] for name in names]
@@ -15,11 +19,13 @@ def image_with_masks(image_set, index, names, opacity):
     return as_png(with_caption(blended, str(image_set.rows["id"][index]), dict(zip(names, chosen, strict=True))))
 
 
-def browse_images(collections, *, shown=None, opacity=0.3):
-    """Show images one by one, with controls; a page keeps the first image that has something marked.
+def browse_images(
+    collections: ImageSet | Mapping[str, ImageSet], *, shown: Collection[str] | None = None, opacity: float = 0.3
+) -> None:
+    """Show images one by one, with controls; a static page keeps the first image that has a mask.
 
-    `collections` is a collection (images, masks, rows) or several as {name: collection}; `shown` names the masks
-    that are on at first (all of them by default), so that two graders can be laid over each other.
+    `collections` is one image set, or several as {name: image set}; `shown` names the masks that are on at first
+    (default: all), so that two annotators can be compared.
     """
     browser = ImageBrowser(collections, shown, opacity)
     first = browser.image_set.rows["id"][browser.index]
@@ -29,8 +35,13 @@ def browse_images(collections, *, shown=None, opacity=0.3):
 class ImageBrowser:
     """The browser's controls and what they show; `box` is the widget."""
 
-    def __init__(self, collections, shown=None, opacity=0.3):
-        self.collections = collections if isinstance(collections, dict) else {collections.name: collections}
+    def __init__(
+        self,
+        collections: ImageSet | Mapping[str, ImageSet],
+        shown: Collection[str] | None = None,
+        opacity: float = 0.3,
+    ) -> None:
+        self.collections = {collections.name: collections} if isinstance(collections, ImageSet) else dict(collections)
         self.shown = shown
         self.data = ipywidgets.Dropdown(options=list(self.collections), description="data")
         self.patient = ipywidgets.Dropdown(description="patient")
@@ -43,56 +54,60 @@ class ImageBrowser:
         self.opacity.add_class("kit-opacity")
         self.image_view.add_class("kit-browser")
         self.change_data()
-        for control, react in (
-            (self.data, self.change_data), (self.patient, self.change_patient), (self.number, self.draw),
-            (self.opacity, self.draw),
-        ):  # fmt: skip
-            control.observe(react, names="value")
+        self.data.observe(self.change_data, names="value")
+        self.patient.observe(self.change_patient, names="value")
+        for slider in (self.number, self.opacity):
+            slider.observe(self.update, names="value")
         top = [self.patient, self.number] if len(self.collections) == 1 else [self.data, self.patient, self.number]
         controls = [ipywidgets.HBox(top), ipywidgets.HBox([self.opacity, self.switches])]
         self.box = ipywidgets.VBox([*controls, self.image_view])
 
     @property
-    def image_set(self):
-        """The collection that is looked at."""
+    def image_set(self) -> ImageSet:
+        """The image set that is shown."""
         return self.collections[self.data.value]
 
     @property
-    def chosen(self):
+    def chosen(self) -> list[str]:
         """The masks that are on."""
         return [switch.description for switch in self.switches.children if switch.value]
 
     @property
-    def index(self):
-        """The position of the image that is looked at."""
-        mine = self.image_set.rows.index[self.image_set.rows["patient"] == self.patient.value]
-        return int(mine[min(self.number.value, len(mine) - 1)])
+    def index(self) -> int:
+        """The position of the image that is shown."""
+        mine = self._images_of(self.patient.value)
+        return mine[min(self.number.value, len(mine) - 1)]
 
-    def change_data(self, _=None):
-        """Offer the patients and masks of the chosen data set, and begin where something is marked."""
+    def _images_of(self, patient: str) -> list[int]:
+        """List the positions of a patient's images."""
+        return [int(k) for k in self.image_set.rows.index[self.image_set.rows["patient"] == patient]]
+
+    def change_data(self, _: Any = None) -> None:
+        """Offer the patients and masks of the chosen data set, starting with the first image that has a mask."""
         image_set, names = self.image_set, list(self.image_set.masks)
         self.switches.children = [self._switch(name) for name in names]
         first = next((k for k in range(len(image_set)) if any(image_set.masks[name][k].any() for name in names)), 0)
         patients = list(dict.fromkeys(image_set.rows["patient"]))
         self.patient.options, self.patient.value = patients, image_set.rows["patient"][first]
-        mine = image_set.rows.index[image_set.rows["patient"] == self.patient.value]
-        self.number.max, self.number.value = len(mine) - 1, list(mine).index(first)
-        self.draw()
+        mine = self._images_of(self.patient.value)
+        self.number.max, self.number.value = len(mine) - 1, mine.index(first)
+        self.update()
 
-    def _switch(self, name):
+    def _switch(self, name: str) -> ipywidgets.Checkbox:
+        """Make the checkbox of one mask."""
         layout = ipywidgets.Layout(width="auto")
         on = self.shown is None or name in self.shown
         switch = ipywidgets.Checkbox(on, description=name, indent=False, layout=layout)
         switch.add_class(f"kit-mask-{name}")
-        switch.observe(self.draw, names="value")
+        switch.observe(self.update, names="value")
         return switch
 
-    def change_patient(self, _=None):
+    def change_patient(self, _: Any = None) -> None:
         """Offer the images of the chosen patient."""
-        self.number.max = max(0, int((self.image_set.rows["patient"] == self.patient.value).sum()) - 1)
-        self.draw()
+        self.number.max = max(0, len(self._images_of(self.patient.value)) - 1)
+        self.update()
 
-    def draw(self, _=None):
-        """Draw the chosen image."""
+    def update(self, _: Any = None) -> None:
+        """Show the chosen image."""
         if self.patient.value is not None:
             self.image_view.value = image_with_masks(self.image_set, self.index, self.chosen, self.opacity.value)

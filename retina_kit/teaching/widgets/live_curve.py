@@ -1,78 +1,78 @@
-"""The live training curve, with a Stop that works while the kernel is busy."""
+"""The live training curve; interrupting the kernel stops the training and keeps what was trained."""
 
 import contextlib
 import signal
 import time
+from typing import Any
 
 import ipywidgets
+from torch import Tensor
 
 from retina_kit.reporting import figures
-from retina_kit.teaching.widgets.clicks import deliver_clicks
 from retina_kit.teaching.widgets.static import png_of, present
+
+HOW_TO_STOP = "Interrupt the kernel (the square button) to stop."
 
 
 class LiveCurve:
-    """A `watch` for training: draws the loss while it falls; Stop ends the training and keeps the weights so far.
+    """A `watch` for `training.loop.fit`: shows the loss during training, and stops it if the kernel is interrupted.
 
-    A busy kernel reads no clicks, so each step lets those through that wait (`clicks.deliver_clicks`). The kernel's
-    own interrupt button means Stop, too, while this training runs.
+    A running cell keeps the kernel busy, so it cannot react to a button of its own; JupyterLab's interrupt button
+    (the square in the toolbar, or I pressed twice) reaches it as SIGINT. While this training runs, the first interrupt
+    ends it after the current step, with its weights and its history; a second one interrupts the cell as usual.
     """
 
-    def __init__(self, every=10, min_seconds=0.5):
-        self.every, self.min_seconds, self.last_drawn = every, min_seconds, 0.0
-        self.losses, self.stopped, self._before = [], False, None
-        self.image_view = ipywidgets.Image(format="png", width=540)
-        self.button = ipywidgets.Button(description="Stop", tooltip="end this training, keep the weights so far")
-        self.says = ipywidgets.HTML("training has not begun")
-        self.button.add_class("kit-stop")
-        self.says.add_class("kit-training")
+    def __init__(self, every: int = 10, min_seconds: float = 0.5) -> None:
+        """Show an empty curve; later at most one every `every` steps and `min_seconds`."""
+        self.every, self.min_seconds, self.last_update = every, min_seconds, 0.0
+        self.losses: list[float] = []
+        self.stopped = False
+        self._before: Any = None  # the handler of interrupts before this training
+        self.image_view = ipywidgets.Image(value=png_of(figures.new_axes(6, 2.6)), format="png", width=540)
+        self.state = ipywidgets.HTML(f"waiting for the first step. {HOW_TO_STOP}")
+        self.state.add_class("kit-training")
         self.image_view.add_class("kit-curve")
-        self.button.on_click(self.stop)
-        row = ipywidgets.HBox([self.button, self.says])
-        self.shown = present(ipywidgets.VBox([row, self.image_view]), text="the loss while training")
+        box = ipywidgets.VBox([self.state, self.image_view])
+        self.shown = present(box, png=self.image_view.value, text="the loss during training")
 
-    def stop(self, _=None):
-        """Ask the training to end after this step."""
-        self.stopped = True
+    def __call__(self, step: int, num_steps: int, losses: list[Tensor], scores: dict[str, float]) -> bool:
+        """Update the curve if it is time; True if the training is to stop after this step."""
+        if self._before is None:
+            self._listen()
+        stop = self.stopped  # read once: an interrupt may come at any moment
+        last = step + 1 == num_steps or stop
+        due = (step + 1) % self.every == 0 and time.monotonic() - self.last_update > self.min_seconds
+        if step == 0 or last or due:
+            self.losses = [loss.item() for loss in losses]
+            self.last_update = time.monotonic()
+            self._update(num_steps, last)
+        return stop
 
-    def interrupt(self, number, frame):
-        """Do the same for the kernel's interrupt; a second one ends the cell at once."""
+    def _listen(self) -> None:
+        """Let an interrupt of the kernel stop this training."""
+        with contextlib.suppress(ValueError):  # not the main thread, which is the one that is interrupted
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        """Stop after the current step; a second interrupt is an ordinary one."""
         if self.stopped:
             raise KeyboardInterrupt
         self.stopped = True
 
-    def __call__(self, step, num_steps, losses, scores):
-        """Draw now and then; True once Stop was pressed."""
-        if self._before is None:
-            self._listen()
-        deliver_clicks()
-        stop = self.stopped  # read once: a click may come at any moment
-        last = step + 1 == num_steps or stop
-        due = (step + 1) % self.every == 0 and time.monotonic() - self.last_drawn > self.min_seconds
-        if last or due:
-            self.losses = [loss.item() for loss in losses]
-            self.last_drawn = time.monotonic()
-            self._draw(num_steps, last)
-        return stop
-
-    def _listen(self):
-        """Let the kernel's interrupt mean Stop while this training runs."""
-        with contextlib.suppress(ValueError):  # not the main thread: the interrupt is somebody else's
-            self._before = signal.signal(signal.SIGINT, self.interrupt)
-
-    def _draw(self, num_steps, last):
+    def _update(self, num_steps: int, last: bool) -> None:
+        """Plot the losses so far, and put the state into words."""
         ax = figures.new_axes(6, 2.6)
         ax.plot(range(1, len(self.losses) + 1), self.losses)
-        ax.set(xlabel="update", ylabel="loss", xlim=(0, num_steps))
+        ax.set(xlabel="step", ylabel="loss", xlim=(0, num_steps))
         self.image_view.value = png_of(ax)
-        state = "stopped after" if self.stopped else "done:" if last else "update"
-        self.says.value = f"{state} {len(self.losses)} of {num_steps}, loss {self.losses[-1]:.4f}"
+        state = "stopped after" if self.stopped and last else "done:" if last else "step"
+        count = f"{len(self.losses)} of {num_steps}{' steps' if last else ''}"
+        self.state.value = f"{state} {count}, loss {self.losses[-1]:.4f}. {'' if last else HOW_TO_STOP}".strip()
         if last:
             self._finish()
 
-    def _finish(self):
-        """Give the interrupt back, and leave the curve for readers without a kernel."""
-        self.button.disabled = True
+    def _finish(self) -> None:
+        """Restore the kernel's own interrupt, and leave the curve for readers without a kernel."""
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
