@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from retina_kit.runs.code_version import PACKAGE, hash_of_modules, meaning_of, modules_that_decide
+from retina_kit.runs.deciding_code import PACKAGE, hash_of_modules, meaning_of, modules_that_decide
 
 SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,

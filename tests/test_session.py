@@ -1,4 +1,4 @@
-"""A session finds every wrong setting before anything starts, and hands the same options to experiments and notebooks."""
+"""Sessions: how many workers, which options, what is explained, planned and reported, and the exit code."""
 
 import inspect
 

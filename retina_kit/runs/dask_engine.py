@@ -17,8 +17,8 @@ from typing import Any
 import distributed
 
 from retina_kit.errors import Interrupted, KitError, SetupError
-from retina_kit.runs.code_version import code_version
 from retina_kit.runs.dask_worker import examine_worker, run_on_worker
+from retina_kit.runs.deciding_code import code_version
 from retina_kit.runs.plan import Job
 from retina_kit.runs.scheduling import JobQueue, Outcome, Progress, RunFailed, StopFile, asks_to_stop, stopped
 from retina_kit.runs.store import RunStore

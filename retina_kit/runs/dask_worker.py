@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import distributed
 
 from retina_kit.errors import KitError, SetupError
-from retina_kit.runs.code_version import code_version
+from retina_kit.runs.deciding_code import code_version
 from retina_kit.runs.scheduling import LinesTo, RunFailed, Scores, StepReporter, StopFile, attempt, stopped
 from retina_kit.runs.store import RunStore, canonical_hash
 

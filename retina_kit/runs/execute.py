@@ -13,16 +13,17 @@ import torch
 from retina_kit import machine
 from retina_kit.errors import Interrupted
 from retina_kit.runs.checkpoint import Checkpoint
-from retina_kit.runs.code_version import code_version
+from retina_kit.runs.deciding_code import code_version
 from retina_kit.runs.diagnostics import describe_divergence, find_batch_size, is_out_of_memory
 from retina_kit.runs.store import Run, RunStore, canonical_hash
 from retina_kit.schema import to_json
 from retina_kit.training.arm import Arm
+from retina_kit.training.arm_training import ArmTraining
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device, device_name, resolve_precision
-from retina_kit.training.loop import TrainingDiverged, fit
-from retina_kit.training.prepare import prepare_arm, score_variants, start_model
-from retina_kit.training.tasks.interface import Task, Validator
+from retina_kit.training.loop import TrainingDiverged
+from retina_kit.training.prepare import prepare_arm, start_model
+from retina_kit.training.tasks.interface import Task
 
 DECIDES = ("task", "data", "split", "model", "freeze", "recipe", "evaluation")
 
@@ -71,17 +72,13 @@ def execute_run(
         chosen = choose_device(device)
         began = time.perf_counter()
         task = prepare_arm(arm, seed, fold, data_root)
-        recipe = arm.recipe
-        model = start_model(arm, seed, parent.weights() if parent else None)
-        batches = task.make_batches(seed, chosen)
-        validator = Validator(task, batches, precision) if recipe.validate_every else None
-        checkpoint = Checkpoint(store.unfinished(key) / "checkpoint.safetensors", keeper=validator)
-        with failures_explained(task, batches, seed, chosen, precision):
-            history = fit(model, batches, recipe, device=chosen, seed=seed, precision=precision, validate=validator,
-                          watch=watch, checkpoint=checkpoint)  # fmt: skip
-        if len(history) < len(batches):
+        training = ArmTraining(task, seed, chosen, precision, parent.weights() if parent else None)
+        checkpoint = Checkpoint(store.unfinished(key) / "checkpoint.safetensors", keeper=training.validator)
+        with failures_explained(task, training.batches, seed, chosen, precision):
+            history = training.fit(watch=watch, checkpoint=checkpoint)
+        if not training.is_finished(history):
             raise Interrupted(f"arm {arm.name} was stopped after step {len(history)}; run again to resume")
-        scores = score_variants(task, model, batches, validator, precision)
+        scores = training.score()
         provenance = {
             "arm": arm.name,
             "description": description,
@@ -93,8 +90,8 @@ def execute_run(
             "python": platform.python_version(),
             "peak_memory_mb": peak_memory_mb(chosen),
         }
-        best = validator.best_weights if validator and arm.keeps_best else None
-        return store.write(key, provenance, history, scores, model.state_dict(), best)
+        weights, best = training.model.state_dict(), training.best_weights()
+        return store.write(key, provenance, history, scores, weights, best)
 
 
 @contextlib.contextmanager
