@@ -2,10 +2,12 @@
 
 import math
 
+import pandas as pd
 from small_arm import TRANSFER, small_arm
 
 from retina_kit.files import kit_root
-from retina_kit.reporting.tables import arms_table, results_markdown, settings_table, with_results
+from retina_kit.papers.compare import TABLE_COLUMNS
+from retina_kit.reporting.tables import arms_table, collect_results, results_markdown, settings_table, with_results
 from retina_kit.reporting.units import in_unit, interval, percent
 from retina_kit.schema import to_json
 
@@ -54,3 +56,12 @@ def test_the_arms_table_names_parents_and_counts_steps_or_epochs():
     assert table["what it is"].tolist() == ["parent", "Child"]
     assert table["starts from"].tolist() == ["random weights", "parent"]
     assert table["steps"].tolist() == [3, "2 epochs"]
+
+
+def test_a_row_that_the_paper_calls_none_keeps_its_name(tmp_path):
+    (tmp_path / "tables").mkdir()
+    row = dict.fromkeys(TABLE_COLUMNS) | {"arm": "None", "metric": "dice", "paper_value": 0.473}
+    pd.DataFrame([row], columns=TABLE_COLUMNS).to_csv(tmp_path / "tables" / "table1.csv", index=False)
+    found = collect_results(tmp_path, {})
+    assert found["arm"].tolist() == found["label"].tolist() == ["None"]
+    assert found["ours_mean"].isna().all()

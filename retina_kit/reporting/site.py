@@ -10,7 +10,7 @@ import pandas as pd
 
 from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
-from retina_kit.reporting.tables import is_tidy
+from retina_kit.reporting.tables import is_tidy, read_table
 from retina_kit.reporting.units import estimate, in_unit, interval
 
 
@@ -42,8 +42,8 @@ def _read_run(folder: Path, output_root: Path, paper_meta: Mapping[str, Mapping[
     """Return what the page shows of one run, as plain data."""
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        tables = {name: pd.read_csv(folder / "tables" / f"{name}.csv") for name in results["tables"]}
-        claims = pd.read_csv(folder / "claims.csv") if (folder / "claims.csv").is_file() else pd.DataFrame()
+        tables = {name: read_table(folder / "tables" / f"{name}.csv") for name in results["tables"]}
+        claims = read_table(folder / "claims.csv") if (folder / "claims.csv").is_file() else pd.DataFrame()
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder} is not a complete run ({error}); rerun it with retina-kit run") from error
     meta = paper_meta.get(results["paper"], {})

@@ -125,6 +125,11 @@ def is_tidy(table: pd.DataFrame) -> bool:
     return list(table.columns) == list(TABLE_COLUMNS)
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that a run has saved; a paper's row that is called "None" stays text."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
 def collect_results(folder: Path, labels: Mapping[str, str]) -> pd.DataFrame:
     """Join all tidy tables of a run's folder, with the columns table and label in front.
 
@@ -132,7 +137,7 @@ def collect_results(folder: Path, labels: Mapping[str, str]) -> pd.DataFrame:
     """
     parts = []
     for path in sorted((folder / "tables").glob("*.csv")):
-        table = pd.read_csv(path)
+        table = read_table(path)
         if is_tidy(table):
             table.insert(0, "table", path.stem)
             table.insert(1, "label", [labels.get(arm, arm) for arm in table["arm"]])
@@ -148,7 +153,7 @@ def results_markdown(paths: Iterable[Path]) -> str:
     lines = []
     for path in sorted(paths):
         paper, profile, data = path.stem.split("_", 2)
-        table = pd.read_csv(path)
+        table = read_table(path)
         rows = table[(table["metric"] == "dice") & table["ours_mean"].notna()]
         lines += [f"<details><summary>{paper}, profile {profile}, {data} data: {len(rows)} scores</summary>", ""]
         lines += ["| table | arm | Dice, this kit | 95 % CI over patients | Dice, the paper |", "|---|---|---|---|---|"]
