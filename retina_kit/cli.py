@@ -146,7 +146,7 @@ def build(
     output: Annotated[Path | None, typer.Option(help="folder for these; default build/<kind>")] = None,
     output_root: OutputRoot = Path("outputs"),
 ) -> None:
-    """Build the .ipynb notebooks from their .py sources, and the README's table from the kept results.
+    """Build the .ipynb notebooks from their .py sources, and the tables of notebooks/results.
 
     With --student, --instructor, --slides or --otter nothing in the kit is touched: what a course needs goes to a
     folder.
@@ -169,13 +169,13 @@ def build(
         stale.append(source.with_suffix(".ipynb").name)
         if not check:
             build_notebook(source)
-    readme = kit_root() / "README.md"
-    results = (kit_root() / "notebooks" / "results").glob("*.csv")
+    results = kit_root() / "notebooks" / "results"
+    readme = results / "README.md"
     if readme.is_file():
         current = readme.read_text(encoding="utf-8")
-        fresh = with_results(current, results_markdown(results))
+        fresh = with_results(current, results_markdown(results.glob("*.csv")))
         if fresh != current:
-            stale.append(readme.name)
+            stale.append("notebooks/results/README.md")
             if not check:
                 with atomic_path(readme) as path:
                     path.write_text(fresh, encoding="utf-8")

@@ -126,6 +126,7 @@ def test_the_top_level_is_the_one_on_the_card():
         "LICENSE",
         "CITATION.cff",
         "benchmarks",
+        "docs",
         ".ci",
         ".gitignore",
     }

@@ -285,8 +285,8 @@ def test_html_is_escaped_and_no_findings_are_reported():
     assert audit_html(nothing) == "<p>no findings</p>"
 
 
-def test_the_example_of_the_readme_prints_what_the_readme_shows(tmp_path):
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+def test_the_example_of_the_guide_prints_what_the_guide_shows(tmp_path):
+    readme = (Path(__file__).resolve().parents[1] / "docs" / "audit.md").read_text()
     (tmp_path / "my_paper.toml").write_text(re.search(r"```toml\n(.*?)```", readme, re.DOTALL)[1])
     command = [sys.executable, "-m", "retina_kit", "audit", str(tmp_path / "my_paper.toml")]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -32,7 +32,7 @@ def test_the_text_between_the_markers_is_replaced():
 
 def test_the_readme_shows_the_kept_results():
     """Fails when a result was added or changed without `retina-kit build`."""
-    readme = (kit_root() / "README.md").read_text(encoding="utf-8")
+    readme = (kit_root() / "notebooks" / "results" / "README.md").read_text(encoding="utf-8")
     markdown = results_markdown((kit_root() / "notebooks" / "results").glob("*.csv"))
     assert with_results(readme, markdown) == readme
 

@@ -2,7 +2,7 @@
 
 The queue in this process decides which runs are ready; Dask chooses the worker, notices one that dies and tries its
 run again. Dask moves tasks as pickles: trust a scheduler's address like a shell on its machines
-(see notebooks/docs/cluster.md).
+(see docs/cluster.md).
 """
 
 import contextlib
