@@ -145,7 +145,7 @@ def test_a_notebook_reacts_in_a_browser(lab, browser, source, tmp_path):
     page.locator(INTERRUPT).first.click()
     wait_for(lambda: "stopped after" in training.inner_text(), "the training to stop", 15)
 
-    wait_for(lambda: page.locator(".jp-OutputArea-output", has_text=END).count(), "the last cell", 120)
+    wait_for(lambda: page.locator(".jp-OutputArea-output", has_text=END).count(), "the last cell", 300)
     assert page.locator(STDERR, has_text="Error").count() == 0
 
     before = image_of(page, "browser")
