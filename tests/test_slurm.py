@@ -20,7 +20,7 @@ from retina_kit.runs.store import RunStore
 
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (pip install 'retina-kit[slurm]')")
 
-DOCUMENTED = (kit_root() / "notebooks" / "docs" / "cluster.md").read_text()
+DOCUMENTED = (kit_root() / "docs" / "cluster.md").read_text()
 STUB = {
     "sbatch": """#!/bin/sh
 job=$(mktemp {folder}/job.XXXX); cp "$1" $job
