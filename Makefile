@@ -1,38 +1,66 @@
 # retina-kit: make setup | reproduce | test | lab | lint | lock | clean
+# make setup TORCH=cpu leaves CUDA out (Linux); the other targets then keep to it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+UV := uv==0.13.9
+TORCH ?= $(patsubst $(VENV)/.ready-%,%,$(firstword $(wildcard $(VENV)/.ready-cpu) $(VENV)/.ready-default))
+READY := $(VENV)/.ready-$(TORCH)
+DEVELOP := $(VENV)/.developers
 
 .PHONY: setup reproduce test lab lint lock clean
 
-setup: $(VENV)/.ready
+setup: $(READY)
 
-$(VENV)/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "retina-kit needs Python 3.11 or later")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/retina-kit build
+$(VENV)/.ready-default: requirements.lock pyproject.toml
+	$(call new_environment)
+	$(PIP) install --require-hashes --requirement requirements.lock
+	$(call install_kit)
+
+$(VENV)/.ready-cpu: requirements-cpu.lock pyproject.toml
+	$(call new_environment)
+	$(PIP) install $(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu --requirement requirements-cpu.lock
+	$(call install_kit)
+
+define new_environment
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "retina-kit needs Python 3.11 or later")'
+test -e $@ || $(PYTHON) -m venv --clear $(VENV)
+endef
+
+define install_kit
+$(PIP) install --no-deps --no-build-isolation --editable .
+touch $@
+endef
+
+$(DEVELOP): $(READY) requirements-dev.lock
+	$(PIP) install --no-deps --require-hashes --requirement requirements-dev.lock
 	touch $@
 
 reproduce: setup
 	$(BIN)/retina-kit run
 
-test: setup
+test: $(DEVELOP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pytest
+	$(BIN)/mypy
+	$(BIN)/pytest --doctest-modules retina_kit tests
 
 lab: setup
 	$(BIN)/retina-kit lab
 
-lint: setup
+lint: $(DEVELOP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header --quiet
 lock:
-	uv pip compile pyproject.toml --extra dev --extra slurm --extra retouch --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+	$(LOCK) --extra checkout --output-file requirements.lock
+	$(LOCK) --extra dev --constraint requirements.lock --output-file .lock-dev
+	$(PYTHON) .ci/derive_locks.py requirements.lock .lock-dev
+	rm .lock-dev
 
 clean:
 	rm -rf $(VENV) outputs
