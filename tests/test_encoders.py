@@ -1,19 +1,18 @@
 """Encoders as published and as named, the networks on them, and the conventions of Keras that they keep."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
-from safetensors.torch import save_file
 from torch import nn
 
-from retina_kit.errors import DataError, UsageError
+from retina_kit.errors import SetupError, UsageError
 from retina_kit.models.attention import CBAM, ChannelAxisCBAM, make_attention
 from retina_kit.models.build import count_parameters
 from retina_kit.models.classifier import EncoderClassifier
 from retina_kit.models.encoder_decoder import EncoderDecoder, UpStep
 from retina_kit.models.encoders import ConvReluNorm, ResidualBlock, make_encoder
-from retina_kit.models.standard_encoders import ResNet50Encoder, VGG16Encoder
 
 # encoder, attention: all weights with BatchNorm's means and variances, as Keras's totals are; trainable ones
 ENCODERS = {
@@ -29,7 +28,6 @@ CLASSIFIERS = {
 }
 SEGMENTERS = {"vgg_like": (86_497_813, 86_473_803), "resnet_like": (117_182_123, 117_112_909)}
 AS_PUBLISHED = [(name, attention) for name in ("vgg_like", "resnet_like") for attention in ("channel_axis", "none")]
-AS_NAMED = [(name, attention) for name in ("vgg16", "resnet50") for attention in ("cbam", "none")]
 
 
 @pytest.mark.parametrize("name, attention", ENCODERS)
@@ -55,16 +53,7 @@ def test_segmentation_networks_have_the_published_counts(name):
     assert (count_parameters(model, statistics=True), count_parameters(model)) == SEGMENTERS[name]
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet50"])
-def test_the_standard_ones_have_the_weights_of_torchvision(name):
-    with torch.device("meta"):
-        theirs = getattr(torchvision.models, name)()
-        ours = make_encoder(name)
-    head = theirs.classifier if name == "vgg16" else theirs.fc
-    assert count_parameters(ours) == count_parameters(theirs) - count_parameters(head)
-
-
-@pytest.mark.parametrize("name, attention", AS_PUBLISHED + AS_NAMED)
+@pytest.mark.parametrize("name, attention", AS_PUBLISHED)
 def test_features_come_at_half_size_and_below_with_the_channels_they_say(name, attention):
     with torch.device("meta"):
         encoder = make_encoder(name, attention=attention)
@@ -83,22 +72,6 @@ def test_narrow_ones_classify_and_segment_and_every_weight_gets_a_gradient(name,
         logits.square().mean().backward()
         assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
         assert next(model.encoder.parameters()).grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize("name", ["vgg16", "resnet50"])
-def test_standard_encoders_segment_with_a_narrow_decoder(name):
-    model = EncoderDecoder(name, "cbam", width=1 / 16).train()
-    logits = model(torch.randn(2, 3, 64, 64))
-    assert logits.shape == (2, 2, 64, 64)
-    logits.square().mean().backward()
-    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
-
-
-@pytest.mark.parametrize("name", ["vgg16", "resnet50"])
-def test_standard_classifiers_take_any_size(name):
-    with torch.device("meta"):
-        model = EncoderClassifier(name, input_size=(320, 480))
-        assert model(torch.zeros(2, 3, 320, 480)).shape == (2, 1)
 
 
 def test_the_classifiers_encoder_fits_the_segmentation_network():
@@ -253,61 +226,11 @@ def test_attention_keeps_the_shape(kind, channels):
     assert make_attention(kind, channels)(features).shape == features.shape
 
 
-# torchvision's weights
-
-
-def test_resnet50_from_a_file_gives_what_torchvision_gives(tmp_path):
-    torch.manual_seed(0)
-    theirs = torchvision.models.resnet50().eval()
-    save_file(theirs.state_dict(), tmp_path / "resnet50.safetensors")
-    ours = ResNet50Encoder(weights=tmp_path / "resnet50.safetensors").eval()
-    images = torch.randn(1, 3, 64, 64)
-    deepest = ours(images)[-1]
-    torch.testing.assert_close(theirs.fc(deepest.mean(dim=(2, 3))), theirs(images))
-    with_attention = ResNet50Encoder("cbam", weights=tmp_path / "resnet50.safetensors")
-    assert torch.equal(with_attention.layer4[2].conv3.weight, theirs.layer4[2].conv3.weight)
-
-
-def test_vgg16_from_a_pytorch_file_gives_what_torchvision_gives(tmp_path):
-    theirs = torchvision.models.vgg16(init_weights=False).features
-    torch.save({f"features.{name}": tensor for name, tensor in theirs.state_dict().items()}, tmp_path / "vgg16.pth")
-    ours = VGG16Encoder(weights=tmp_path / "vgg16.pth")
-    images = torch.randn(1, 3, 64, 64)
-    features = ours(images)
-    assert torch.equal(features[-1], theirs(images))
-    assert torch.equal(features[0], theirs[:9](images))  # after the second convolution of block 2
-
-
-class Stranger:
-    """What a harmful file could make a loader build."""
-
-
-@pytest.mark.parametrize(
-    "name, content, message",
-    [
-        ("none.pth", None, "there is no weights file .*none.pth; download https://.*vgg16"),
-        ("torn.pth", b"not a file of weights", "torn.pth is not a file of weights"),
-        ("torn.safetensors", b"not a file of weights", "torn.safetensors is not a file of weights"),
-        ("list.pth", [1, 2], "holds a list, not a state dict"),
-        ("code.pth", {"features.0.weight": Stranger()}, "code.pth is not a file of weights"),
-        ("other.pth", {"features.0.weight": torch.zeros(1)}, r"features.0.weight of shape \(64, 3, 3, 3\)"),
-    ],
-)
-def test_a_wrong_weights_file_says_what_is_wrong(tmp_path, name, content, message):
-    if isinstance(content, bytes):
-        (tmp_path / name).write_bytes(content)
-    elif content is not None:
-        torch.save(content, tmp_path / name)
-    with pytest.raises(DataError, match=message):
-        VGG16Encoder(weights=tmp_path / name)
-
-
 @pytest.mark.parametrize(
     "make, message",
     [
         (lambda: make_encoder("vgg19"), "vgg19"),
         (lambda: make_encoder("vgg_like", attention="senet", width=1 / 64), "senet"),
-        (lambda: make_encoder("vgg16", attention="channel_axis"), "channel_axis"),
         (lambda: make_encoder("resnet50", in_channels=1), "repeat the gray channel"),
         (lambda: make_encoder("resnet_like", weights="file"), "no public weights"),
         (lambda: EncoderClassifier(input_size=(100, 64), width=1 / 64), "multiples of 32"),
@@ -321,3 +244,13 @@ def test_a_wrong_weights_file_says_what_is_wrong(tmp_path, name, content, messag
 def test_what_cannot_be_says_so(make, message):
     with pytest.raises(UsageError, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50"])
+def test_without_torchvision_its_encoders_say_what_to_install(name, monkeypatch):
+    monkeypatch.delitem(sys.modules, "retina_kit.models.standard_encoders", raising=False)
+    monkeypatch.delattr("retina_kit.models.standard_encoders", raising=False)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(SetupError, match=rf"{name}.*pip install 'retina-kit\[encoders\]'"):
+        make_encoder(name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from retina_kit.errors import UsageError, unknown_name
+from retina_kit.errors import SetupError, UsageError, unknown_name
 from retina_kit.models.attention import make_attention
 from retina_kit.models.unet import init_glorot
 
@@ -44,19 +44,27 @@ def make_encoder(
     """
     weights = weights or None  # an arm's table writes "" for none
     if name in ("vgg16", "resnet50"):
-        from retina_kit.models import standard_encoders  # torchvision takes more than a second to import
-
         if in_channels != 3:
             raise UsageError(f"encoder {name!r} takes 3 channels, not {in_channels}; repeat the gray channel")
-        if name == "vgg16":
-            return standard_encoders.VGG16Encoder(attention, weights)
-        return standard_encoders.ResNet50Encoder(attention, weights)
+        return _make_standard_encoder(name, attention, weights)
     if name not in ENCODERS:
         raise unknown_name("encoder", name, ENCODERS)
     if weights is not None:
         raise UsageError(f"encoder {name!r} has no public weights; vgg16 and resnet50 have")
     kind = VGGLikeEncoder if name == "vgg_like" else ResNetLikeEncoder
     return kind(in_channels, width, attention)
+
+
+def _make_standard_encoder(name: str, attention: str, weights: str | None) -> "VGG16Encoder | ResNet50Encoder":
+    """Build one of torchvision's encoders; SetupError if torchvision is not there or belongs to another torch."""
+    try:
+        from retina_kit.models import standard_encoders  # takes more than a second, and only these two need it
+    except (ImportError, RuntimeError) as error:  # RuntimeError: "operator torchvision::nms does not exist"
+        remedy = "pip install 'retina-kit[encoders]'"
+        raise SetupError(f"encoder {name!r} needs a torchvision that fits this torch ({error}): {remedy}") from error
+    if name == "vgg16":
+        return standard_encoders.VGG16Encoder(attention, weights)
+    return standard_encoders.ResNet50Encoder(attention, weights)
 
 
 def keras_norm(channels: int) -> nn.BatchNorm2d:
