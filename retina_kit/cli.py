@@ -74,9 +74,11 @@ def training_command(*, notebooks: bool) -> Callable[..., None]:
         as_json: Json = False,
     ) -> None:
         from retina_kit.session import RunOptions, Session, check_writable, parse_seeds, parse_settings
+        from retina_kit.working_copy import rooted, writable_home
 
+        output_root = rooted(output_root)
         options = RunOptions(
-            profile=profile, data=data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds),
+            profile=profile, data=data, data_root=rooted(data_root), output_root=output_root, seeds=parse_seeds(seeds),
             overrides=parse_settings(settings), device=device, precision=precision, workers=workers,
             scheduler=scheduler, fresh=fresh,
         )  # fmt: skip
@@ -86,7 +88,9 @@ def training_command(*, notebooks: bool) -> Callable[..., None]:
             finish(session.explain(), as_json)
         if plan:
             finish(session.plan(), as_json)
-        finish(session.run() if notebooks else session.train(), as_json)
+        with writable_home():
+            result = session.run() if notebooks else session.train()
+        finish(result, as_json)
 
     return command
 
@@ -122,18 +126,24 @@ def lab(
     port: Annotated[int, typer.Option(help="port on this machine")] = 8888,
     browser: Annotated[bool, typer.Option(help="open a browser window")] = True,
 ) -> None:
-    """Open JupyterLab on the notebooks, on this machine only, with a token."""
+    """Open JupyterLab on a copy of the notebooks in the current folder, on this machine only, with a token."""
     import subprocess
 
     import psutil
 
-    from retina_kit.files import kit_root
+    from retina_kit.working_copy import make_working_copy, starting_folder, writable_home
 
+    folder, outdated = make_working_copy(starting_folder())
+    print(f"your notebooks: {folder} (results: {folder.parent / 'outputs'})")
+    for name in outdated:
+        print(f"{name} has changed in the kit since you copied it; to get the new one, rename yours and start again")
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
     command += [] if browser else ["--no-browser"]
     if psutil.Process().username() == "root":  # in a container; JupyterLab would refuse to start
         command.append("--allow-root")
-    raise typer.Exit(subprocess.call([*command, f"--ServerApp.root_dir={kit_root() / 'notebooks'}"]))
+    with writable_home():
+        code = subprocess.call([*command, f"--ServerApp.root_dir={folder}"])
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -18,7 +18,6 @@ from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
 from retina_kit.experiment_check import PROFILES
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
-from retina_kit.files import kit_root
 from retina_kit.papers.audit import find_anomalies
 from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
 from retina_kit.papers.published import Published, read_published
@@ -35,6 +34,7 @@ from retina_kit.training.batches import Batches
 from retina_kit.training.device import PRECISIONS, choose_device
 from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model
 from retina_kit.training.tasks.interface import Task
+from retina_kit.working_copy import rooted
 
 
 class Experiment:
@@ -357,9 +357,3 @@ def _checked_seeds(seeds: Any) -> list[int]:
     if not seeds:
         raise UsageError("at least one seed is needed, such as --seeds 0")
     return list(seeds)
-
-
-def rooted(path: str | Path) -> Path:
-    """Return a path; in a notebook, which runs in notebooks/, a relative one starts at the kit's top folder."""
-    notebooks = kit_root() / "notebooks"
-    return kit_root() / path if Path.cwd() == notebooks else Path(path)

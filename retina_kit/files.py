@@ -5,7 +5,6 @@ import glob
 import os
 import platform
 import shutil
-import sysconfig
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,21 +13,19 @@ import psutil
 
 from retina_kit.errors import SetupError
 
+PACKAGE = Path(__file__).resolve().parent
+
 
 def kit_root() -> Path:
-    """Find the folder that holds `notebooks/` and `data_manifests/`.
+    """Find the folder that holds `notebooks/` and `data_manifests/`: the checkout, or the package's `share/`.
 
-    That is the checkout itself, or the environment's `share/retina-kit` if the kit was installed as a wheel. A
-    system's own Python may keep that elsewhere than under `sys.prefix` (Debian, and so Colab: /usr/local).
+    Nothing is ever written there, except by `retina-kit build` in a checkout.
     """
-    checkout = Path(__file__).resolve().parents[1]
-    installed = Path(sysconfig.get_path("data")) / "share" / "retina-kit"
+    checkout, installed = PACKAGE.parent, PACKAGE / "share"
     for folder in (checkout, installed):
         if (folder / "data_manifests").is_dir():
             return folder
-    raise SetupError(
-        f"neither {checkout} nor {installed} holds data_manifests/; install the kit from its checkout (make setup)"
-    )
+    raise SetupError(f"neither {checkout} nor {installed} holds data_manifests/; install the kit again")
 
 
 @contextlib.contextmanager

@@ -102,9 +102,9 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert names_in(tmp_path) == sorted([*others, "table.csv"])
 
 
-def test_what_a_systems_own_python_installed_is_found(tmp_path, monkeypatch):
-    """Debian's Python, and so Colab's, has its prefix in /usr and installs to /usr/local."""
-    (tmp_path / "local" / "share" / "retina-kit" / "data_manifests").mkdir(parents=True)
-    monkeypatch.setattr(files, "__file__", str(tmp_path / "dist-packages" / "retina_kit" / "files.py"))
-    monkeypatch.setattr(files.sysconfig, "get_path", lambda name: str(tmp_path / "local"))
-    assert kit_root() == tmp_path / "local" / "share" / "retina-kit"
+def test_an_installed_kit_finds_its_notebooks_inside_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "PACKAGE", tmp_path / "site-packages" / "retina_kit")
+    with pytest.raises(SetupError, match="install the kit again"):
+        kit_root()
+    (files.PACKAGE / "share" / "data_manifests").mkdir(parents=True)
+    assert kit_root() == files.PACKAGE / "share"

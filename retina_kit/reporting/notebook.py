@@ -187,7 +187,8 @@ def _transport(folder: str) -> Config:
 
 def _leave_out_machine_paths(path: Path) -> None:
     """Rewrite an executed notebook so that warnings and metadata do not contain paths of this machine."""
-    places = {str(kit_root()): "<kit>", sys.prefix: "<python>", str(Path.cwd()): ".", f"{Path.home()}/": "~/"}
+    home = os.path.expanduser("~/")  # noqa: PTH111  Path.home() raises for a user without one
+    places = {str(kit_root()): "<kit>", sys.prefix: "<python>", str(Path.cwd()): ".", home: "~/"}
     text = original = path.read_text(encoding="utf-8")
     for place in sorted((place for place in places if len(place) > 2), key=len, reverse=True):
         text = text.replace(json.dumps(place)[1:-1], places[place])
