@@ -12,11 +12,11 @@ from pathlib import Path
 CUDA = re.compile(r"(nvidia|cuda)-|(pytorch-)?triton\b")
 FROM_PYTORCH = {"torch", "torchvision"}
 CPU_HEADER = """\
-# requirements.lock without CUDA, for `make setup TORCH=cpu` or: uv pip install --torch-backend cpu -r requirements-cpu.lock
+# requirements.lock without CUDA: make setup TORCH=cpu, or uv pip install --torch-backend cpu -r requirements-cpu.lock
 # torch and torchvision have no hashes because PyTorch's own index serves them, not PyPI. pip alone would take the
 # builds of PyPI, which do not start without CUDA on Linux.
 """
-DEV_HEADER = "# What developers need on top of requirements.lock or requirements-cpu.lock: pip install --no-deps -r ...\n"
+DEV_HEADER = "# What developers need on top of either of the other locks; install it with --no-deps.\n"
 
 
 def read_lock(text: str) -> dict[str, str]:

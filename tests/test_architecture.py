@@ -122,13 +122,22 @@ def test_the_top_level_is_the_one_on_the_card():
     around = {
         "pyproject.toml",
         "requirements.lock",
+        "requirements-cpu.lock",
+        "requirements-dev.lock",
         "Makefile",
         "LICENSE",
         "CITATION.cff",
         "benchmarks",
         "docs",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Dockerfile",
         ".ci",
+        ".devcontainer",
+        ".dockerignore",
+        ".gitattributes",
         ".gitignore",
+        ".pre-commit-config.yaml",
     }
     assert expected <= top
     assert top <= expected | around
