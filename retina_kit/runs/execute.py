@@ -21,6 +21,7 @@ from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device, device_name, resolve_precision
 from retina_kit.training.loop import TrainingDiverged, fit
+from retina_kit.training.metadata import describe_weights
 from retina_kit.training.prepare import prepare_arm, score_variants, start_model
 from retina_kit.training.tasks.interface import Task, Validator
 
@@ -75,6 +76,11 @@ def execute_run(
         model = start_model(arm, seed, parent.weights() if parent else None)
         batches = task.make_batches(seed, chosen)
         validator = Validator(task, batches, precision) if recipe.validate_every else None
+        described = describe_weights(
+            task, run=key, seed=seed, fold=fold, fingerprint=description["data_fingerprint"], steps=len(batches),
+            precision=resolve_precision(device, precision), data_root=data_root,
+            parent=parent.metadata() if parent else None,
+        )  # fmt: skip
         checkpoint = Checkpoint(store.unfinished(key) / "checkpoint.safetensors", keeper=validator)
         with failures_explained(task, batches, seed, chosen, precision):
             history = fit(model, batches, recipe, device=chosen, seed=seed, precision=precision, validate=validator,
@@ -94,7 +100,7 @@ def execute_run(
             "peak_memory_mb": peak_memory_mb(chosen),
         }
         best = validator.best_weights if validator and arm.keeps_best else None
-        return store.write(key, provenance, history, scores, model.state_dict(), best)
+        return store.write(key, provenance, history, scores, model.state_dict(), best, described)
 
 
 @contextlib.contextmanager
