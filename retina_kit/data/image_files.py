@@ -17,7 +17,7 @@ from retina_kit.data.pixels import MAX_PIXELS
 from retina_kit.errors import DataError, SetupError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".dcm", ".dicom")
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "GIF", "BMP", "PPM")
+FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "PPM")
 NOT_IMAGES = ("thumbs.db", "desktop.ini")
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # more than 8 bits per pixel
 BIT_DEPTHS = (8, 10, 12, 14, 16)
