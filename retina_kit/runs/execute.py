@@ -76,11 +76,6 @@ def execute_run(
         model = start_model(arm, seed, parent.weights() if parent else None)
         batches = task.make_batches(seed, chosen)
         validator = Validator(task, batches, precision) if recipe.validate_every else None
-        described = describe_weights(
-            task, run=key, seed=seed, fold=fold, fingerprint=description["data_fingerprint"], steps=len(batches),
-            precision=resolve_precision(device, precision), data_root=data_root,
-            parent=parent.metadata() if parent else None,
-        )  # fmt: skip
         checkpoint = Checkpoint(store.unfinished(key) / "checkpoint.safetensors", keeper=validator)
         with failures_explained(task, batches, seed, chosen, precision):
             history = fit(model, batches, recipe, device=chosen, seed=seed, precision=precision, validate=validator,
@@ -88,7 +83,7 @@ def execute_run(
         if len(history) < len(batches):
             raise Interrupted(f"arm {arm.name} was stopped after step {len(history)}; run again to resume")
         scores = score_variants(task, model, batches, validator, precision)
-        provenance = {
+        provenance: dict[str, Any] = {
             "arm": arm.name,
             "description": description,
             "steps": len(history),
@@ -99,6 +94,15 @@ def execute_run(
             "python": platform.python_version(),
             "peak_memory_mb": peak_memory_mb(chosen),
         }
+        described = describe_weights(
+            task,
+            key,
+            description,
+            precision=provenance["precision"],
+            steps=len(history),
+            data_root=data_root,
+            parent=parent.metadata() if parent else None,
+        )
         best = validator.best_weights if validator and arm.keeps_best else None
         return store.write(key, provenance, history, scores, model.state_dict(), best, described)
 

@@ -72,19 +72,21 @@ class Metadata:
 
 def describe_weights(
     task: Task,
-    *,
     run: str,
-    seed: int,
-    fold: int | None,
-    fingerprint: str,
+    identity: Mapping[str, Any],
+    *,
     precision: str,
     steps: int,
     data_root: str | Path,
     parent: Metadata | None = None,
 ) -> Metadata:
-    """Describe the last weights of a run, from its prepared task; `parent` is the description it started from."""
+    """Describe the last weights of a run, from its prepared task.
+
+    `run` is the run's hash and `identity` what was hashed (seed, fold, data_fingerprint and more); `parent` is the
+    description of the weights it started from.
+    """
     arm, (height, width, channels) = task.arm, task.taken
-    own = source_of(arm.data.dataset, fingerprint, data_root)
+    own = source_of(arm.data.dataset, identity["data_fingerprint"], data_root)
     inherited = tuple(source for source in parent.sources if source.name != own.name) if parent else ()
     return Metadata(
         arm=arm.name,
@@ -107,8 +109,8 @@ def describe_weights(
         threshold=0.5,
         classes=classes_of(task),
         variant="last",
-        seed=seed,
-        fold=fold,
+        seed=identity["seed"],
+        fold=identity["fold"],
         precision=precision,
         steps=steps,
         run=run,
