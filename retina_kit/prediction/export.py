@@ -20,7 +20,7 @@ from retina_kit.training.metadata import KEY, Metadata
 
 TOLERANCE = 1e-4  # largest difference from torch that an export may have
 CHECKED_SIDES = ((2, 3), (4, 4), (5, 7))  # of three images, in multiples of MULTIPLE
-MOST_MULTIPLES = 512  # the largest side, in multiples of MULTIPLE
+FEWEST_MULTIPLES, MOST_MULTIPLES = 2, 512  # of a side; a network with four halvings is special at 16 pixels
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 INPUT, OUTPUT = "images", "prediction"
 
@@ -73,7 +73,7 @@ def dynamic_shapes(metadata: Metadata) -> tuple[dict[int, Any]]:
     shapes: dict[int, Any] = {0: torch.export.Dim("number", min=1, max=1024)}
     if is_of_any_size(metadata):
         for axis, name in ((2, "rows"), (3, "columns")):
-            shapes[axis] = MULTIPLE * torch.export.Dim(name, min=1, max=MOST_MULTIPLES)
+            shapes[axis] = MULTIPLE * torch.export.Dim(name, min=FEWEST_MULTIPLES, max=MOST_MULTIPLES)
     return (shapes,)
 
 

@@ -102,7 +102,11 @@ def _start(metadata: Metadata, files: Mapping[str, float]) -> str:
 
 def _interface(metadata: Metadata) -> str:
     size = "x".join(map(str, metadata.working_size))
-    sides = f"sides that {MULTIPLE} divides (pad by repeating the edge)" if is_of_any_size(metadata) else f"size {size}"
+    sides = (
+        f"sides of at least 32 that {MULTIPLE} divides (pad by repeating the edge)"
+        if is_of_any_size(metadata)
+        else f"size {size}"
+    )
     outputs = {
         "classify": "the probability (N,)",
         "localize": "x and y as fractions of width and height (N, 2)",
