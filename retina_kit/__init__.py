@@ -20,6 +20,7 @@ _HOME = {
     "Batches": "training.batches",
     "Experiment": "experiment",
     "KitError": "errors",
+    "Predictor": "prediction.predictor",
     "Recipe": "training.recipe",
     "Split": "data.splits",
     "UNet": "models.unet",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from retina_kit.models.build import build_model as build_model
     from retina_kit.models.build import count_parameters as count_parameters
     from retina_kit.models.unet import UNet as UNet
+    from retina_kit.prediction.predictor import Predictor as Predictor
     from retina_kit.training.arm import Arm as Arm
     from retina_kit.training.batches import Batches as Batches
     from retina_kit.training.device import choose_device as choose_device

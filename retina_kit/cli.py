@@ -31,6 +31,7 @@ from retina_kit.cli_options import (
 )
 from retina_kit.data_commands import data_app
 from retina_kit.errors import KitError, SetupError
+from retina_kit.prediction_commands import export, predict
 from retina_kit.store_commands import store_app
 
 app = typer.Typer(
@@ -99,6 +100,8 @@ RUN = "Train the arms, execute the notebooks and write tables, figures, verdicts
 TRAIN = "Train the arms into the run store only; no notebook, no figure."
 app.command("run", help=RUN)(training_command(notebooks=True))
 app.command("train", help=TRAIN)(training_command(notebooks=False))
+app.command("predict")(predict)
+app.command("export")(export)
 
 
 @app.command()

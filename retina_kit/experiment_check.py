@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from retina_kit.data.dataset import SYNTHETIC, check_options
 from retina_kit.data.manifest import read_card
-from retina_kit.data.transforms import STEPS
+from retina_kit.data.transforms import STEP_NAMES
 from retina_kit.errors import KitError, UsageError, did_you_mean, unknown_name
 from retina_kit.training.arm import Arm
 
@@ -63,8 +63,8 @@ def all_arms(paper: "Paper") -> list[Arm]:
 def check_data(arm: Arm) -> None:
     """Raise UsageError for a preprocessing step, mask, data set or option of an arm that does not exist."""
     for step in arm.data.preprocess:
-        if step not in STEPS:
-            raise unknown_name(f"preprocessing step of arm {arm.name}", step, STEPS)
+        if step not in STEP_NAMES:
+            raise unknown_name(f"preprocessing step of arm {arm.name}", step, STEP_NAMES)
     if arm.data.dataset not in SYNTHETIC:
         card = read_card(arm.data.dataset)
         masks = [*card.masks, *card.derived]

@@ -17,6 +17,7 @@ MAY_IMPORT = {  # package -> packages below it
     "evaluation": set(),
     "packs": {"data"},
     "training": {"data", "models", "evaluation"},
+    "prediction": {"training", "data", "models", "evaluation"},
     "runs": {"training", "data", "models", "evaluation"},
     "papers": {"evaluation"},
     "reporting": {"evaluation", "papers"},

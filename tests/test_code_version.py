@@ -21,7 +21,15 @@ SWAPS = {
 
 # What a smoke run executes but what decides no score: it finds, stores, judges or reports results, or it resolves the
 # settings of an arm, which are hashed themselves. Everything else below retina_kit/ must enter the hash.
-DECIDES_NO_SCORE = ("runs/", "reporting/", "teaching/", "papers/", "packs/", "evaluation/claims.py")
+DECIDES_NO_SCORE = (
+    "runs/",
+    "reporting/",
+    "teaching/",
+    "papers/",
+    "packs/",
+    "evaluation/claims.py",
+    "training/metadata.py",
+)
 TOP_LEVEL = {
     "__init__.py", "__main__.py", "cli.py", "doctor.py", "errors.py", "experiment.py", "experiment_file.py", "files.py",
     "predictions.py", "schema.py", "session.py", "machine.py", "experiment_check.py", "experiment_tables.py",

@@ -1,12 +1,15 @@
 """Preprocessing of whole images with OpenCV, before they become a resident tensor."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from retina_kit.data.large_arrays import new_array
 from retina_kit.errors import unknown_name
+from retina_kit.schema import STRICT
 
 
 def scaled_size(size: Sequence[int], scale: float) -> tuple[int, int]:
@@ -88,23 +91,76 @@ def gamma(images: np.ndarray, value: float = 1.2) -> np.ndarray:
     return table[images]
 
 
-STEPS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "gray": lambda images, training: to_gray(images),
-    "standardize": lambda images, training: standardize(images, images[training].mean(), images[training].std()),
-    "equalize": lambda images, training: equalize(images),
-    "equalize_weakly": lambda images, training: equalize(images, clip_limit=1.5),
-    "gamma": lambda images, training: gamma(images),
+STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "gray": to_gray,
+    "equalize": equalize,
+    "equalize_weakly": functools.partial(equalize, clip_limit=1.5),
+    "gamma": gamma,
 }
+FITTED = "standardize"  # the step that needs the mean and the SD of the training images
+STEP_NAMES = ("gray", FITTED, "equalize", "equalize_weakly", "gamma")
+
+
+@dataclass(frozen=True, config=STRICT)
+class FittedStep:
+    """One preprocessing step; `mean` and `std` are those of the training images, None if the step needs none."""
+
+    name: str
+    mean: float | None = None
+    std: float | None = None
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Apply the step to uint8 images (N, C, H, W)."""
+        if self.mean is None or self.std is None:
+            return STEPS[self.name](images)
+        return standardize(images, np.float64(self.mean), np.float64(self.std))  # computed in float64, as fitted
+
+
+@dataclass(frozen=True, config=STRICT)
+class Preprocessing:
+    """The steps between an image and what the network sees, with all statistics they need; plain data.
+
+    Each image is treated by itself, so an image comes out the same whatever images it is among.
+
+    >>> steps = Preprocessing((FittedStep("gray"), FittedStep("standardize", 100.0, 50.0)))
+    >>> steps.apply(np.array([[[[0, 100, 200]]]], np.uint8)).tolist()
+    [[[[0, 128, 255]]]]
+    """
+
+    steps: tuple[FittedStep, ...] = ()
+
+    def apply(self, images: np.ndarray) -> np.ndarray:
+        """Apply the steps in order to uint8 images (N, C, H, W)."""
+        for step in self.steps:
+            images = step(images)
+        return images
+
+
+def fit_preprocessing(images: np.ndarray, names: Sequence[str], training: np.ndarray) -> Preprocessing:
+    """Fit the named steps to uint8 images (N, C, H, W): statistics are those of the images at positions `training`.
+
+    Raises UsageError for a step that does not exist.
+
+    >>> images = np.array([[[[0, 100]]], [[[200, 200]]]], np.uint8)
+    >>> fit_preprocessing(images, ["standardize", "gamma"], np.array([0])).steps[0]
+    FittedStep(name='standardize', mean=50.0, std=50.0)
+    """
+    steps: list[FittedStep] = []
+    for name in names:
+        if name not in STEP_NAMES:
+            raise unknown_name("preprocessing step", name, STEP_NAMES)
+        if name == FITTED:
+            seen = Preprocessing(tuple(steps)).apply(images[training])
+            steps.append(FittedStep(name, float(seen.mean()), float(seen.std())))
+        else:
+            steps.append(FittedStep(name))
+    return Preprocessing(tuple(steps))
 
 
 def preprocess(images: np.ndarray, steps: Sequence[str], training: np.ndarray) -> np.ndarray:
-    """Apply the named steps in order to uint8 images (N, C, H, W); `training` (positions) gives the statistics.
+    """Fit the named steps to uint8 images (N, C, H, W) and apply them; `training` (positions) gives the statistics.
 
     >>> preprocess(np.zeros((2, 3, 16, 16), np.uint8), ["gray", "gamma"], training=np.array([0])).shape
     (2, 1, 16, 16)
     """
-    for step in steps:
-        if step not in STEPS:
-            raise unknown_name("preprocessing step", step, STEPS)
-        images = STEPS[step](images, training)
-    return images
+    return fit_preprocessing(images, steps, training).apply(images)

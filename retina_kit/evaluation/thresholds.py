@@ -39,3 +39,15 @@ class ThresholdCounts:
     def pooled_dice(self, threshold: float) -> float:
         """Return the Dice of all images' pixels together."""
         return float(dice_of_counts(*(counts.sum() for counts in self.at(threshold))))
+
+    def best(self) -> float:
+        """Find the threshold with the highest Dice of all pixels together; of several, the one closest to 0.5.
+
+        Choose it on validation images. Chosen on the test images, it makes their Dice look better than it is.
+
+        >>> ThresholdCounts([[[0.9, 0.2, 0.1]]], [[[True, True, False]]]).best()
+        0.19
+        """
+        scores = dice_of_counts(self.tp.sum(0), self.fp.sum(0), self.fn.sum(0))
+        steps = np.flatnonzero(scores == np.nanmax(scores)) if np.isfinite(scores).any() else np.array([NUM_STEPS // 2])
+        return float(steps[np.abs(steps - NUM_STEPS // 2).argmin()] / NUM_STEPS)

@@ -22,6 +22,7 @@ from retina_kit.training.arm_training import ArmTraining
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device, device_name, resolve_precision
 from retina_kit.training.loop import TrainingDiverged
+from retina_kit.training.metadata import describe_weights
 from retina_kit.training.prepare import prepare_arm, start_model
 from retina_kit.training.tasks.interface import Task
 
@@ -79,7 +80,7 @@ def execute_run(
         if not training.is_finished(history):
             raise Interrupted(f"arm {arm.name} was stopped after step {len(history)}; run again to resume")
         scores = training.score()
-        provenance = {
+        provenance: dict[str, Any] = {
             "arm": arm.name,
             "description": description,
             "steps": len(history),
@@ -90,8 +91,17 @@ def execute_run(
             "python": platform.python_version(),
             "peak_memory_mb": peak_memory_mb(chosen),
         }
+        described = describe_weights(
+            task,
+            key,
+            description,
+            precision=provenance["precision"],
+            steps=len(history),
+            data_root=data_root,
+            parent=parent.metadata() if parent else None,
+        )
         weights, best = training.model.state_dict(), training.best_weights()
-        return store.write(key, provenance, history, scores, weights, best)
+        return store.write(key, provenance, history, scores, weights, best, described)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ A finished run is written under a temporary name and renamed, so a kill leaves t
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ from safetensors.torch import load_file, save_file
 from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
 from retina_kit.runs.locks import hold_lock, is_held
+from retina_kit.training.metadata import Metadata, read_metadata, to_header
 
 UNREADABLE = (ValueError, KeyError, AttributeError, TypeError)  # raised by a settings.json with other content
 LEFTOVERS = (".unfinished/*", ".set_aside/*", ".*.part*", ".*.old", ".locks/stop-*")
@@ -76,6 +78,10 @@ class Run:
             return load_file(path)
         except SafetensorError as error:
             raise DataError(f"{path} contains no readable weights: {error}") from error
+
+    def metadata(self, variant: str = "last") -> Metadata:
+        """Read what the weights say about themselves; DataError if an older kit wrote them."""
+        return read_metadata(self._checked("best.safetensors" if variant == "best" else "weights.safetensors"))
 
     def problems(self) -> list[str]:
         """List what is wrong with the entry's files; empty if they are intact."""
@@ -141,15 +147,17 @@ class RunStore:
         scores: pd.DataFrame,
         weights: dict[str, torch.Tensor],
         best_weights: dict[str, torch.Tensor] | None = None,
+        metadata: Metadata | None = None,
     ) -> Run:
-        """Write a finished run, whole or not at all, and remove its checkpoint."""
+        """Write a finished run, whole or not at all, and remove its checkpoint; `metadata` describes its weights."""
         with atomic_path(self.folder / key) as folder:
             folder.mkdir()
             history.to_csv(folder / "history.csv", index=False)
             scores.to_csv(folder / "scores.csv", index=False)
-            save_tensors(weights, folder / "weights.safetensors")
+            save_tensors(weights, folder / "weights.safetensors", to_header(metadata) if metadata else None)
             if best_weights is not None:
-                save_tensors(best_weights, folder / "best.safetensors")
+                best = to_header(dataclasses.replace(metadata, variant="best")) if metadata else None
+                save_tensors(best_weights, folder / "best.safetensors", best)
             files = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
             settings = settings | {"files": files}
             (folder / "settings.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")

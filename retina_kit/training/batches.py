@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retina_kit.data.augment import IGNORE, augment_images
+from retina_kit.training.normalization import Normalization
 from retina_kit.training.recipe import Recipe
 
 
@@ -35,9 +36,9 @@ class Batches:
         self.targets = targets.to(device)
         self.recipe = recipe
         self.seed = seed
-        self.mean = torch.tensor(mean, dtype=torch.float32, device=device).reshape(1, -1, 1, 1)
-        self.std = torch.tensor(std, dtype=torch.float32, device=device).reshape(1, -1, 1, 1)
-        self.in_channels = in_channels or images.shape[1]
+        channels = in_channels or images.shape[1]
+        self.normalization = Normalization(mean, std, in_channels=channels, device=device)
+        self.mean, self.std = self.normalization.mean, self.normalization.std
         self._shuffled: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def __len__(self) -> int:
@@ -47,25 +48,17 @@ class Batches:
     def sample(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the images, float (B, C, h, w) channels last, and the targets of one step."""
         index = self.index_of(step)
-        images = self.normalize(self.images[index])
+        images = self.normalization.normalize(self.images[index])
         targets = self.targets[index]
         if targets.dim() == 3:
             generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
             images, targets = augment_images(images, targets, self.recipe.augmentation, generator)
             images, targets = pad_to_fit(images, targets)
-        return self.as_channels_last(images), targets
+        return self.normalization.as_channels_last(images), targets
 
     def inputs(self, images: Tensor) -> Tensor:
         """Turn uint8 images (N, C, h, w) into what the network takes: on the device, normalized, channels last."""
-        return self.as_channels_last(self.normalize(images.to(self.images.device)))
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """Return uint8 images as float32, (gray value - mean) / std."""
-        return (images.to(torch.float32) - self.mean) / self.std
-
-    def as_channels_last(self, images: Tensor) -> Tensor:
-        """Repeat gray images to the network's channels and lay them out channels last."""
-        return images.expand(-1, self.in_channels, -1, -1).contiguous(memory_format=torch.channels_last)
+        return self.normalization.inputs(images)
 
     def index_of(self, step: int) -> Tensor:
         """Return which images a step sees, as a tensor of at most `batch_size` positions."""

@@ -12,6 +12,7 @@ from retina_kit.data.large_arrays import new_array
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import autocast
 from retina_kit.training.losses import foreground_probability
+from retina_kit.training.normalization import Normalization
 
 MULTIPLE = 16  # four halvings: the sides that a five-level U-Net takes
 
@@ -87,12 +88,17 @@ def _windowed(model: nn.Module, image: Tensor, window: int, stride: int, batch_s
 
 
 def predict_probability(
-    model: nn.Module, batches: Batches, images: Tensor, *, size: Sequence[int] | None = None, **settings: Any
+    model: nn.Module,
+    batches: Batches | Normalization,
+    images: Tensor,
+    *,
+    size: Sequence[int] | None = None,
+    **settings: Any,
 ) -> Tensor:
     """Return the foreground's probability (N, H, W), float32 on the CPU, for uint8 images (N, C, h, w).
 
-    `batches` knows how training images were normalized. `size` (H, W) resamples the result bilinearly, for images
-    that were reduced before the network saw them; `settings` are those of `predict_logits`.
+    `batches`, or their `Normalization`, knows how training images were normalized. `size` (H, W) resamples the result
+    bilinearly, for images that were reduced before the network saw them; `settings` are those of `predict_logits`.
     """
     whole, done = torch.empty(0), 0
     for some in images.split(settings.get("batch_size", 8)):

@@ -1,6 +1,7 @@
 """Figures: functions that take data and return axes or a figure; nothing here saves or shows anything."""
 
 from retina_kit.reporting.figures.axes import COLORS, new_axes, new_grid
+from retina_kit.reporting.figures.calibration import plot_reliability
 from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_image
 from retina_kit.reporting.figures.curves import plot_history, plot_losses, plot_validations
 from retina_kit.reporting.figures.diagrams import plot_method, plot_stages
@@ -34,6 +35,7 @@ __all__ = [
     "plot_p_values",
     "plot_point_errors",
     "plot_predictions",
+    "plot_reliability",
     "plot_split",
     "plot_spread",
     "plot_stages",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.large_arrays import take_rows
+from retina_kit.data.transforms import Preprocessing
 from retina_kit.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -21,19 +22,25 @@ class Task(abc.ABC):
     """An arm's images, split and preprocessed, and what the network learns to say about them.
 
     `images` is uint8 (N, C, h, w) at working size; `targets` has one entry per image; `rows` is a DataFrame with one
-    row per image; `train`, `test` and `validation` are positions.
+    row per image; `train`, `test` and `validation` are positions; `taken` is the height, width and number of channels
+    of the images as they were loaded.
     """
 
     selects_by: ClassVar[str]  # the validation score of which the best checkpoint is kept
     smaller_is_better: ClassVar[bool] = False
     evaluation_batch_size: ClassVar[int] = 8
 
+    resizes_first: ClassVar[bool] = True  # images are resized before they are preprocessed
+
     images: Tensor
     targets: Tensor
+    preprocessing: Preprocessing  # with the statistics of the training images
 
     def __init__(self, arm: "Arm", image_set: ImageSet, train: np.ndarray, test: np.ndarray) -> None:
         self.arm, self.rows = arm, image_set.rows
         self.train, self.test, self.validation = train, test, test
+        channels, height, width = image_set.images.shape[1:]
+        self.taken = (height, width, channels)
         self.prepare(image_set)
 
     @abc.abstractmethod

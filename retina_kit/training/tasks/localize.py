@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from retina_kit.data.augment import augment_points
 from retina_kit.data.collection import ImageSet
-from retina_kit.data.transforms import preprocess, resize_images, scaled_size
+from retina_kit.data.transforms import fit_preprocessing, resize_images, scaled_size
 from retina_kit.errors import UsageError, did_you_mean
 from retina_kit.evaluation.scoring import score_points
 from retina_kit.training.batches import Batches, mix
@@ -31,7 +31,8 @@ class Localization(Task):
         """Resize, then preprocess; centers come from columns of the rows, in pixels."""
         data = self.arm.data
         size = data.size or scaled_size(image_set.images.shape[-2:], data.scale)
-        images = preprocess(resize_images(image_set.images, size), data.preprocess, self.train)
+        images = resize_images(image_set.images, size)
+        self.preprocessing = fit_preprocessing(images, data.preprocess, self.train)
         height, width = self.size = image_set.images.shape[-2:]
         centers = columns_of(image_set, data.center) / [width, height]
         self.references = columns_of(image_set, data.test_center or data.center) / [width, height]
@@ -44,7 +45,7 @@ class Localization(Task):
                 raise UsageError(
                     f"{name} is {what} but has no center; leave such rows out with the split's `require_columns`"
                 )
-        self.images = torch.from_numpy(images)
+        self.images = torch.from_numpy(self.preprocessing.apply(images))
         self.targets = torch.from_numpy(centers.astype(np.float32))
 
     def _batches_class(self) -> type[Batches]:
@@ -93,9 +94,9 @@ class PointBatches(Batches):
         """Return the images, float (B, C, h, w) channels last, and the centers (B, 2) of one step."""
         index = self.index_of(step)
         generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
-        images, targets = self.normalize(self.images[index]), self.targets[index]
+        images, targets = self.normalization.normalize(self.images[index]), self.targets[index]
         images, targets = augment_points(images, targets, self.recipe.augmentation, generator)
-        return self.as_channels_last(images), targets
+        return self.normalization.as_channels_last(images), targets
 
 
 def columns_of(image_set: ImageSet, names: tuple[str, ...]) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.large_arrays import take_rows
 from retina_kit.data.splits import hold_out
-from retina_kit.data.transforms import preprocess, resize_images, resize_masks, scaled_size
+from retina_kit.data.transforms import fit_preprocessing, resize_images, resize_masks, scaled_size
 from retina_kit.evaluation.metrics import pooled_scores
 from retina_kit.evaluation.scoring import score_masks
 from retina_kit.training.arm import Evaluation
@@ -34,9 +34,10 @@ class Segmentation(Task):
         if fraction:
             self.train, self.validation = hold_out(self.train, fraction)
         size = data.size or scaled_size(image_set.images.shape[-2:], data.scale)
-        images = preprocess(resize_images(image_set.images, size), data.preprocess, self.train)
+        images = resize_images(image_set.images, size)
+        self.preprocessing = fit_preprocessing(images, data.preprocess, self.train)
         self.masks = image_set.masks[data.mask]
-        self.images = torch.from_numpy(images)
+        self.images = torch.from_numpy(self.preprocessing.apply(images))
         self.targets = torch.from_numpy(resize_masks(self.masks, size).view(np.uint8))
 
     def predict(

@@ -1,0 +1,1 @@
+"""Apply trained networks to images of your own, and hand them on to other programs."""

@@ -1,0 +1,203 @@
+"""Predict many image files into a folder: masks, overlays, probabilities and one row per image."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from retina_kit.data.image_files import Page, list_image_files, read_pages
+from retina_kit.errors import DataError, UsageError
+from retina_kit.files import atomic_path
+from retina_kit.prediction.predictor import Predictor, uncertainty
+
+OUTLINE = (255, 64, 160)  # RGB, rare in fundus photographs and B-scans
+FILL = 0.25  # opacity of the predicted area
+OVERLAY_QUALITY = 90  # of the overlays' JPEGs
+MAX_PIXEL_SIZE = 10_000.0  # micrometers
+PixelSize = tuple[float, float]  # height, width in mm
+
+
+@dataclass(frozen=True)
+class PageResult:
+    """One predicted image, a row of predictions.csv; areas are those of the predicted structure."""
+
+    file: str
+    page: int
+    width: int
+    height: int
+    area_px: int
+    area_mm2: float | None  # None if the size of a pixel is not known
+    share: float  # of the image
+    mean_uncertainty: float  # mean binary entropy in bits, 0 to 1
+    mask: str  # relative to the output folder
+    overlay: str
+    notes: str
+
+
+@dataclass
+class FolderResult:
+    """All predicted images, and {file: reason} of those that could not be read."""
+
+    pages: list[PageResult] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """List the images as plain data, most uncertain first."""
+        return [asdict(page) for page in sorted(self.pages, key=lambda page: -page.mean_uncertainty)]
+
+
+def predict_files(
+    predictor: Predictor,
+    inputs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    threshold: float | None = None,
+    probabilities: bool = False,
+    pixel_size: PixelSize | None = None,
+    watch: Callable[[int, int], None] | None = None,
+) -> FolderResult:
+    """Predict files and folders of images and write the results below `output`.
+
+    A pixel belongs to the structure if its probability is above `threshold` (None: the network's own). Masks are PNG
+    with 0 and 255, probabilities float32 TIFF. `pixel_size` (height, width in mm) overrides that of a DICOM file.
+    `watch(done, total)` is called after each file. A file that cannot be read does not stop the others.
+    """
+    threshold = checked_threshold(predictor.metadata.threshold if threshold is None else threshold)
+    output, result = Path(output), FolderResult()
+    files = [path for path in list_image_files(inputs) if output.resolve() not in path.resolve().parents]
+    if not files:
+        raise DataError(f"all images are in {output} itself, the folder of the results; choose another --output")
+    names = output_names(files, inputs)
+    for pages in in_batches(pages_of(files, result, watch), predictor.metadata.batch_size):
+        for page, probability in zip(pages, predictor.predict([page.pixels for page in pages]), strict=True):
+            name = names[page.path] + page.name.removeprefix(page.path.stem)
+            result.pages.append(
+                write_page(page, probability, output, name, threshold, probabilities, pixel_size or page.pixel_size)
+            )
+    with atomic_path(output / "predictions.csv") as path:
+        columns = [column.name for column in fields(PageResult)]
+        pd.DataFrame(result.rows(), columns=columns).to_csv(path, index=False)
+    return result
+
+
+def checked_threshold(threshold: float) -> float:
+    """Return a threshold; UsageError unless it is between 0 and 1."""
+    if not 0 < threshold < 1:
+        raise UsageError(f"--threshold {threshold:g} must be between 0 and 1, such as 0.5")
+    return threshold
+
+
+def pages_of(
+    files: Sequence[Path], result: FolderResult, watch: Callable[[int, int], None] | None = None
+) -> Iterator[Page]:
+    """Read the pages of all files; what cannot be read goes into the failures of `result`."""
+    for number, path in enumerate(files, start=1):
+        try:
+            yield from read_pages(path)
+        except DataError as error:
+            result.failures[str(path)] = str(error)
+        if watch:
+            watch(number, len(files))
+
+
+def in_batches(pages: Iterable[Page], size: int) -> Iterator[list[Page]]:
+    """Collect pages into lists of `size`, the last one shorter."""
+    batch: list[Page] = []
+    for page in pages:
+        batch.append(page)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def output_names(files: Sequence[Path], inputs: Sequence[str | Path]) -> dict[Path, str]:
+    """Name each file's results after it: its path below the folder that was given, without suffix, never twice.
+
+    >>> names = output_names([Path("eyes/a/1.png"), Path("eyes/a/1.jpg")], ["eyes"])
+    >>> list(names.values())
+    ['a/1', 'a/1_jpg']
+    """
+    roots = [Path(given) for given in inputs]
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in files:
+        root = next((root for root in roots if root in path.parents), path.parent)
+        plain = path.relative_to(root).with_suffix("").as_posix()
+        candidates = [plain, f"{plain}_{path.suffix[1:].lower()}"]
+        name = next((name for name in candidates if name not in taken), "")
+        number = 2
+        while not name or name in taken:
+            name, number = f"{plain}_{number}", number + 1
+        taken.add(name)
+        names[path] = name
+    return names
+
+
+def write_page(
+    page: Page,
+    probability: np.ndarray,
+    output: Path,
+    name: str,
+    threshold: float,
+    probabilities: bool,
+    pixel_size: PixelSize | None,
+) -> PageResult:
+    """Write the files of one image and describe it as a row."""
+    mask = probability > threshold
+    files = {"mask": f"masks/{name}.png", "overlay": f"overlays/{name}.jpg"}
+    save_image(output / files["mask"], mask.astype(np.uint8) * 255)
+    save_image(output / files["overlay"], overlay(page.pixels, mask))
+    if probabilities:
+        save_image(output / "probabilities" / f"{name}.tif", probability)
+    area = int(np.count_nonzero(mask))
+    return PageResult(
+        file=str(page.path),
+        page=page.number,
+        width=mask.shape[1],
+        height=mask.shape[0],
+        area_px=area,
+        area_mm2=None if pixel_size is None else round(area * pixel_size[0] * pixel_size[1], 6),
+        share=round(area / mask.size, 6),
+        mean_uncertainty=uncertainty(probability),
+        notes="; ".join(page.notes),
+        **files,
+    )
+
+
+def save_image(path: Path, pixels: np.ndarray) -> None:
+    """Write pixels as an image file, whole or not at all; the suffix decides the format."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, quality=OVERLAY_QUALITY)
+
+
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Outline and tint the predicted area on an image, uint8 (H, W) or (H, W, 3): RGB (H, W, 3)."""
+    canvas = np.dstack([image] * 3) if image.ndim == 2 else image.copy()
+    tint = (canvas[mask] * (1 - FILL) + np.array(OUTLINE) * FILL).astype(np.uint8)
+    canvas[mask] = tint
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    thickness = max(1, round(max(mask.shape) / 600))
+    return cv2.drawContours(np.ascontiguousarray(canvas), contours, -1, OUTLINE, thickness)
+
+
+def parse_pixel_size(text: str) -> PixelSize:
+    """Parse the size of a pixel in micrometers, one number or WIDTHxHEIGHT, to (height, width) in mm.
+
+    >>> parse_pixel_size("6"), parse_pixel_size("11.5x3.9")
+    ((0.006, 0.006), (0.0039, 0.0115))
+    """
+    sides = text.lower().split("x")
+    try:
+        width, height = float(sides[0]), float(sides[-1])
+    except ValueError:
+        width = height = 0.0
+    if len(sides) > 2 or not (0 < width < MAX_PIXEL_SIZE and 0 < height < MAX_PIXEL_SIZE):
+        raise UsageError(f"--pixel-size {text!r} must be micrometers, such as 6 or 11.5x3.9 (width x height)")
+    return height / 1000, width / 1000

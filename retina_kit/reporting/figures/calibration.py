@@ -1,0 +1,32 @@
+"""Reliability diagram: how often a pixel belongs to the structure, against the probability it was given."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from retina_kit.reporting.figures.axes import COLORS, new_grid
+
+
+def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Plot one line per network through its bins, and how many pixels each bin holds.
+
+    `tables` maps labels to tables of `evaluation.calibration.reliability`. Below the diagonal a network is
+    overconfident. The legend has the expected calibration error.
+    """
+    figure, axes = new_grid(1, 2, cell=4.2, aspect=1.0)
+    diagram, histogram = axes[0]
+    diagram.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=0.8, label="calibrated")
+    for color, (label, table) in zip(COLORS, tables.items(), strict=False):
+        gap = (table["frequency"] - table["confidence"]).abs()
+        error = float((gap * table["count"]).sum() / table["count"].sum())
+        name = f"{label}: ECE {error:.3f}"
+        diagram.plot(table["confidence"], table["frequency"], "o-", color=color, markersize=3, label=name)
+        center = (table["low"] + table["high"]) / 2
+        histogram.step(center, table["count"], where="mid", color=color)
+    diagram.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="fraction that is foreground")
+    diagram.legend(frameon=False, fontsize=7, loc="upper left")
+    histogram.set(xlim=(0, 1), yscale="log", xlabel="predicted probability", ylabel="pixels (log scale)")
+    for ax in (diagram, histogram):
+        ax.spines[["left", "bottom"]].set_visible(True)
+    return figure

@@ -1,0 +1,157 @@
+"""Boundary metrics: by hand, against MONAI, and on the masks that break them."""
+
+import importlib.util
+import itertools
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from retina_kit.evaluation.boundary import assd, boundary_scores, cldice, hd95, nsd, skeleton, surface
+
+HAS_MONAI = importlib.util.find_spec("monai") is not None
+HAS_SKIMAGE = importlib.util.find_spec("skimage") is not None
+SIZE = (24, 32)
+
+
+def blob(rng, share):
+    """Return a smooth random mask that covers about this share of the image."""
+    noise = cv2.GaussianBlur(rng.random(SIZE).astype(np.float32), (0, 0), 2)
+    return noise > np.quantile(noise, 1 - share)
+
+
+def pairs(number=1000):
+    """Yield pairs of masks: blobs of all sizes, and every pair of empty, full, one pixel and a corner."""
+    rng = np.random.default_rng(0)
+    one, corner = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    one[10, 12], corner[0, 0] = True, True
+    special = [np.zeros(SIZE, bool), np.ones(SIZE, bool), one, corner, blob(rng, 0.2)]
+    yield from itertools.product(special, special)
+    for _ in range(number - len(special) ** 2):
+        share = rng.uniform(0.005, 0.9)
+        mask = blob(rng, share)
+        other = (
+            np.roll(mask, rng.integers(-3, 4, 2), (0, 1)) if rng.random() < 0.5 else blob(rng, rng.uniform(0.005, 0.9))
+        )
+        yield mask, other
+
+
+def test_a_shifted_square_by_hand():
+    predicted, target = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
+    predicted[2:5, 2:5], target[2:5, 4:7] = True, True
+    # each surface has 8 pixels: 3 at distance 2, 2 at distance 1 and 3 at distance 0 of the other
+    scores = boundary_scores(predicted, target, tolerance=1)
+    assert scores["assd"] == pytest.approx((3 * 2 + 2 * 1 + 3 * 0) / 8)
+    assert scores["nsd"] == 5 / 8
+    assert scores["hd95"] == 2
+
+
+def test_distances_come_in_the_unit_of_the_spacing():
+    predicted, target = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
+    predicted[4, 1], target[4, 7] = True, True
+    assert hd95(predicted, target, (5.0, 0.5)) == 3
+    assert assd(predicted.T, target.T, (5.0, 0.5)) == 30
+    assert nsd(predicted, target, tolerance=2.9, spacing=0.5) == 0
+    assert nsd(predicted, target, tolerance=3, spacing=0.5) == 1
+
+
+def test_empty_masks_follow_the_stated_rules():
+    empty, full = np.zeros(SIZE, bool), np.ones(SIZE, bool)
+    assert all(math.isnan(score) for score in boundary_scores(empty, empty, tolerance=1).values())
+    assert math.isnan(cldice(empty, empty))
+    for pair in ((empty, full), (full, empty)):
+        assert boundary_scores(*pair, tolerance=1) == {"hd95": math.inf, "assd": math.inf, "nsd": 0.0}
+        assert hd95(*pair, missed=40.0) == assd(*pair, missed=40.0) == 40
+        assert cldice(*pair) == 0
+
+
+def test_equal_masks_are_perfect():
+    for mask, _ in itertools.islice(pairs(), 100):
+        if mask.any():
+            assert boundary_scores(mask, mask, tolerance=0) == {"hd95": 0, "assd": 0, "nsd": 1}
+            assert cldice(mask, mask) == 1
+
+
+def test_scores_are_symmetric():
+    for predicted, target in itertools.islice(pairs(), 200):
+        ours = boundary_scores(predicted, target, tolerance=2)
+        swapped = boundary_scores(target, predicted, tolerance=2)
+        assert ours == pytest.approx(swapped, nan_ok=True)
+        assert cldice(predicted, target) == pytest.approx(cldice(target, predicted), nan_ok=True)
+
+
+def test_the_border_of_the_image_is_a_border_of_the_mask():
+    assert surface(np.ones((5, 6), bool)).sum() == 2 * 5 + 2 * 6 - 4
+
+
+def test_thinning_keeps_every_part_and_makes_lines():
+    rng = np.random.default_rng(3)
+    for share in (0.02, 0.1, 0.3, 0.6):
+        mask = blob(rng, share)
+        thin = skeleton(mask)
+        assert (thin <= mask).all()
+        count = [cv2.connectedComponents(part.astype(np.uint8), connectivity=8)[0] for part in (mask, thin)]
+        assert count[0] == count[1]
+        whole = [thin[r : r + 3, c : c + 3].all() for r in range(SIZE[0] - 2) for c in range(SIZE[1] - 2)]
+        assert not any(whole)
+
+
+def test_four_tools_four_hd95s():
+    """The definitions in use differ on one pair of masks; ours is the first, MONAI's."""
+    predicted, target = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
+    target[10:20, 10:20] = True
+    predicted[10:20, 10:20], predicted[30:32, 30:32] = True, True
+    far = [np.hypot(r - 19, c - 19) for r in (30, 31) for c in (30, 31)]
+    one_way, back = np.array([0.0] * 36 + far), np.zeros(36)
+    ours = hd95(predicted, target)
+    pooled = np.percentile(np.concatenate([one_way, back]), 95)  # both directions in one list
+    mean = (np.percentile(one_way, 95) + np.percentile(back, 95)) / 2  # the mean of both directions
+    inside = np.percentile([0.0] * 100 + far, 95)  # of all pixels of the mask, not of its surface
+    assert ours == np.percentile(one_way, 95)
+    assert len({round(float(value), 6) for value in (ours, pooled, mean, inside, max(far))}) == 5
+
+
+@pytest.mark.skipif(not HAS_MONAI, reason="needs monai (the bench extra)")
+def test_distances_are_those_of_monai():
+    """On 1,000 pairs; where one mask is empty MONAI gives infinity or NaN, depending on which it is."""
+    import torch
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
+
+    compared = empty = 0
+    for predicted, target in pairs():
+        ours = boundary_scores(predicted, target, tolerance=2)
+        if not (predicted.any() and target.any()):
+            empty += 1
+            continue
+        p, t = (torch.from_numpy(mask)[None, None].float() for mask in (predicted, target))
+        settings = {"include_background": True}
+        theirs = {
+            "hd95": float(compute_hausdorff_distance(p, t, percentile=95, **settings)),
+            "assd": float(compute_average_surface_distance(p, t, symmetric=True, **settings)),
+            "nsd": float(compute_surface_dice(p, t, class_thresholds=[2.0], **settings)),
+        }
+        assert ours == pytest.approx(theirs, abs=1e-5)
+        compared += 1
+    assert (compared, empty) == (991, 9)
+
+
+@pytest.mark.skipif(not HAS_SKIMAGE, reason="needs scikit-image")
+def test_cldice_is_close_to_that_of_another_thinning():
+    """scikit-image thins with a variant of the same algorithm, so centerlines differ by a pixel; scores hardly do."""
+    from skimage.morphology import skeletonize
+
+    rng, differences = np.random.default_rng(5), []
+    for _ in range(50):
+        target = np.zeros((80, 80), np.uint8)
+        for _ in range(4):
+            points = rng.integers(5, 75, (4, 2)).astype(np.int32)
+            cv2.polylines(target, [points], False, 1, int(rng.integers(1, 4)))
+        predicted = target.copy()
+        r, c = rng.integers(0, 60, 2)
+        predicted[r : r + 20, c : c + 20] = 0
+        p, t = predicted.astype(bool), target.astype(bool)
+        of_p, of_t = skeletonize(p), skeletonize(t)
+        precision, sensitivity = (of_p & t).sum() / of_p.sum(), (of_t & p).sum() / of_t.sum()
+        differences.append(abs(cldice(p, t) - 2 * precision * sensitivity / (precision + sensitivity)))
+    assert max(differences) < 0.02
