@@ -14,9 +14,10 @@
 # (synthetic), and so are all numbers that follow from them. `data = "public"` takes real photographs (IDRiD).
 
 # %% tags=["colab"]
+import os
 import sys
 
-if "google.colab" in sys.modules:  # on Colab only: the kit from ./retina-kit, with the libraries that Colab has
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # with the libraries that are there
     # %pip install --quiet --no-deps ./retina-kit
     pass
 

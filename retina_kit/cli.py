@@ -127,9 +127,10 @@ def audit(
 @app.command()
 def lab(
     port: Annotated[int, typer.Option(help="port on this machine")] = 8888,
+    ip: Annotated[str, typer.Option(help="address to listen on; a container needs 0.0.0.0")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="open a browser window")] = True,
 ) -> None:
-    """Open JupyterLab on a copy of the notebooks in the current folder, on this machine only, with a token."""
+    """Open JupyterLab on a copy of the notebooks in the current folder, with a token, for this machine only."""
     import subprocess
 
     import psutil
@@ -140,7 +141,7 @@ def lab(
     print(f"your notebooks: {folder} (results: {folder.parent / 'outputs'})")
     for name in outdated:
         print(f"{name} has changed in the kit since you copied it; to get the new one, rename yours and start again")
-    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={ip}", f"--ServerApp.port={port}"]
     command += [] if browser else ["--no-browser"]
     if psutil.Process().username() == "root":  # in a container; JupyterLab would refuse to start
         command.append("--allow-root")
@@ -201,8 +202,11 @@ def build(
 def doctor(as_json: Json = False, data_root: DataRoot = Path("data")) -> None:
     """Check the installation and suggest fixes."""
     from retina_kit.doctor import examine
+    from retina_kit.working_copy import writable_home
 
-    finish(examine(data_root), as_json)
+    with writable_home():
+        findings = examine(data_root)
+    finish(findings, as_json)
 
 
 @app.command()

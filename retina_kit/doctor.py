@@ -1,8 +1,11 @@
 """Check the installation: exercise what the kit needs on this machine, and suggest fixes."""
 
+import ast
 import importlib.metadata
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +22,7 @@ def examine(data_root: str | Path, output_root: str | Path = "outputs") -> dict[
     """Return the findings as {"text": lines, "checks": rows, "exit_code": 0 or 5}."""
     checks = [_check("python", "works", platform.python_version()), *map(_package, PACKAGES)]
     checks += [_try(what, action, remedy) for what, action, remedy in EXERCISES]
+    checks.append(_try("torchvision", _torchvision, "only vgg16 and resnet50 need one that fits this torch", "absent"))
     checks += [_try("lock", lambda: _lock(output_root), "choose another --output-root"), _chromium()]
     checks += [_memory(), _disk(), *_packs(data_root)]
     lines = [f"{check['state']:8} {check['what']:24} {check['finding']}" for check in checks]
@@ -37,13 +41,13 @@ def _package(name: str) -> Check:
         return _check(name, "broken", "not installed; run: make setup, or pip install .")
 
 
-def _try(what: str, action: Callable[[], str], remedy: str) -> Check:
-    """Do something for real; whatever it raises is the finding."""
+def _try(what: str, action: Callable[[], str], remedy: str, otherwise: str = "broken") -> Check:
+    """Do something for real; whatever it raises is the finding, in the state `otherwise`."""
     try:
         return _check(what, "works", action())
     except Exception as error:  # a broken library may raise anything, and the report goes on
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        return _check(what, "broken", f"{reason}; {remedy}")
+        return _check(what, otherwise, f"{reason}; {remedy}")
 
 
 def _opencv() -> str:
@@ -75,9 +79,22 @@ def _torchvision() -> str:
 
 
 def _kernel() -> str:
-    from jupyter_client.kernelspec import KernelSpecManager
+    """Start the kernel that notebooks get, and let it import the kit."""
+    from jupyter_client.manager import start_new_kernel
 
-    return f"python3 in {KernelSpecManager().get_kernel_spec('python3').display_name}"
+    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=60, stderr=subprocess.DEVNULL)
+    try:
+        asked = {"prefix": "sys.prefix"}
+        reply = client.execute("import retina_kit, sys", user_expressions=asked, reply=True, timeout=60)["content"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    if reply["status"] != "ok":
+        raise RuntimeError(f"the kernel cannot import retina_kit ({reply['evalue']})")
+    prefix = ast.literal_eval(reply["user_expressions"]["prefix"]["data"]["text/plain"])
+    if prefix != sys.prefix:
+        raise RuntimeError(f"notebooks would run in {prefix}, not in {sys.prefix}")
+    return "a notebook's kernel starts and imports the kit"
 
 
 def _dask() -> str:
@@ -98,7 +115,6 @@ def _lock(output_root: str | Path) -> str:
 EXERCISES = (
     ("opencv", _opencv, "pip install opencv-python-headless"),
     ("torch", _torch_step, "install a torch that fits this machine (pytorch.org)"),
-    ("torchvision", _torchvision, "install the torchvision that belongs to this torch"),
     ("jupyter kernel", _kernel, "python -m ipykernel install --sys-prefix"),
     ("dask", _dask, "pip install dask distributed"),
 )

@@ -11,7 +11,7 @@ from retina_kit.files import atomic_path
 from retina_kit.reporting.notebook import tags_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-NOT_ON_SLIDES = {"parameters", "colab", "solution", "injected-parameters"}
+NOT_ON_SLIDES = {"badges", "parameters", "colab", "solution", "injected-parameters"}
 
 
 def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
@@ -21,6 +21,7 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
         if hasattr(exporter, name):
             setattr(exporter, name, "")
     executed = without_widgets(nbformat.read(notebook, as_version=4))
+    executed.cells = [cell for cell in executed.cells if "badges" not in tags_of(cell)]  # images from the network
     html, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
     html = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", html)
     return _write(html, target)

@@ -27,6 +27,7 @@ from traitlets.config import Config
 
 from retina_kit.errors import KitError, UsageError, did_you_mean
 from retina_kit.files import atomic_path, kit_root, remove_remains
+from retina_kit.reporting.badges import repository, with_badges
 
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -58,6 +59,7 @@ def build_notebook(source: str | Path, target: str | Path | None = None, *, solu
 def built_text(source: str | Path, *, solutions: bool = False) -> str:
     """Convert a py:percent source to the text of a notebook without outputs, with cell ids derived from its content."""
     notebook = jupytext.read(source, fmt="py:percent")
+    notebook = with_badges(notebook, Path(source).stem, repository())
     if not solutions:
         notebook.cells = [cell for cell in notebook.cells if "solution" not in tags_of(cell)]
     notebook.metadata = nbformat.from_dict(KERNEL)
