@@ -29,10 +29,11 @@ from retina_kit.experiment import Experiment
 from retina_kit.teaching.domain_gap import generate_gap, train_across_gap
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.models.filters import as_images, maximize_filters
+from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
 from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
 from retina_kit.training.loop import fit
 
@@ -257,7 +258,16 @@ report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
-# ## 16 · What differs from the paper, and why
+# ## 16 · Your own image
+# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
+# Does the network find what you see? It was trained on images of one source, so expect less on others.
+# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+
+# %%
+predict_own(Predictor.load(experiment.run_of("transfer_large").folder, device=device), path="")
+
+# %% [markdown]
+# ## 17 · What differs from the paper, and why
 # - Its target set is private and its source set needs a registration. By default both are drawn (synthetic). On
 #   `public` data the target is Chiu 2015, two subjects left out at a time, and the source is drawn: from simulation
 #   to reality.
@@ -267,7 +277,7 @@ show_claims(claims)
 # - `lesson` has fewer scans, narrower networks, BatchNorm and a larger, decaying learning rate: without BatchNorm the
 #   Dice loss of so few updates often ends in "no fluid at all". The settings table lists every such difference.
 #
-# ## 17 · Exercises
+# ## 18 · Exercises
 # Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
 
 # %% [markdown]
