@@ -196,8 +196,6 @@ images, truth, predicted, names = experiment.predictions(four, num_images=4)
 poster = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in four}, titles=names)
 report.save_figure("poster_figure4", poster, alt="Poster figure 4: truth and predictions of four networks")
 show(poster)
-
-# %%
 images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_images=4, pick="worst")
 worst = figures.plot_predictions(
     images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=names
