@@ -101,7 +101,7 @@ def write_pack(folder, count):
     for name, image, mask in zip(drawn.rows["id"], drawn.images[:, 0], drawn.masks["fluid"], strict=True):
         cv2.imwrite(str(folder / "images" / f"{name}.png"), image)
         cv2.imwrite(str(folder / "masks" / f"{name}.png"), mask * np.uint8(255))
-    rows = new_pack("grown", folder / "images", folder / "masks", ".*", folder, mask_name="fluid")
+    rows = new_pack("grown", folder / "images", folder / "masks", ".*", folder, mask_name="fluid").rows
     many = pd.concat([rows] * (count // len(rows)), ignore_index=True)
     many["id"] = [f"{name}_{k}" for k, name in enumerate(many["id"])]
     many.to_csv(folder / "grown" / MANIFEST_FILE, index=False)

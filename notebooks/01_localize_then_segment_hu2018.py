@@ -27,10 +27,11 @@ from retina_kit.data.transforms import preprocess, resize_images
 from retina_kit.evaluation.comparisons import compare_families, spread_over_images, training_shares
 from retina_kit.experiment import Experiment
 from retina_kit.models.build import describe_layers
+from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
 from retina_kit.training.loop import fit
 
 # %% [markdown]
@@ -242,7 +243,16 @@ report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
-# ## 13 · What differs from the paper, and why
+# ## 13 · Your own image
+# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
+# Does the network find what you see? It was trained on images of one source, so expect less on others.
+# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+
+# %%
+predict_own(Predictor.load(experiment.run_of("pretrained_frozen_100").folder, device=device), path="")
+
+# %% [markdown]
+# ## 14 · What differs from the paper, and why
 # - The paper's RetCam images are private. Drawn images or IDRiD take their place; IDRiD shows adults with diabetic
 #   retinopathy, not premature infants.
 # - Everything that the paper does not print is ours: five levels, widths, size, dropout, learning rates, batch sizes,
@@ -255,7 +265,7 @@ show_claims(claims)
 #   The two differ by 3.4 pixels of 640 on average: no localizer that learns from one can be closer to the other.
 # - Both sets' Dice is taken at the masks' full size, after the probability was enlarged.
 #
-# ## 14 · Exercises
+# ## 15 · Exercises
 # Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
 
 # %% [markdown]

@@ -30,10 +30,11 @@ from retina_kit.experiment import Experiment
 from retina_kit.teaching.domain_gap import generate_gap, train_across_gap
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.models.filters import as_images, maximize_filters
+from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
 from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
 from retina_kit.training.loop import fit
 
@@ -179,6 +180,9 @@ report.save_table("losses", losses.reset_index(), tidy=False).round(3)
 # What is a ±? The paper prints "SEM", but 0.27 cannot be the standard error of 224 scores between 0 and 1: it is the
 # standard deviation. First figure: as printed. Second: the interval that says how sure the mean is, patients drawn
 # anew.
+#
+# ## 10 · The source model, at home and abroad
+# Untuned, the paper's source model falls from 0.717 to 0.348 (the last table below).
 
 # %%
 figure4 = report.save_table("figure4", experiment.table("figure4"))
@@ -190,12 +194,6 @@ printed = figures.plot_dice_by_size(spreads, lines, spread="sd_of_images")
 show(report.save_figure("figure4_as_printed", printed, alt="Figure 4 with standard deviations, printed as SEM"))
 figure = figures.plot_dice_by_size(spreads, lines)
 show(report.save_figure("figure4", figure, alt="Figure 4: Dice against training set size, intervals over patients"))
-
-# %% [markdown]
-# ## 10 · The source model, at home and abroad
-# Untuned, the paper's source model falls from 0.717 to 0.348.
-
-# %%
 source_model = report.save_table("source_model", experiment.table("source_model"))
 show_comparison(source_model, labels)
 
@@ -258,7 +256,16 @@ report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
-# ## 16 · What differs from the paper, and why
+# ## 16 · Your own image
+# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
+# Does the network find what you see? It was trained on images of one source, so expect less on others.
+# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+
+# %%
+predict_own(Predictor.load(experiment.run_of("transfer_large").folder, device=device), path="")
+
+# %% [markdown]
+# ## 17 · What differs from the paper, and why
 # - Its target set is private and its source set needs a registration. By default both are drawn (synthetic). On
 #   `public` data the target is Chiu 2015, two subjects left out at a time, and the source is drawn: from simulation
 #   to reality.
@@ -268,7 +275,7 @@ show_claims(claims)
 # - `lesson` has fewer scans, narrower networks, BatchNorm and a larger, decaying learning rate: without BatchNorm the
 #   Dice loss of so few updates often ends in "no fluid at all". The settings table lists every such difference.
 #
-# ## 17 · Exercises
+# ## 18 · Exercises
 # Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
 
 # %% [markdown]

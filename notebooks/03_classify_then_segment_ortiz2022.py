@@ -31,10 +31,11 @@ from retina_kit.papers.audit import find_anomalies
 from retina_kit.evaluation.convergence import convergence_of
 from retina_kit.experiment import Experiment
 from retina_kit.models.stages import stages_of
+from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
 from retina_kit.training.loop import fit
 from retina_kit.training.tasks.segment_patches import pixel_counts
 
@@ -248,7 +249,16 @@ report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
-# ## 13 · What differs from the paper, and why
+# ## 13 · Your own image
+# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
+# Does the network find what you see? It was trained on images of one source, so expect less on others.
+# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+
+# %%
+predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=device), path="")
+
+# %% [markdown]
+# ## 14 · What differs from the paper, and why
 # - Messidor, Kaggle and e-ophtha must be asked for; stage 1 takes IDRiD's grading set less every photograph that
 #   stage 2 is tested on, and byte-identical pairs stay on one side. Hemorrhages cannot come from e-ophtha, which has
 #   none.
@@ -262,7 +272,7 @@ show_claims(claims)
 # - `lesson` reduces width, image size, patches and updates, and lets BatchNorm settle faster. The settings table
 #   lists every such difference.
 #
-# ## 14 · Exercises
+# ## 15 · Exercises
 # Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
 
 # %% [markdown]

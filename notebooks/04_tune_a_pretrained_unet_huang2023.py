@@ -24,10 +24,11 @@ import torch
 
 from retina_kit.experiment import Experiment
 from retina_kit.models.build import build_model, count_parameters
+from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
 from retina_kit.training.loop import fit
 
 # %% [markdown]
@@ -196,8 +197,6 @@ images, truth, predicted, names = experiment.predictions(four, num_images=4)
 poster = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in four}, titles=names)
 report.save_figure("poster_figure4", poster, alt="Poster figure 4: truth and predictions of four networks")
 show(poster)
-
-# %%
 images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_images=4, pick="worst")
 worst = figures.plot_predictions(
     images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=names
@@ -229,7 +228,16 @@ report.finish(experiment.description())
 show_claims(claims)
 
 # %% [markdown]
-# ## 12 · What differs from the paper, and why
+# ## 12 · Your own image
+# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
+# Does the network find what you see? It was trained on images of one source, so expect less on others.
+# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+
+# %%
+predict_own(Predictor.load(experiment.run_of("fcn_stare").folder, device=device), path="")
+
+# %% [markdown]
+# ## 13 · What differs from the paper, and why
 # - The paper's "epochs" are iterations (its code); `steps` counts updates.
 # - Its "DeepLabV3+" is DeepLabV3 (the ASPP head); its truth is the union of two graders, not one expert.
 # - Its vessel networks were downloaded; here they are trained first. Cityscapes weights are not part of the kit, so the
@@ -241,7 +249,7 @@ show_claims(claims)
 # - `lesson` uses a quarter of the width, a third of the size, Adam, and in all tables but Table 4 a Dice loss of the
 #   fluid: with so few updates cross-entropy hardly ever says 0.5. The settings table lists every such difference.
 #
-# ## 13 · Exercises
+# ## 14 · Exercises
 # Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
 
 # %% [markdown]

@@ -1,11 +1,15 @@
 """The commands `retina-kit data list | show | fetch | import | new | verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from retina_kit.cli_options import DataRoot, Json, finish
+from retina_kit.errors import unknown_name
+
+if TYPE_CHECKING:
+    from retina_kit.packs.custom import NewPack
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, show, fetch, import, new, verify.")
 
@@ -66,22 +70,56 @@ def data_import(
 @data_app.command("new")
 def data_new(
     name: str,
-    images: Annotated[Path, typer.Option(help="folder of your images")],
-    masks: Annotated[Path, typer.Option(help="folder of their masks: 0 and 255 (or 0 and 1) only")],
-    patient_regex: Annotated[str, typer.Option(help="finds the patient in an image's name, such as '^(\\d+)_'")],
+    images: Annotated[Path | None, typer.Option(help="folder of your images; subfolders are searched")] = None,
+    masks: Annotated[list[str] | None, typer.Option(help="folder of their masks; NAME=FOLDER for several")] = None,
+    patient_regex: Annotated[str, typer.Option(help="finds the patient in an image's name, such as '^(\\d+)_'")] = "",
+    table: Annotated[Path | None, typer.Option(help="CSV with the columns image, mask, patient instead")] = None,
+    image_suffix: Annotated[str, typer.Option(help="ending of the images' names, such as _training")] = "",
+    mask_suffix: Annotated[list[str] | None, typer.Option(help="ending of the masks' names, or NAME=ENDING")] = None,
+    missing_mask: Annotated[str, typer.Option(help="refuse, or empty: an eye without a mask is healthy")] = "refuse",
+    mask_threshold: Annotated[int | None, typer.Option(help="gray value (0-255) from which a pixel counts")] = None,
+    mask_class: Annotated[list[str] | None, typer.Option(help="of a label map: disc=0,128 or cup=#ff0000")] = None,
+    invert_masks: Annotated[bool, typer.Option("--invert-masks", help="black is the structure")] = False,
+    resize_masks: Annotated[bool, typer.Option("--resize-masks", help="masks of another size, same shape")] = False,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of the pack: images are scaled to fit")] = None,
     data_root: DataRoot = Path("data"),
     as_json: Json = False,
 ) -> None:
-    """Make a data pack of your own images: pairs by name, sizes verified; then run with --set target=NAME."""
-    from retina_kit.packs.custom import new_pack
+    """Make a data pack of your own images: paired, converted, verified; then run with --set target=NAME."""
+    from retina_kit.packs.custom import ImportOptions, new_pack, parse_size
+    from retina_kit.packs.mask_files import MaskRules, parse_classes
+    from retina_kit.packs.pairing import parse_named
 
-    rows = new_pack(name, images, masks, patient_regex, data_root)
+    if missing_mask not in ("refuse", "empty"):
+        raise unknown_name("treatment of missing masks", missing_mask, ("refuse", "empty"))
+    options = ImportOptions(
+        image_suffix,
+        parse_named(mask_suffix or [], "target", "--mask-suffix"),
+        missing_mask == "empty",
+        parse_size(size) if size else None,
+        MaskRules(mask_threshold, parse_classes(mask_class or []), invert_masks, resize_masks),
+    )
+    folders = parse_named(masks, "target", "--masks") if masks else None
+    made = new_pack(name, images, folders, patient_regex, data_root, table=table, options=options)
+    finish(describe_pack(name, made, data_root), as_json)
+
+
+def describe_pack(name: str, made: "NewPack", data_root: Path) -> dict[str, Any]:
+    """Say what was made of a person's files, and what to look at."""
+    rows, notes = made.rows, list(made.notes)
     num_patients = rows["patient"].nunique()
+    masks = [column[5:] for column in rows if column.startswith("mask_") and not column.endswith("_sha256")]
+    if num_patients == len(rows):
+        notes.append("warning: every image was assigned its own patient; check --patient-regex")
+    examples = [f"{row.id} -> {row.patient}" for row in rows.iloc[:: max(1, len(rows) // 3)].head(3).itertuples()]
     lines = [f"{name}: {len(rows)} images of {num_patients} patients, each with its mask, in {data_root / name}"]
-    warning = "warning: every image was assigned its own patient; check --patient-regex"
-    lines += [warning] if num_patients == len(rows) else []
-    lines += [f"retina-kit run PAPER --set target={name} --data-root {data_root}"]
-    finish({"text": lines, "name": name, "images": len(rows), "patients": num_patients, "exit_code": 0}, as_json)
+    lines += [f"masks: {', '.join(masks)}"] if masks != ["target"] else []
+    lines += [f"patients: {'; '.join(examples)}", *notes]
+    lines += [f"look at {data_root / name / 'preview.jpg'}, then:"]
+    chosen = f" --set target_mask={masks[0]}" if "target" not in masks else ""
+    lines += [f"retina-kit run PAPER --set target={name}{chosen} --data-root {data_root}"]
+    found = {"name": name, "images": len(rows), "patients": num_patients, "masks": masks, "notes": notes}
+    return {"text": lines, **found, "exit_code": 0}
 
 
 @data_app.command("verify")

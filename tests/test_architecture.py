@@ -21,7 +21,7 @@ MAY_IMPORT = {  # package -> packages below it
     "runs": {"training", "data", "models", "evaluation"},
     "papers": {"evaluation"},
     "reporting": {"evaluation", "papers"},
-    "teaching": {"reporting", "papers", "evaluation", "models", "data", "training"},
+    "teaching": {"reporting", "papers", "evaluation", "models", "data", "training", "prediction"},
 }
 ONLY_IN = {  # library -> the only places that may import it
     "matplotlib": {"reporting/figures/", "teaching/widgets/"},

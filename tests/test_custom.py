@@ -12,7 +12,7 @@ from retina_kit.data.dataset import load_images
 from retina_kit.data.manifest import has_pack, verify_pack
 from retina_kit.errors import DataError, UsageError
 from retina_kit.experiment import Experiment
-from retina_kit.packs.custom import belongs, new_pack
+from retina_kit.packs.custom import new_pack
 
 HEIGHT, WIDTH = 64, 96
 
@@ -35,7 +35,7 @@ def files(tmp_path):
 
 def make(files, name="my_eyes", regex=r"^p(\d+)_", **options):
     """Make the pack."""
-    return new_pack(name, files / "images", files / "masks", regex, files / "data", **options)
+    return new_pack(name, files / "images", files / "masks", regex, files / "data", **options).rows
 
 
 def test_the_pack_holds_what_was_given(files):
@@ -55,8 +55,10 @@ def test_the_pack_holds_what_was_given(files):
 
 
 def test_color_images_keep_their_colors(files):
-    for path in (files / "images").iterdir():
-        cv2.imwrite(str(path), np.full((HEIGHT, WIDTH, 3), (10, 20, 200), np.uint8))
+    for number, path in enumerate((files / "images").iterdir()):
+        image = np.full((HEIGHT, WIDTH, 3), (10, 20, 200), np.uint8)
+        image[-1, -1] = number  # no two images are the same
+        cv2.imwrite(str(path), image)
     make(files, "in_color")
     image_set = load_images("in_color", files / "data", masks=["target"])
     assert tuple(image_set.images[0, :, 0, 0]) == (200, 20, 10)
@@ -73,7 +75,7 @@ def spoil(files, how):
     elif how == "two masks":
         (masks / "p0_L-second.png").write_bytes((masks / "p0_L_mask.png").read_bytes())
     elif how == "gray mask":
-        cv2.imwrite(str(masks / "p0_L_mask.png"), np.full((HEIGHT, WIDTH), 17, np.uint8))
+        cv2.imwrite(str(masks / "p0_L_mask.png"), np.uint8([[0, 17, 90]] * HEIGHT))
     elif how == "small mask":
         cv2.imwrite(str(masks / "p0_L_mask.png"), np.zeros((8, 8), np.uint8))
     elif how == "other size":
@@ -90,11 +92,11 @@ def spoil(files, how):
     [
         ("no mask", "p0_L.png has no mask"),
         ("stray mask", "p9_L_mask.png belongs to no image"),
-        ("two masks", "p0_L.png has 2 masks"),
-        ("gray mask", r"p0_L_mask.png holds the values \[17\]"),
+        ("two masks", "p0_L-second.png belongs to no image"),
+        ("gray mask", r"p0_L_mask.png holds 3 different colors"),
         ("small mask", "p0_L_mask.png is 8x8"),
         ("other size", "differ in size"),
-        ("no image", "p0_L.png: unsupported or truncated image file"),
+        ("no image", "p0_L.png is not an image that is read here"),
         ("twice", "'p0_L' with more than one suffix"),
     ],
 )
@@ -136,12 +138,6 @@ def test_an_existing_pack_is_left_alone(files):
     make(files)
     with pytest.raises(UsageError, match="exists already"):
         make(files)
-
-
-def test_a_name_that_only_begins_alike_is_no_partner():
-    assert belongs("eye_1_mask", "eye_1")
-    assert belongs("eye_1", "eye_1")
-    assert not belongs("eye_11", "eye_1")
 
 
 def test_an_experiment_takes_the_pack_for_its_target(files):

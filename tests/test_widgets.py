@@ -1,5 +1,6 @@
 """Widgets without a browser: each reacts to its controls, and leaves an image or a table for static pages."""
 
+import datetime
 import signal
 
 import cv2
@@ -8,14 +9,17 @@ import numpy as np
 import pytest
 import torch
 from jupyter_client.manager import start_new_kernel
-from small_arm import small_arm
+from PIL import Image
+from small_arm import small_arm, train
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.evaluation.metrics import dice
 from retina_kit.evaluation.thresholds import ThresholdCounts
+from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting.figures.overlays import as_color, blend_errors, blend_masks, fit_width
 from retina_kit.reporting.tables import differing_settings
+from retina_kit.runs.store import RunStore
 from retina_kit.schema import to_json
 from retina_kit.teaching import domain_gap
 from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html
@@ -23,6 +27,7 @@ from retina_kit.teaching.widgets.browser import ImageBrowser
 from retina_kit.teaching.widgets.explorer import PredictionExplorer, worst_first
 from retina_kit.teaching.widgets.gap_explorer import GapExplorer
 from retina_kit.teaching.widgets.live_curve import LiveCurve
+from retina_kit.teaching.widgets.own_image import HINT, OwnImage
 from retina_kit.teaching.widgets.static import VIEW, present
 
 
@@ -231,3 +236,43 @@ def test_a_widget_is_shown_as_ipywidgets_shows_it(capsys):
     bundle = present(widget, text="words").bundle(None, "<b>words</b>")
     assert bundle[VIEW] == widget._repr_mimebundle_()[VIEW]
     assert (bundle["text/plain"], bundle["text/html"]) == ("words", "<b>words</b>")
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    """A network that was trained for three steps."""
+    run = train([small_arm("fluid")], RunStore(tmp_path_factory.mktemp("runs")))["fluid", 0]
+    return Predictor.load(run.folder, device="cpu")
+
+
+def test_an_own_image_is_predicted_from_a_path(predictor, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (50, 70)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "eye.png")
+    own = OwnImage(predictor, tmp_path / "eye.png")
+    assert decoded(own.image_view).shape == (50, 70, 3)
+    count = int((predictor(pixels) > 0.5).sum())
+    assert f"eye.png: fluid in {count:,} of 3,500 pixels" in own.message.value
+    assert "not for clinical use" in own.message.value
+    own.threshold.value = 0.99
+    assert f"fluid in {int((predictor(pixels) > 0.99).sum()):,} of" in own.message.value
+
+
+def test_an_own_image_is_predicted_from_an_upload(predictor, tmp_path):
+    own = OwnImage(predictor)
+    assert own.message.value == HINT
+    assert own.image_view.value == b""
+    Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "eye.tif")
+    content = memoryview((tmp_path / "eye.tif").read_bytes())
+    file = {"name": "eye.tif", "type": "image/tiff", "size": len(content), "content": content}
+    own.upload.value = ({**file, "last_modified": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},)
+    assert own.message.value.startswith("eye.tif: fluid in")
+    assert decoded(own.image_view).shape == (20, 30, 3)
+
+
+def test_what_is_no_image_is_named_in_the_widget(predictor, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    own = OwnImage(predictor, tmp_path / "notes.txt")
+    assert "notes.txt is not an image that is read here" in own.message.value
+    own.path.value = str(tmp_path / "nowhere.png")
+    assert "nowhere.png" in own.message.value
+    assert own.image_view.value == b""

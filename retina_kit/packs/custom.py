@@ -1,12 +1,14 @@
-"""Make a data pack of your own images and masks: pair them by name, verify everything, then write one folder.
+"""Make a data pack of your own images and masks: pair them, verify everything, then write one folder.
 
-The pack is <data_root>/<name>/ with images/, masks/, manifest.csv and card.toml. Nothing is written unless every
-image has one mask of its size, and every mask one image.
+The pack is <data_root>/<name>/ with images/, masks/<mask>/, manifest.csv, card.toml and preview.jpg. Nothing is written
+unless every image has its masks, all fit, and patients can be told apart. What was converted is said in notes.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -16,12 +18,17 @@ import pandas as pd
 from retina_kit.data.card import CARD_FILE, kit_cards, parse_card
 from retina_kit.data.dataset import SYNTHETIC
 from retina_kit.data.manifest import MANIFEST_FILE, parse_manifest
-from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
+from retina_kit.data.pixels import pixel_sha256
+from retina_kit.data.transforms import resize_images, resize_masks
 from retina_kit.errors import DataError, UsageError
 from retina_kit.files import atomic_path
 from retina_kit.packs.convert import encode_png
+from retina_kit.packs.mask_files import MaskRules, fit_mask, read_any_mask, read_first_page
+from retina_kit.packs.pairing import Entry, pair_folders, read_table
+from retina_kit.packs.preview import write_preview
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+MUCH = 0.6  # of all pixels: more foreground than any structure of the retina covers
+FOLDERS = Mapping[str, str | Path]
 CARD = """title = {title}
 home = "own images"
 license = "state here under which terms these images may be used"
@@ -34,155 +41,280 @@ size = [{height}, {width}]
 how_to_get = "made with retina-kit data new; it cannot be downloaded"
 
 [masks]
-{mask} = "foreground"
+{masks}
 """
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One image with its mask, read and verified."""
+class ImportOptions:
+    """How files are paired and understood; see `pairing` and `mask_files`."""
 
-    id: str
-    patient: str
+    image_suffix: str = ""
+    mask_suffixes: dict[str, str] = field(default_factory=dict)
+    missing_is_empty: bool = False
+    size: tuple[int, int] | None = None  # height, width; None: all images have one size
+    masks: MaskRules = field(default_factory=MaskRules)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image with its masks, read and brought to the pack's size."""
+
+    entry: Entry
     image: np.ndarray  # uint8 (H, W) or (H, W, 3)
-    mask: np.ndarray  # bool (H, W)
+    masks: dict[str, np.ndarray]  # bool (H, W)
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NewPack:
+    """The manifest of a new pack, what was converted, and how patients were found."""
+
+    rows: pd.DataFrame
+    notes: list[str]
 
 
 def new_pack(
     name: str,
-    images: str | Path,
-    masks: str | Path,
+    images: str | Path | None,
+    masks: str | Path | FOLDERS | None,
     patient_regex: str,
     data_root: str | Path,
     *,
     mask_name: str = "target",
-) -> pd.DataFrame:
-    """Write the pack and return the rows of its manifest.
+    table: str | Path | None = None,
+    options: ImportOptions | None = None,
+) -> NewPack:
+    """Write the pack and return its manifest, with notes on what was converted.
 
-    `images` and `masks` are folders. A mask belongs to the image whose file name (without suffix) it has, or
-    begins with, as in eye_7.jpg and eye_7_mask.png. `patient_regex` finds the patient in an image's name: its first
-    group, or the whole match. Raises UsageError for a bad name or pattern, DataError for files that do not fit.
+    `masks` is a folder, or {mask: folder} for several structures. `patient_regex` finds the patient in an image's
+    name: its first group, or the whole match. A `table` (CSV: image, mask, patient) takes the place of all three.
+    Raises UsageError for a bad name or pattern, DataError for files that do not fit.
     """
-    folder = Path(data_root) / name
-    pattern = checked_pattern(name, patient_regex, mask_name, folder)
-    pairs, channels = read_pairs(pair_files(Path(images), Path(masks)), pattern)
-    height, width = pairs[0].mask.shape
-    with atomic_path(folder) as unfinished:
-        rows = write_files(pairs, unfinished, mask_name)
-        rows.to_csv(unfinished / MANIFEST_FILE, index=False)
-        card = CARD.format(
-            title=json.dumps(f"{name}: your own images"),
-            modality=json.dumps("fundus" if channels == 3 else "oct"),
-            channels=channels,
-            height=height,
-            width=width,
-            mask=mask_name,
+    folder, options = Path(data_root) / name, options or ImportOptions()
+    patient_of = patient_finder(patient_regex) if table is None else None
+    if table is not None:
+        entries = read_table(Path(table), options.missing_is_empty)
+    elif images is None or masks is None or patient_of is None or not patient_regex:
+        raise UsageError("give --images, --masks and --patient-regex, or one --table")
+    else:
+        folders = {mask_name: masks} if isinstance(masks, str | Path) else masks
+        entries = pair_folders(
+            Path(images),
+            mask_folders(folders, options),
+            patient_of,
+            image_suffix=options.image_suffix,
+            mask_suffixes=options.mask_suffixes,
+            missing_is_empty=options.missing_is_empty,
         )
-        (unfinished / CARD_FILE).write_text(card, encoding="utf-8")
+    entries = with_classes(entries, options.masks)
+    check_names(name, list(entries[0].masks) if entries else [mask_name], folder)
+    channels, size = survey(entries, options)
+    with atomic_path(folder) as unfinished:
+        rows, notes = write_files(read_pairs(entries, channels, size, options), unfinished)
+        rows.to_csv(unfinished / MANIFEST_FILE, index=False)
+        content = card_text(name, channels, size, list(entries[0].masks))
+        (unfinished / CARD_FILE).write_text(content, encoding="utf-8")
         parse_manifest(unfinished / MANIFEST_FILE, parse_card(unfinished / CARD_FILE, name))
-    return rows
+        write_preview(unfinished, rows, list(entries[0].masks))
+    return NewPack(rows, notes)
 
 
-def checked_pattern(name: str, patient_regex: str, mask_name: str, folder: Path) -> re.Pattern[str]:
-    """Compile the pattern; raise UsageError for it and for names that cannot be used."""
-    for what, given in (("name", name), ("mask's name", mask_name)):
+def parse_size(text: str) -> tuple[int, int]:
+    """Parse WIDTHxHEIGHT to (height, width).
+
+    >>> parse_size("768x496")
+    (496, 768)
+    """
+    found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
+    if not found:
+        raise UsageError(f"--size {text!r} must be WIDTHxHEIGHT in pixels, such as 768x496")
+    return int(found[2]), int(found[1])
+
+
+def patient_finder(pattern: str) -> Callable[[str], str]:
+    """Return a function that finds the patient in an image's name; UsageError for a bad pattern."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--patient-regex {pattern!r} is not a regular expression: {error}") from error
+
+    def find(stem: str) -> str:
+        found = compiled.search(stem)
+        patient = found and (found.group(1) if compiled.groups else found.group(0))
+        if not patient:
+            raise DataError(f"the pattern {pattern!r} finds no patient in the name {stem!r}")
+        return patient
+
+    return find
+
+
+def check_names(name: str, masks: list[str], folder: Path) -> None:
+    """Raise UsageError for names that cannot be used."""
+    for what, given in (("name", name), *(("mask's name", mask) for mask in masks)):
         if not re.fullmatch(r"[a-z][a-z0-9_]*", given):
             raise UsageError(f"the {what} {given!r} must consist of lowercase letters, digits and _, such as my_eyes")
     if name in (*SYNTHETIC, *kit_cards()):
         raise UsageError(f"{name} is a data set of the kit; choose another name")
     if folder.exists():
         raise UsageError(f"{folder} exists already; choose another name, or remove it first")
-    try:
-        return re.compile(patient_regex)
-    except re.error as error:
-        raise UsageError(f"--patient-regex {patient_regex!r} is not a regular expression: {error}") from error
 
 
-def pair_files(images: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Pair images and masks by name; raise a DataError that lists the files without a partner."""
-    image_set, found = files_of(images), files_of(masks)
-    partners = {path: [mask for mask in found if belongs(mask.stem, path.stem)] for path in image_set}
-    for path, mine in partners.items():
-        exact = [mask for mask in mine if mask.stem == path.stem]
-        partners[path] = exact if len(exact) == 1 else mine
-    used = {mask for mine in partners.values() for mask in mine}
-    problems = [f"{p.name} has no mask" for p, mine in partners.items() if not mine]
-    problems += [
-        f"{p.name} has {len(mine)} masks: {mine[0].name}, {mine[1].name}"
-        for p, mine in partners.items()
-        if len(mine) > 1
+def mask_folders(folders: FOLDERS, options: ImportOptions) -> dict[str, Path]:
+    """Name a folder per mask: several suffixes in one folder are several masks."""
+    found = {name: Path(path) for name, path in folders.items()}
+    extra = [name for name in options.mask_suffixes if name not in found]
+    if not extra:
+        return found
+    if len(found) > 1:
+        raise UsageError(f"--mask-suffix names {extra[0]!r}, but --masks has only {', '.join(found)}")
+    return dict.fromkeys(options.mask_suffixes, next(iter(found.values())))
+
+
+def with_classes(entries: list[Entry], rules: MaskRules) -> list[Entry]:
+    """Let every class of a label map be a mask that is read from the same file."""
+    if not rules.classes:
+        return entries
+    files = [next(iter(entry.masks.values())) for entry in entries]
+    return [
+        Entry(entry.id, entry.image, dict.fromkeys(rules.classes, file), entry.patient)
+        for entry, file in zip(entries, files, strict=True)
     ]
-    problems += [f"{mask.name} belongs to no image" for mask in found if mask not in used]
-    if problems:
-        raise DataError(f"{len(problems)} files cannot be paired by name: {'; '.join(problems[:5])}")
-    return [(path, mine[0]) for path, mine in partners.items()]
 
 
-def files_of(folder: Path) -> list[Path]:
-    """List the image files of a folder, sorted by name."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; give the one that holds the files")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise DataError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
-    stems = [path.stem for path in found]
-    repeated = [stem for stem in stems if stems.count(stem) > 1]
-    if repeated:
-        raise DataError(f"{folder} holds {repeated[0]!r} with more than one suffix")
-    return found
-
-
-def belongs(mask: str, image: str) -> bool:
-    """Tell whether a mask's name is an image's, or begins with it and continues with neither a letter nor a digit.
-
-    >>> belongs("eye_1_mask", "eye_1"), belongs("eye_11", "eye_1")
-    (True, False)
-    """
-    return mask == image or (mask.startswith(image) and not mask[len(image)].isalnum())
-
-
-def read_pairs(paths: list[tuple[Path, Path]], pattern: re.Pattern[str]) -> tuple[list[Pair], int]:
-    """Read every file, compare sizes and find patients: ([Pair, ...], number of channels)."""
-    channels = 1 if all(is_gray(path) for path, _ in paths) else 3
-    pairs = []
-    for path, mask in paths:
-        found = pattern.search(path.stem)
-        patient = found and (found.group(1) if pattern.groups else found.group(0))
-        if not patient:
-            raise DataError(f"the pattern {pattern.pattern!r} finds no patient in the name {path.stem!r}")
-        image = read_image(path, channels)
-        pairs.append(Pair(path.stem, patient, image, read_mask(mask, image.shape[:2])))
-    sizes = {pair.mask.shape: pair.id for pair in pairs}
-    if len(sizes) > 1:
+def survey(entries: list[Entry], options: ImportOptions) -> tuple[int, tuple[int, int]]:
+    """Read all images once: (number of channels, size) of the pack; DataError if they do not belong together."""
+    sizes: dict[tuple[int, int], str] = {}
+    owners: dict[str, list[Entry]] = defaultdict(list)
+    color = False
+    for entry in entries:
+        pixels = read_first_page(entry.image)[0].pixels
+        sizes.setdefault((pixels.shape[0], pixels.shape[1]), entry.image.name)
+        owners[pixel_sha256(pixels)].append(entry)
+        color |= not is_gray(pixels)
+    check_duplicates(owners)
+    check_patients(entries)
+    if options.size is None and len(sizes) > 1:
+        middle = sorted(sizes)[len(sizes) // 2]
         examples = ", ".join(f"{name} is {size[1]}x{size[0]}" for size, name in list(sizes.items())[:3])
-        raise DataError(f"the images differ in size ({examples}); resize them to one size first")
-    if len({pair.patient for pair in pairs}) < 2:
-        raise DataError(f"all images are of patient {pairs[0].patient!r}; a split by patient needs two or more")
-    if not any(pair.mask.any() for pair in pairs):
-        raise DataError("all masks are empty; there is nothing to learn")
-    return pairs, channels
+        raise DataError(
+            f"the images differ in size ({examples}); add --size {middle[1]}x{middle[0]} to scale each to fit, "
+            "with a black margin"
+        )
+    return (3 if color else 1), options.size or next(iter(sizes))
 
 
-def is_gray(path: Path) -> bool:
+def check_duplicates(owners: Mapping[str, list[Entry]]) -> None:
+    """Raise DataError if two patients share an image: it could be trained on and tested on."""
+    for entries in owners.values():
+        other = next((entry for entry in entries if entry.patient != entries[0].patient), None)
+        if other:
+            first = entries[0]
+            raise DataError(
+                f"{first.image.name} (patient {first.patient}) and {other.image.name} (patient {other.patient}) are "
+                "the same image, which would leak from training into testing; remove one, or give them one patient"
+            )
+
+
+def check_patients(entries: list[Entry]) -> None:
+    """Raise DataError unless there are two patients to split."""
+    if len({entry.patient for entry in entries}) < 2:
+        raise DataError(f"all images are of patient {entries[0].patient!r}; a split by patient needs two or more")
+
+
+def is_gray(pixels: np.ndarray) -> bool:
     """Tell whether an image has one channel, or three equal ones."""
-    try:
-        read_image(path, 1)
-    except DataError:
-        read_image(path, 3)  # raises if it is not an image at all
-        return False
-    return True
+    return pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
 
 
-def write_files(pairs: list[Pair], folder: Path, mask_name: str) -> pd.DataFrame:
-    """Write images and masks as PNG, without the originals' metadata, and return the rows of the manifest."""
-    for part in ("images", "masks"):
-        (folder / part).mkdir(parents=True)
-    rows = []
+def read_pairs(entries: list[Entry], channels: int, size: tuple[int, int], options: ImportOptions) -> Iterator[Pair]:
+    """Read images and masks one by one, at the pack's number of channels and size."""
+    for entry in entries:
+        page, notes = read_first_page(entry.image)
+        pixels = page.pixels
+        turned = any("EXIF" in note for note in notes)
+        masks = {}
+        for name, path in entry.masks.items():
+            if path is None:
+                masks[name] = np.zeros(pixels.shape[:2], bool)
+                continue
+            mask, mask_notes = read_any_mask(path, options.masks, name)
+            masks[name] = fit_mask(mask, (pixels.shape[0], pixels.shape[1]), path, options.masks, turned)
+            notes += [f"mask: {note}" for note in mask_notes]
+        if channels == 1:
+            pixels = pixels if pixels.ndim == 2 else pixels[..., 0]
+        elif pixels.ndim == 2:
+            pixels = np.dstack([pixels] * 3)
+            notes.append("gray image stored as color, as the others")
+        if pixels.shape[:2] != size:
+            notes.append(f"scaled to fit {size[1]}x{size[0]}")
+            masks = {name: on_canvas(mask, size) for name, mask in masks.items()}
+        yield Pair(entry, on_canvas(pixels, size), masks, tuple(dict.fromkeys(notes)))
+
+
+def on_canvas(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale an image or a bool mask to fit into `size` (H, W), its shape kept, centered on black.
+
+    >>> on_canvas(np.ones((2, 4), bool), (4, 4)).astype(int).tolist()
+    [[0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]]
+    """
+    if pixels.shape[:2] == size:
+        return pixels
+    factor = min(size[0] / pixels.shape[0], size[1] / pixels.shape[1])
+    height, width = (max(1, min(most, round(side * factor))) for side, most in zip(pixels.shape, size, strict=False))
+    if pixels.dtype == bool:
+        scaled = resize_masks(pixels[None], (height, width))[0]
+    else:
+        stack = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        scaled = resize_images(np.ascontiguousarray(stack)[None], (height, width))[0]
+        scaled = scaled[0] if pixels.ndim == 2 else scaled.transpose(1, 2, 0)
+    canvas = np.zeros((*size, *pixels.shape[2:]), pixels.dtype)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    canvas[top : top + height, left : left + width] = scaled
+    return canvas
+
+
+def write_files(pairs: Iterator[Pair], folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Write images and masks as PNG, without the originals' metadata: (rows of the manifest, notes)."""
+    rows, notes = [], Counter[str]()
+    shares: dict[str, list[float]] = defaultdict(list)
     for pair in pairs:
         pixels = pair.image if pair.image.ndim == 2 else cv2.cvtColor(pair.image, cv2.COLOR_RGB2BGR)
-        for part, content in (("images", encode_png(pixels)), ("masks", encode_png(pair.mask.astype("uint8") * 255))):
-            (folder / part / f"{pair.id}.png").write_bytes(content)
-        row = {"id": pair.id, "patient": pair.patient, "split": "", "image": f"images/{pair.id}.png"}
-        row |= {"image_sha256": pixel_sha256(pair.image), f"mask_{mask_name}": f"masks/{pair.id}.png"}
-        rows.append(row | {f"mask_{mask_name}_sha256": pixel_sha256(pair.mask.astype("uint8"))})
-    return pd.DataFrame(rows)
+        row = {"id": pair.entry.id, "patient": pair.entry.patient, "split": ""}
+        row |= {"image": put(folder, f"images/{pair.entry.id}.png", pixels), "image_sha256": pixel_sha256(pair.image)}
+        for name, mask in pair.masks.items():
+            drawn = mask.astype(np.uint8)
+            place = f"masks/{pair.entry.id}.png" if len(pair.masks) == 1 else f"masks/{name}/{pair.entry.id}.png"
+            row |= {f"mask_{name}": put(folder, place, drawn * 255), f"mask_{name}_sha256": pixel_sha256(drawn)}
+            shares[name].append(float(mask.mean()))
+        rows.append(row)
+        notes.update(pair.notes)
+    if not any(any(values) for values in shares.values()):
+        raise DataError("all masks are empty; there is nothing to learn")
+    found = [f"{note} ({number} of {len(rows)} images)" for note, number in notes.items()]
+    for name, values in shares.items():
+        if np.mean(values) > MUCH:
+            found.append(
+                f"warning: the masks {name!r} cover {100 * np.mean(values):.0f} % of the images; "
+                "if their background is white, add --invert-masks"
+            )
+    return pd.DataFrame(rows), found
+
+
+def put(folder: Path, place: str, pixels: np.ndarray) -> str:
+    """Write pixels as a PNG below a folder and return its place."""
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).write_bytes(encode_png(pixels))
+    return place
+
+
+def card_text(name: str, channels: int, size: tuple[int, int], masks: list[str]) -> str:
+    """Write the card of a pack."""
+    return CARD.format(
+        title=json.dumps(f"{name}: your own images", ensure_ascii=False),
+        modality=json.dumps("fundus" if channels == 3 else "oct"),
+        channels=channels,
+        height=size[0],
+        width=size[1],
+        masks="\n".join(f'{mask} = "foreground"' for mask in masks),
+    )

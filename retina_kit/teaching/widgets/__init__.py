@@ -5,6 +5,7 @@ from retina_kit.teaching.widgets.browser import browse_images
 from retina_kit.teaching.widgets.explorer import explore_predictions
 from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
 from retina_kit.teaching.widgets.live_curve import LiveCurve
+from retina_kit.teaching.widgets.own_image import predict_own
 from retina_kit.teaching.widgets.static import png_of, present, show
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "explore_predictions",
     "pick_arms",
     "png_of",
+    "predict_own",
     "present",
     "show",
 ]
