@@ -28,6 +28,7 @@ from retina_kit.runs.progress import TrainingProgress
 from retina_kit.runs.reuse import explain_reuse
 from retina_kit.runs.store import Run, RunStore
 from retina_kit.schema import to_json
+from retina_kit.setting_names import setting_name
 from retina_kit.teaching.exercises import Checks
 from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
@@ -42,7 +43,7 @@ class Experiment:
 
     def __init__(
         self,
-        paper: str,
+        paper: str | Path,
         profile: str = "lesson",
         data: str = "synthetic",
         *,
@@ -55,7 +56,8 @@ class Experiment:
     ) -> None:
         """Resolve the experiment file; nothing is loaded or trained yet.
 
-        `seeds` is a list of integers (None: the profile's); `overrides` replaces settings by name. Raises UsageError
+        `paper` is the key of a paper of the kit, or the folder of one of your own (see paper_files). `seeds` is a list
+        of integers (None: the profile's); `overrides` replaces settings by name. Raises UsageError
         for unknown names and wrong types, DataError if a data set that is needed is missing.
         """
         self.definition = find_paper(paper)
@@ -64,7 +66,7 @@ class Experiment:
         _check_name("precision", precision, PRECISIONS)
         if data not in self.definition.data:
             raise UsageError(f"{paper} has no data choice {data!r}{did_you_mean(data, self.definition.data)}")
-        self.paper, self.profile, self.data = paper, profile, data
+        self.paper, self.profile, self.data = self.definition.key, profile, data
         self.data_root, self.output_root = rooted(data_root), rooted(output_root)
         self.device, self.precision, self.overrides = device, precision, dict(overrides or {})
         target = self.overrides.get("target")
@@ -96,9 +98,20 @@ class Experiment:
 
     @property
     def folder(self) -> Path:
-        """Where this run's notebook, tables and figures go."""
-        own = f"-{self.own_target}" if self.own_target else ""
-        return self.output_root / self.paper / f"{self.profile}-{self.data}{own}"
+        """Where this run's notebook, tables and figures go: two settings never share a folder."""
+        changed = self.changed_settings()
+        seeds = changed.pop("seeds", None)
+        if self.own_target:
+            changed.pop("target", None)
+        name = setting_name(self.profile, self.data, changed, seeds, own_target=self.own_target)
+        return self.output_root / self.paper / name
+
+    def changed_settings(self) -> dict[str, Any]:
+        """Return the settings, seeds included, that are not what the profile sets them to; typed."""
+        choice = "own" if self.own_target else self.data
+        usual = self.definition.resolve_settings(self.profile, choice, instead_of=self.data)
+        asked = self.parameters | {"seeds": self.seeds}
+        return {name: asked[name] for name in [*self.overrides, "seeds"] if asked[name] != usual[name]}
 
     def promised(self) -> list[str]:
         """List the files that a finished run leaves in its folder, as relative paths."""
@@ -282,7 +295,7 @@ class Experiment:
     @functools.cached_property
     def published(self) -> Published:
         """The values, claims and errata that the paper reports."""
-        return read_published(self.paper)
+        return read_published(self.definition.files.published)
 
     def table(self, table_id: str, variant: str = "last") -> pd.DataFrame:
         """Return a table of the paper, tidy: our mean, SD over seeds and interval next to the published value."""
@@ -338,7 +351,7 @@ class Experiment:
             "data_says": self.definition.data[self.data].description + own,  # type: ignore[index]
             "seeds": self.seeds,
             "parameters": self.parameters,
-            "overrides": self.overrides,
+            "overrides": self.changed_settings(),
             "arms_left_out": self.left_out,
             "data_fingerprints": {arm.data.dataset: self._fingerprint(arm) for arm in self.arms},
             "arms": [self._result_of(job) for job in self.jobs],
