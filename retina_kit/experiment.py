@@ -18,7 +18,7 @@ from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
 from retina_kit.experiment_check import PROFILES
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
-from retina_kit.papers.audit import find_anomalies
+from retina_kit.papers.audit import find_anomalies, summarize_published
 from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
 from retina_kit.papers.published import Published, read_published
 from retina_kit.predictions import Examples, Probabilities, predict_examples, predict_probabilities
@@ -119,6 +119,11 @@ class Experiment:
         tables = [f"tables/{name}.csv" for name in artifacts.tables]
         figures = [f"figures/{name}.{kind}" for name in artifacts.figures for kind in ("png", "svg")]
         return [*tables, *figures, "claims.csv", "results.json"]
+
+    @property
+    def exercises_file(self) -> Path:
+        """The file of the exercises of this experiment's notebook; it need not exist."""
+        return self.definition.files.exercises
 
     @property
     def check(self) -> Checks:
@@ -353,6 +358,7 @@ class Experiment:
             "parameters": self.parameters,
             "overrides": self.changed_settings(),
             "arms_left_out": self.left_out,
+            "published": summarize_published(self.published) if self.definition.files.is_own else {},
             "data_fingerprints": {arm.data.dataset: self._fingerprint(arm) for arm in self.arms},
             "arms": [self._result_of(job) for job in self.jobs],
         }

@@ -5,7 +5,8 @@ What a value does not change, such as a shared parent, is trained once. A sweep 
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,18 +86,20 @@ def sweep(
     setting: str,
     values: Iterable[Any],
     *,
-    train: Callable[[Experiment], Any] = Experiment.train,
+    workers: int = 1,
     overrides: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Sweep:
     """Train a paper's arms with each value of a setting, and return the scores of all of them.
 
-    `overrides` and the other `options` are those of `Experiment`; `train` trains one experiment. Every value is checked
-    before training starts. Raises UsageError for fewer than two values, or for two that mean the same.
+    `overrides` and the other `options` are those of `Experiment`; `workers` is a number of processes. Every value is
+    checked before training starts. Raises UsageError for fewer than two values, or for two that mean the same.
     """
     experiments = plan_sweep(paper, setting, values, overrides=overrides, **options)
     for experiment in experiments:
-        train(experiment)
+        missing, number = experiment.num_missing(), len(experiment.jobs)
+        print(f"{setting} = {experiment.parameters[setting]}: {missing} of {number} runs to train", file=sys.stderr)
+        experiment.train(workers=workers)
     found = [experiment.parameters[setting] for experiment in experiments]
     return Sweep(experiments[0].paper, setting, found, experiments, sweep_table(setting, experiments))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,10 +13,8 @@ from retina_kit.errors import UsageError
 from retina_kit.evaluation.seed_noise import difference_of_runs, differences_per_image
 from retina_kit.files import atomic_path
 
-SCORE_COLUMNS = [
-    *("arm", "metric", "a", "b", "difference", "ci_low", "ci_high", "p_value"),
-    *("n_images", "n_patients", "n_seeds", "note"),
-]
+SIZES = ("n_images", "n_patients", "n_seeds")
+SCORE_COLUMNS = ["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", "p_value", *SIZES, "note"]
 IMAGE_COLUMNS = ["arm", "metric", "id", "patient", "a", "b", "difference"]
 
 
@@ -56,8 +55,22 @@ class Comparison:
         lines += [f"not compared: {arm}, {reason}" for arm, reason in self.not_compared.items()]
         if len(self.scores):
             lines.append("b minus a, with the 95 % interval over patients and seeds:")
-            lines += [_line_of(row) for row in self.scores.to_dict("records")]
+            shown = self.scores[["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", *SIZES]]
+            lines.append(shown.to_string(index=False, float_format="{:+.4f}".format))
+            lines += [f"note: {note}" for note in self.scores["note"].unique() if note]
         return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as JSON data."""
+        return {
+            "a": str(self.a.folder),
+            "b": str(self.b.folder),
+            "differences": self.differences.to_dict("records"),
+            "arms": self.arms.to_dict("records"),
+            "scores": self.scores.astype(object).where(self.scores.notna(), None).to_dict("records"),
+            "same_runs": list(self.same_runs),
+            "not_compared": self.not_compared,
+        }
 
     def _repr_html_(self) -> str:
         """The tables, for a notebook."""
@@ -70,15 +83,6 @@ class Comparison:
             with atomic_path(folder / f"{name}.csv") as path:
                 getattr(self, name).to_csv(path, index=False)
         return folder
-
-
-def _line_of(row: dict) -> str:
-    """Return the paired difference of an arm as one line of text."""
-    interval = "" if pd.isna(row["ci_low"]) else f" ({row['ci_low']:+.4f} to {row['ci_high']:+.4f})"
-    sizes = f"{row['n_images']} images, {row['n_patients']} patients, {row['n_seeds']} seeds"
-    note = f"; {row['note']}" if row["note"] else ""
-    scores = f"{row['a']:.4f} -> {row['b']:.4f}"
-    return f"  {row['arm']}, {row['metric']}: {scores}, {row['difference']:+.4f}{interval}, {sizes}{note}"
 
 
 def compare(
