@@ -32,6 +32,7 @@ def gather_facts(experiment: Experiment, run: FinishedRun) -> dict[str, Any]:
         "is_synthetic": experiment.data == "synthetic",
         "version": results["versions"]["retina-kit"],
         "claims": claims,
+        "has_controls": any(claim["kind"] == "control" for claim in claims),
         "verdicts": _verdicts(claims),
         "not_reproduced": [item for item in published.artifacts if item.id not in made],
         "arms": _arms(experiment),
@@ -87,7 +88,7 @@ def _verdicts(claims: list[dict[str, Any]]) -> str:
     for kind in ("replication", "control"):
         found = Counter(claim["verdict"] for claim in claims if claim["kind"] == kind)
         if found:
-            sentences.append(f"Of {sum(found.values())} {kind} claims: {_count(found)}.")
+            sentences.append(f"{kind.capitalize()} claims: {_count(found)}.")
     return " ".join(sentences) or "No claim was tested."
 
 
