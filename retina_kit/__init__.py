@@ -27,6 +27,7 @@ _HOME = {
     "build_model": "models.build",
     "choose_device": "training.device",
     "choose_split": "data.splits",
+    "compare": "comparison.two_runs",
     "count_parameters": "models.build",
     "fit": "training.loop",
     "generate_fundus": "data.synthetic.fundus",
@@ -34,10 +35,13 @@ _HOME = {
     "load_images": "data.dataset",
     "predict_probability": "training.inference",
     "soft_dice": "training.losses",
+    "sweep": "comparison.sweeps",
 }
 __all__ = [*_HOME, "__version__"]
 
 if TYPE_CHECKING:
+    from retina_kit.comparison.sweeps import sweep as sweep
+    from retina_kit.comparison.two_runs import compare as compare
     from retina_kit.data.dataset import load_images as load_images
     from retina_kit.data.splits import Split as Split
     from retina_kit.data.splits import choose_split as choose_split

@@ -1,4 +1,4 @@
-"""The command line: `retina-kit run | train | store | data | audit | lab | build | doctor | bench`."""
+"""The command line: what each command is called; the longer ones are in the modules <what>_commands."""
 
 import contextlib
 import sys
@@ -31,6 +31,8 @@ from retina_kit.cli_options import (
 )
 from retina_kit.data_commands import data_app
 from retina_kit.errors import KitError, SetupError
+from retina_kit.notebook_commands import build, lab
+from retina_kit.paper_commands import compare_command, paper_app, sweep_command
 from retina_kit.prediction_commands import export, predict
 from retina_kit.store_commands import store_app
 
@@ -42,6 +44,7 @@ app = typer.Typer(
 )
 app.add_typer(store_app, name="store")
 app.add_typer(data_app, name="data")
+app.add_typer(paper_app, name="paper")
 
 
 @app.callback(invoke_without_command=True)
@@ -102,6 +105,10 @@ app.command("run", help=RUN)(training_command(notebooks=True))
 app.command("train", help=TRAIN)(training_command(notebooks=False))
 app.command("predict")(predict)
 app.command("export")(export)
+app.command("compare")(compare_command)
+app.command("sweep")(sweep_command)
+app.command("lab")(lab)
+app.command("build")(build)
 
 
 @app.command()
@@ -110,92 +117,19 @@ def audit(
     as_html: Annotated[Path | None, typer.Option("--html", help="write the findings as a page to this file")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the published numbers themselves: a paper's key, or a TOML file of your own. No data, no GPU, seconds."""
+    """Check the published numbers themselves: a paper's key, its folder, or a TOML file. No data, no GPU, seconds."""
     from retina_kit.files import atomic_path
     from retina_kit.papers.audit import audit_html, audit_text, find_anomalies
     from retina_kit.papers.published import folder_of_published, read_published
 
-    names = papers or sorted(path.stem for path in folder_of_published().glob("*.toml"))
-    findings = {name: find_anomalies(read_published(name)) for name in names}
+    known = sorted(path.stem for path in folder_of_published().glob("*.toml"))
+    own = {name: Path(name) / "published.toml" for name in papers or [] if name not in known and Path(name).is_dir()}
+    findings = {name: find_anomalies(read_published(own.get(name, name))) for name in papers or known}
     if as_html:
         with atomic_path(as_html) as path:
             path.write_text("\n".join(audit_html(table) for table in findings.values()), encoding="utf-8")
     lines = [audit_text(table) for table in findings.values()]
     finish({"text": lines, "findings": {name: t.to_dict("records") for name, t in findings.items()}}, as_json)
-
-
-@app.command()
-def lab(
-    port: Annotated[int, typer.Option(help="port on this machine")] = 8888,
-    ip: Annotated[str, typer.Option(help="address to listen on; a container needs 0.0.0.0")] = "127.0.0.1",
-    browser: Annotated[bool, typer.Option(help="open a browser window")] = True,
-) -> None:
-    """Open JupyterLab on a copy of the notebooks in the current folder, with a token, for this machine only."""
-    import subprocess
-
-    import psutil
-
-    from retina_kit.working_copy import make_working_copy, starting_folder, writable_home
-
-    folder, outdated = make_working_copy(starting_folder())
-    print(f"your notebooks: {folder} (results: {folder.parent / 'outputs'})")
-    for name in outdated:
-        print(f"{name} has changed in the kit since you copied it; to get the new one, rename yours and start again")
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={ip}", f"--ServerApp.port={port}"]
-    command += [] if browser else ["--no-browser"]
-    if psutil.Process().username() == "root":  # in a container; JupyterLab would refuse to start
-        command.append("--allow-root")
-    with writable_home():
-        code = subprocess.call([*command, f"--ServerApp.root_dir={folder}"])
-    raise typer.Exit(code)
-
-
-@app.command()
-def build(
-    check: Annotated[bool, typer.Option("--check", help="only report whether a notebook is stale")] = False,
-    student: Annotated[bool, typer.Option("--student", help="notebooks without solutions, to hand out")] = False,
-    instructor: Annotated[bool, typer.Option("--instructor", help="notebooks with solutions")] = False,
-    slides: Annotated[bool, typer.Option("--slides", help="slides, one HTML file per notebook")] = False,
-    otter: Annotated[bool, typer.Option("--otter", help="assignments for Otter-Grader's `otter assign`")] = False,
-    output: Annotated[Path | None, typer.Option(help="folder for these; default build/<kind>")] = None,
-    output_root: OutputRoot = Path("outputs"),
-) -> None:
-    """Build the .ipynb notebooks from their .py sources, and the tables of notebooks/results.
-
-    With --student, --instructor, --slides or --otter nothing in the kit is touched: what a course needs goes to a
-    folder.
-    """
-    from retina_kit.teaching.course import KINDS, build_course
-
-    kinds = [kind for kind, asked in zip(KINDS, (student, instructor, slides, otter), strict=True) if asked]
-    if kinds:
-        folders = [output / kind if output and len(kinds) > 1 else output for kind in kinds]
-        made = [build_course(kind, to, output_root=output_root) for kind, to in zip(kinds, folders, strict=True)]
-        finish({"text": [f"{path}: built" for paths in made for path in paths], "exit_code": 0}, False)
-    from retina_kit.files import atomic_path, kit_root
-    from retina_kit.reporting.notebook import build_notebook, check_built
-    from retina_kit.reporting.tables import results_markdown, with_results
-
-    stale = []
-    for source in sorted((kit_root() / "notebooks").glob("[0-9]*.py")):
-        if check_built(source, source.with_suffix(".ipynb")):
-            continue
-        stale.append(source.with_suffix(".ipynb").name)
-        if not check:
-            build_notebook(source)
-    results = kit_root() / "notebooks" / "results"
-    readme = results / "README.md"
-    if readme.is_file():
-        current = readme.read_text(encoding="utf-8")
-        fresh = with_results(current, results_markdown(results.glob("*.csv")))
-        if fresh != current:
-            stale.append("notebooks/results/README.md")
-            if not check:
-                with atomic_path(readme) as path:
-                    path.write_text(fresh, encoding="utf-8")
-    state = "stale; run retina-kit build" if check else "built"
-    lines = [f"{name}: {state}" for name in stale] or ["everything is up to date"]
-    finish({"text": lines, "exit_code": 1 if check and stale else 0}, False)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
 from retina_kit.experiment_check import PROFILES
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
-from retina_kit.papers.audit import find_anomalies
+from retina_kit.papers.audit import find_anomalies, summarize_published
 from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
 from retina_kit.papers.published import Published, read_published
 from retina_kit.predictions import Examples, Probabilities, predict_examples, predict_probabilities
@@ -28,6 +28,7 @@ from retina_kit.runs.progress import TrainingProgress
 from retina_kit.runs.reuse import explain_reuse
 from retina_kit.runs.store import Run, RunStore
 from retina_kit.schema import to_json
+from retina_kit.setting_names import setting_name
 from retina_kit.teaching.exercises import Checks
 from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
@@ -42,7 +43,7 @@ class Experiment:
 
     def __init__(
         self,
-        paper: str,
+        paper: str | Path,
         profile: str = "lesson",
         data: str = "synthetic",
         *,
@@ -55,7 +56,8 @@ class Experiment:
     ) -> None:
         """Resolve the experiment file; nothing is loaded or trained yet.
 
-        `seeds` is a list of integers (None: the profile's); `overrides` replaces settings by name. Raises UsageError
+        `paper` is the key of a paper of the kit, or the folder of one of your own (see paper_files). `seeds` is a list
+        of integers (None: the profile's); `overrides` replaces settings by name. Raises UsageError
         for unknown names and wrong types, DataError if a data set that is needed is missing.
         """
         self.definition = find_paper(paper)
@@ -64,7 +66,7 @@ class Experiment:
         _check_name("precision", precision, PRECISIONS)
         if data not in self.definition.data:
             raise UsageError(f"{paper} has no data choice {data!r}{did_you_mean(data, self.definition.data)}")
-        self.paper, self.profile, self.data = paper, profile, data
+        self.paper, self.profile, self.data = self.definition.key, profile, data
         self.data_root, self.output_root = rooted(data_root), rooted(output_root)
         self.device, self.precision, self.overrides = device, precision, dict(overrides or {})
         target = self.overrides.get("target")
@@ -96,9 +98,20 @@ class Experiment:
 
     @property
     def folder(self) -> Path:
-        """Where this run's notebook, tables and figures go."""
-        own = f"-{self.own_target}" if self.own_target else ""
-        return self.output_root / self.paper / f"{self.profile}-{self.data}{own}"
+        """Where this run's notebook, tables and figures go: two settings never share a folder."""
+        changed = self.changed_settings()
+        seeds = changed.pop("seeds", None)
+        if self.own_target:
+            changed.pop("target", None)
+        name = setting_name(self.profile, self.data, changed, seeds, own_target=self.own_target)
+        return self.output_root / self.paper / name
+
+    def changed_settings(self) -> dict[str, Any]:
+        """Return the settings, seeds included, that are not what the profile sets them to; typed."""
+        choice = "own" if self.own_target else self.data
+        usual = self.definition.resolve_settings(self.profile, choice, instead_of=self.data)
+        asked = self.parameters | {"seeds": self.seeds}
+        return {name: asked[name] for name in [*self.overrides, "seeds"] if asked[name] != usual[name]}
 
     def promised(self) -> list[str]:
         """List the files that a finished run leaves in its folder, as relative paths."""
@@ -106,6 +119,11 @@ class Experiment:
         tables = [f"tables/{name}.csv" for name in artifacts.tables]
         figures = [f"figures/{name}.{kind}" for name in artifacts.figures for kind in ("png", "svg")]
         return [*tables, *figures, "claims.csv", "results.json"]
+
+    @property
+    def exercises_file(self) -> Path:
+        """The file of the exercises of this experiment's notebook; it need not exist."""
+        return self.definition.files.exercises
 
     @property
     def check(self) -> Checks:
@@ -282,7 +300,7 @@ class Experiment:
     @functools.cached_property
     def published(self) -> Published:
         """The values, claims and errata that the paper reports."""
-        return read_published(self.paper)
+        return read_published(self.definition.files.published)
 
     def table(self, table_id: str, variant: str = "last") -> pd.DataFrame:
         """Return a table of the paper, tidy: our mean, SD over seeds and interval next to the published value."""
@@ -338,8 +356,9 @@ class Experiment:
             "data_says": self.definition.data[self.data].description + own,  # type: ignore[index]
             "seeds": self.seeds,
             "parameters": self.parameters,
-            "overrides": self.overrides,
+            "overrides": self.changed_settings(),
             "arms_left_out": self.left_out,
+            "published": summarize_published(self.published) if self.definition.files.is_own else {},
             "data_fingerprints": {arm.data.dataset: self._fingerprint(arm) for arm in self.arms},
             "arms": [self._result_of(job) for job in self.jobs],
         }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retina_kit.data.card import kit_cards
 from retina_kit.data.dataset import SYNTHETIC, check_options
 from retina_kit.data.manifest import read_card
 from retina_kit.data.transforms import STEP_NAMES
@@ -35,8 +36,9 @@ def check_paper(paper: "Paper", source: str, notebook: Path) -> None:
 def check_settings_are_read(paper: "Paper", source: str, notebook: Path) -> None:
     """Raise UsageError for a setting that neither an arm nor the notebook reads, such as a misspelled one."""
     read = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)} | READ_BY_THE_KIT
-    if notebook.is_file():
-        read |= set(re.findall(r"parameters\[['\"](\w+)['\"]\]", notebook.read_text(encoding="utf-8")))
+    for path in (notebook, notebook.with_suffix(".ipynb")):
+        if path.is_file():
+            read |= set(re.findall(r"parameters\[\\?['\"](\w+)\\?['\"]\]", path.read_text(encoding="utf-8")))
     for name in paper.settings:
         if name not in read:
             raise UsageError(f"{paper.key}: nothing reads the setting {name!r}{did_you_mean(name, read)}")
@@ -54,17 +56,22 @@ def all_arms(paper: "Paper") -> list[Arm]:
                     if arm.parent and arm.parent not in names:
                         raise UsageError(f"arm {arm.name} starts from {arm.parent!r}{did_you_mean(arm.parent, names)}")
                     if choice != "own" and (data_of := repr(arm.data)) not in checked:
-                        check_data(arm)
+                        check_data(arm, may_be_own=paper.files.is_own)
                         checked.add(data_of)
                 found += arms
     return found
 
 
-def check_data(arm: Arm) -> None:
-    """Raise UsageError for a preprocessing step, mask, data set or option of an arm that does not exist."""
+def check_data(arm: Arm, *, may_be_own: bool = False) -> None:
+    """Raise UsageError for a preprocessing step, mask, data set or option of an arm that does not exist.
+
+    A data set that the kit does not know `may_be_own`: it is looked up when the data root is known.
+    """
     for step in arm.data.preprocess:
         if step not in STEP_NAMES:
             raise unknown_name(f"preprocessing step of arm {arm.name}", step, STEP_NAMES)
+    if may_be_own and arm.data.dataset not in (*SYNTHETIC, *kit_cards()):
+        return
     if arm.data.dataset not in SYNTHETIC:
         card = read_card(arm.data.dataset)
         masks = [*card.masks, *card.derived]

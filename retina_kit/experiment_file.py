@@ -24,6 +24,7 @@ from retina_kit.evaluation.claims import Claim
 from retina_kit.experiment_check import check_paper
 from retina_kit.files import kit_root
 from retina_kit.models.build import network
+from retina_kit.paper_files import EXPERIMENT, PaperFiles, is_paper_folder
 from retina_kit.papers.compare import Table
 from retina_kit.schema import STRICT, Names, explain
 from retina_kit.training.arm import Arm, Data, Evaluation, Start
@@ -143,6 +144,11 @@ class Paper:
     artifacts: Artifacts
     file: str = ""
 
+    @property
+    def files(self) -> PaperFiles:
+        """Where the paper's files are."""
+        return PaperFiles(self.key, Path(self.file), self.notebook)
+
     def resolve_settings(
         self, profile: str, data: str, overrides: dict[str, Any] | None = None, *, instead_of: str = ""
     ) -> dict[str, Any]:
@@ -181,12 +187,28 @@ def list_papers() -> list[str]:
     return sorted(papers, key=lambda paper: (place.get(paper, len(notebooks)), paper))
 
 
+def find_paper(paper: str | Path) -> Paper:
+    """Load a paper of the kit by its key, or a paper of your own by its folder; a file is read again if it changed.
+
+    Raises UsageError if there is no such paper, or if your own has the key of one of the kit's.
+    """
+    if str(paper) in list_papers():
+        return _load_once(experiments_folder() / f"{paper}.py", 0)
+    if not is_paper_folder(paper):
+        if Path(paper).is_dir():
+            raise UsageError(f"{paper} has no {EXPERIMENT}, so it is not the folder of a paper")
+        raise unknown_name("paper", paper, list_papers())
+    file = Path(paper) / EXPERIMENT
+    found = _load_once(file, file.stat().st_mtime_ns)
+    if found.key in list_papers():
+        raise UsageError(f"{file}: {found.key} is a paper of the kit; choose another key")
+    return found
+
+
 @functools.cache
-def find_paper(key: str) -> Paper:
-    """Load the experiment file of a paper by its key; a process reads each file once."""
-    if key not in list_papers():
-        raise unknown_name("paper", key, list_papers())
-    return load_paper(experiments_folder() / f"{key}.py")
+def _load_once(file: Path, changed: int) -> Paper:
+    """Load an experiment file that changed at this time."""
+    return load_paper(file)
 
 
 def load_paper(path: str | Path) -> Paper:
@@ -199,8 +221,7 @@ def load_paper(path: str | Path) -> Paper:
     if len(found) != 1:
         raise UsageError(f"{path.name} must make one Paper, not {len(found)}")
     object.__setattr__(found[0], "file", str(path))
-    notebook = path.parents[1] / f"{found[0].notebook}.py"
-    with_line(lambda: check_paper(found[0], path.read_text(encoding="utf-8"), notebook))
+    with_line(lambda: check_paper(found[0], path.read_text(encoding="utf-8"), found[0].files.source))
     return found[0]
 
 

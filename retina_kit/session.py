@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from retina_kit.errors import KitError, SetupError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
-from retina_kit.files import kit_root
 from retina_kit.runs.reuse import explain_reuse, jobs_to_train
 from retina_kit.runs.workers import LocalWorkers, sensible_workers
 from retina_kit.training.device import choose_device
@@ -79,7 +78,7 @@ class Session:
         self.workers = options.num_workers()
         self.experiments = [Experiment(paper, **options.parameters()) for paper in papers or list_papers()]
         for experiment in self.experiments:
-            experiment.jobs  # noqa: B018  resolves every arm, so that a mistake stops here
+            experiment.jobs, experiment.published  # noqa: B018  read now, so that a mistake in them stops here
 
     def explain(self) -> Row:
         """Tell which runs would be loaded, resumed or trained, and why."""
@@ -135,22 +134,27 @@ class Session:
 
     def _run(self, experiment: Experiment) -> Row:
         from retina_kit.reporting.export import export_html
-        from retina_kit.reporting.notebook import execute_notebook
+        from retina_kit.reporting.notebook import as_built, execute_notebook
 
         row = self._train(experiment)
-        folder = experiment.folder
-        notebook = kit_root() / "notebooks" / f"{experiment.definition.notebook}.ipynb"
+        folder, files = experiment.folder, experiment.definition.files
         began = time.perf_counter()
         promised = [folder / path for path in experiment.promised()]
         parameters = self.options.parameters() | {"workers": self.workers}
-        execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
+        if files.is_own:
+            parameters["paper"] = str(files.folder)
+        with as_built(files.newest_notebook()) as notebook:
+            execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
         export_html(folder / "notebook.ipynb", folder / "notebook.html", experiment.title)
         return row | {"notebook_seconds": round(time.perf_counter() - began, 1)}
 
     def _write_page(self) -> Path:
+        from retina_kit.papers.audit import summarize_published
+        from retina_kit.papers.published import read_published
         from retina_kit.reporting.site import build_site
 
-        return build_site(self.options.output_root, paper_meta={name: meta_of(name) for name in list_papers()})
+        meta = {name: summarize_published(read_published(name)) for name in list_papers()}
+        return build_site(self.options.output_root, paper_meta=meta)
 
 
 def check_cluster_options(options: RunOptions) -> None:
@@ -168,20 +172,6 @@ def open_workers(
 
         return Cluster(scheduler)
     return LocalWorkers(workers) if workers > 1 else contextlib.nullcontext()
-
-
-def meta_of(paper: str) -> dict[str, Any]:
-    """Collect what the front page shows of a paper, as plain data: citation, claims, audit findings."""
-    from retina_kit.papers.audit import find_anomalies
-    from retina_kit.papers.published import read_published
-    from retina_kit.schema import to_json
-
-    published = read_published(paper)
-    return {
-        **to_json(published.paper),
-        "artifacts": [to_json(artifact) for artifact in published.artifacts],
-        "audit": find_anomalies(published).to_dict("records"),
-    }
 
 
 def line_of(row: Row) -> str:

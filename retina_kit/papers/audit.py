@@ -7,6 +7,7 @@ rounding explains it), likely (only a digit cut off instead of rounded would), p
 import html
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ from retina_kit.papers.anomalies import (
     spread_anomalies,
 )
 from retina_kit.papers.published import Published
+from retina_kit.schema import to_json
 
 COLUMNS = ("paper", "check", "where", "arithmetic", "fix", "sure")
 TITLES = {
@@ -61,6 +63,15 @@ fixes it; off by +5.00 points
     table = pd.DataFrame(found, columns=COLUMNS[1:])
     table.insert(0, "paper", published.paper.key)
     return table
+
+
+def summarize_published(published: Published) -> dict[str, Any]:
+    """Collect what a page shows of a paper, as plain data: citation, tables and figures, audit findings."""
+    return {
+        **to_json(published.paper),
+        "artifacts": [to_json(artifact) for artifact in published.artifacts],
+        "audit": find_anomalies(published).to_dict("records"),
+    }
 
 
 def audit_text(findings: pd.DataFrame) -> str:

@@ -1,16 +1,25 @@
-"""Exports executed notebooks with nbconvert: as an HTML page that needs no network, and as slides."""
+"""Exports with nbconvert: executed notebooks as HTML pages that need no network and as slides, Markdown as a page."""
 
+import html
 import re
 from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter, SlidesExporter
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
 from retina_kit.reporting.notebook import tags_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PAGE_STYLE = """
+body {max-width: 60rem; margin: 2rem auto; padding: 0 1.5rem; font: 16px/1.55 Georgia, serif; color: #1c2430}
+table {border-collapse: collapse; font: .85rem/1.4 system-ui, sans-serif; display: block; overflow-x: auto}
+th, td {border-bottom: 1px solid #d9dde3; padding: .3rem .6rem; text-align: left; vertical-align: top}
+h2 {border-top: 2px solid; padding-top: .8rem; margin-top: 2.5rem} code, pre {background: #f1f4f8; padding: .1rem .3rem}
+.anchor-link {display: none}
+"""
 NOT_ON_SLIDES = {"badges", "parameters", "colab", "solution", "injected-parameters"}
 
 
@@ -22,9 +31,9 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
             setattr(exporter, name, "")
     executed = without_widgets(nbformat.read(notebook, as_version=4))
     executed.cells = [cell for cell in executed.cells if "badges" not in tags_of(cell)]  # images from the network
-    html, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
-    html = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", html)
-    return _write(html, target)
+    page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
+    page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
+    return _write(page, target)
 
 
 def export_slides(notebook: str | Path, target: str | Path) -> Path:
@@ -44,8 +53,20 @@ def export_slides(notebook: str | Path, target: str | Path) -> Path:
         reveal_number="c/t",
     )
     slides = _as_slides(without_widgets(nbformat.read(notebook, as_version=4)))
-    html, _ = exporter.from_notebook_node(slides, resources={"metadata": {"name": Path(target).stem.split(".")[0]}})
-    return _write(html, target)
+    page, _ = exporter.from_notebook_node(slides, resources={"metadata": {"name": Path(target).stem.split(".")[0]}})
+    return _write(page, target)
+
+
+def markdown_page(text: str, title: str) -> str:
+    """Convert Markdown to an HTML page that loads nothing; raw HTML in it is shown as text, comments are left out.
+
+    >>> "<h1" in markdown_page("# A title", "A title")
+    True
+    """
+    without_comments = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
+    body = markdown2html_mistune(re.sub(r"<(?=[a-zA-Z/!])", "&lt;", without_comments))
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{PAGE_STYLE}</style>'
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n{body}</body></html>\n'
 
 
 def without_widgets(notebook: NotebookNode) -> NotebookNode:
@@ -74,8 +95,8 @@ def _as_slides(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def _write(html: str, target: str | Path) -> Path:
+def _write(page: str, target: str | Path) -> Path:
     """Write a page, whole or not at all, and return its path."""
     with atomic_path(target) as path:
-        path.write_text(html, encoding="utf-8")
+        path.write_text(page, encoding="utf-8")
     return Path(target)

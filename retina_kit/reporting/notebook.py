@@ -6,13 +6,14 @@ written by this run.
 """
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ def built_text(source: str | Path, *, solutions: bool = False) -> str:
             cell.outputs, cell.execution_count = [], None
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return nbformat.writes(notebook) + "\n"
+
+
+@contextlib.contextmanager
+def as_built(notebook: Path) -> Iterator[Path]:
+    """Give a notebook as an .ipynb file: a percent script is built into a temporary folder, an .ipynb is itself."""
+    if notebook.suffix != ".py":
+        yield notebook
+        return
+    with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
+        yield build_notebook(notebook, Path(folder) / f"{notebook.stem}.ipynb")
 
 
 def tags_of(cell: NotebookNode) -> list[str]:

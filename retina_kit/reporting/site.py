@@ -46,7 +46,7 @@ def _read_run(folder: Path, output_root: Path, paper_meta: Mapping[str, Mapping[
         claims = read_table(folder / "claims.csv") if (folder / "claims.csv").is_file() else pd.DataFrame()
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder} is not a complete run ({error}); rerun it with retina-kit run") from error
-    meta = paper_meta.get(results["paper"], {})
+    meta = paper_meta.get(results["paper"]) or results.get("published", {})
     made = {figure["id"] for figure in results["figures"]} | set(results["tables"])
     return {
         "results": results,

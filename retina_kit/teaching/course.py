@@ -1,5 +1,6 @@
 """What a lecturer hands out: students' notebooks, the instructor's with the solutions, slides, and assignments."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from retina_kit.errors import UsageError, unknown_name
@@ -20,9 +21,16 @@ def sources() -> list[Path]:
     return sorted((kit_root() / "notebooks").glob("[0-9]*.py"))
 
 
-def build_course(kind: str, output: str | Path | None = None, *, output_root: str | Path = "outputs") -> list[Path]:
+def build_course(
+    kind: str,
+    output: str | Path | None = None,
+    *,
+    output_root: str | Path = "outputs",
+    notebooks: Sequence[Path] = (),
+) -> list[Path]:
     """Write every notebook of a kind below `output` (build/<kind> by default), and return the paths.
 
+    `notebooks` are percent scripts; without any, all of the kit's.
     "student" leaves the solutions out, "instructor" keeps them, "slides" writes one HTML file per notebook, with the
     figures of its newest run below `output_root` if there is one, "otter" writes what `otter assign` takes.
     """
@@ -31,7 +39,7 @@ def build_course(kind: str, output: str | Path | None = None, *, output_root: st
     folder = Path(output) if output else Path("build") / kind
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder} is a file; give a folder, or a path that does not exist yet")
-    return [_build(kind, source, folder, Path(output_root)) for source in sources()]
+    return [_build(kind, source, folder, Path(output_root)) for source in notebooks or sources()]
 
 
 def _build(kind: str, source: Path, folder: Path, output_root: Path) -> Path:

@@ -8,6 +8,7 @@ import html
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic.dataclasses import dataclass as settings
@@ -48,8 +49,8 @@ class Lesson(Results, Protocol):
     """An experiment with exercises."""
 
     @property
-    def paper(self) -> str:
-        """The key of the paper."""
+    def exercises_file(self) -> Path:
+        """The file of the exercises; it need not exist."""
 
 
 class Checks:
@@ -57,7 +58,7 @@ class Checks:
 
     def __init__(self, experiment: Lesson) -> None:
         self.experiment = experiment
-        self.exercises = {exercise.name: exercise for exercise in read_exercises(experiment.paper)}
+        self.exercises = {exercise.name: exercise for exercise in read_exercises(experiment.exercises_file)}
 
     def __getattr__(self, name: str) -> "Check":
         """Return the check of that name."""
@@ -99,12 +100,15 @@ class ExerciseFile:
     exercise: tuple[dict[str, Any], ...]
 
 
-def read_exercises(paper: str) -> list[Exercise]:
+def read_exercises(paper: str | Path) -> list[Exercise]:
     """Read the exercises of a paper, in their order; none if it has no file.
 
+    `paper` is the key of a paper of the kit, or the path of a TOML file.
     Raises UsageError, with the closest known name, for anything in the file that is not known or does not fit.
     """
-    path = kit_root() / "notebooks" / "exercises" / f"{paper}.toml"
+    path = Path(paper)
+    if path.suffix != ".toml":
+        path = kit_root() / "notebooks" / "exercises" / f"{paper}.toml"
     if not path.is_file():
         return []
     try:

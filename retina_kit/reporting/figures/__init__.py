@@ -10,6 +10,7 @@ from retina_kit.reporting.figures.points import plot_point_errors
 from retina_kit.reporting.figures.scores import plot_claims, plot_comparison, plot_dice_of_patients, plot_split
 from retina_kit.reporting.figures.shares import plot_contrasts, plot_dice_by_share, plot_p_values, plot_spread
 from retina_kit.reporting.figures.sizes import plot_dice_by_size
+from retina_kit.reporting.figures.sweeps import plot_sweep
 from retina_kit.reporting.figures.two_phases import plot_two_phases
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "plot_spread",
     "plot_stages",
     "plot_steps",
+    "plot_sweep",
     "plot_two_phases",
     "plot_validations",
 ]

@@ -1,0 +1,1 @@
+"""Papers of your own: the folder that `paper new` writes, the notebook built from an experiment, and the report."""

@@ -1,0 +1,94 @@
+"""What differs between two finished runs of a paper: settings, code, data and machine, each exactly."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from retina_kit.comparison.finished_runs import FinishedRun
+
+COLUMNS = ("kind", "name", "a", "b")
+ABSENT = "-"
+NOT_SETTINGS = ("seed", "fold", "code", "data_fingerprint", "parent")  # of a run's description
+
+
+def list_differences(a: FinishedRun, b: FinishedRun) -> pd.DataFrame:
+    """Return one row per difference: its kind (settings, code, data, machine), its name, and both values."""
+    facts = [
+        ("settings", settings_of(a), settings_of(b)),
+        ("code", code_of(a), code_of(b)),
+        ("data", data_of(a), data_of(b)),
+        ("machine", machine_of(a), machine_of(b)),
+    ]
+    rows = [(kind, *difference) for kind, one, two in facts for difference in differing(one, two)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def settings_of(run: FinishedRun) -> dict[str, Any]:
+    """Return the settings of a run by name: profile, data choice, seeds, and all parameters."""
+    results = run.results
+    parameters = {name: value for name, value in results["parameters"].items() if name != "seeds"}
+    return {"profile": results["profile"], "data": results["data"], "seeds": results["seeds"], **parameters}
+
+
+def code_of(run: FinishedRun) -> dict[str, Any]:
+    """Return the versions of the code: that which decides results, and the kit's commit."""
+    codes = sorted({run.description(arm)["code"] for arm in run.arms})
+    return {"code version": ", ".join(codes), "git commit": run.results.get("git_commit", "")}
+
+
+def data_of(run: FinishedRun) -> dict[str, Any]:
+    """Return the fingerprints of the images and masks that the arms use, by data set."""
+    found: dict[str, set[str]] = {}
+    for arm in run.arms:
+        description = run.description(arm)
+        found.setdefault(description["data"]["dataset"], set()).add(description["data_fingerprint"])
+    return {name: ", ".join(sorted(fingerprints)) for name, fingerprints in found.items()}
+
+
+def machine_of(run: FinishedRun) -> dict[str, Any]:
+    """Return what the runs were made on: system, devices, precision, and the versions of the libraries."""
+    facts = {"system": run.results.get("machine", "")}
+    for name in ("device", "precision"):
+        facts[name] = ", ".join(sorted({str(entry[name]) for entry in run.results["arms"] if name in entry}))
+    return facts | run.results.get("versions", {})
+
+
+def arm_differences(a: FinishedRun, b: FinishedRun) -> pd.DataFrame:
+    """Return one row per setting of an arm that differs: arm, setting such as "recipe.steps", and both values.
+
+    Arms that only one of the runs has are not listed; an arm whose parent differs has a row "start".
+    """
+    rows = []
+    for arm in [arm for arm in a.arms if arm in b.arms]:
+        if a.hashes(arm) == b.hashes(arm):
+            continue
+        one, two = a.description(arm), b.description(arm)
+        found = differing(*(flatten({k: v for k, v in d.items() if k not in NOT_SETTINGS}) for d in (one, two)))
+        if one["parent"] != two["parent"]:
+            found.append(("start", "another run of its parent", "another run of its parent"))
+        rows += [(arm, *difference) for difference in found]
+    return pd.DataFrame(rows, columns=["arm", "setting", "a", "b"])
+
+
+def differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return (name, value, value) for each name whose values differ; "-" stands for a name that is absent.
+
+    >>> differing({"steps": 100, "loss": "dice"}, {"steps": 50, "loss": "dice", "seed": 1})
+    [('steps', 100, 50), ('seed', '-', 1)]
+    """
+    names = dict.fromkeys([*one, *two])
+    pairs = [(name, one.get(name, ABSENT), two.get(name, ABSENT)) for name in names]
+    return [(name, first, second) for name, first, second in pairs if first != second]
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested table as {"outer.inner": value}.
+
+    >>> flatten({"recipe": {"steps": 50}, "freeze": []})
+    {'recipe.steps': 50, 'freeze': []}
+    """
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -1,0 +1,184 @@
+"""One setting of a paper swept over several values: one table and one figure, over one run store.
+
+What a value does not change, such as a shared parent, is trained once. A sweep that was interrupted resumes.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from retina_kit.errors import UsageError
+from retina_kit.evaluation.bootstrap import interval_of, seed_spread, why_no_interval
+from retina_kit.evaluation.patients import patient_sums
+from retina_kit.evaluation.seed_noise import resample_patients_and_seeds
+from retina_kit.experiment import Experiment
+from retina_kit.files import atomic_path
+from retina_kit.papers.compare import TIME
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS = (
+    *("setting", "value", "arm", "metric", "mean", "sd_over_seeds", "ci_low", "ci_high"),
+    *("n_images", "n_patients", "n_seeds", "note", "same_as"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A finished sweep: `table` has one row per value, arm and metric, with the interval over patients and seeds."""
+
+    paper: str
+    setting: str
+    values: list[Any]
+    experiments: list[Experiment]
+    table: pd.DataFrame
+
+    @property
+    def folder(self) -> Path:
+        """Where the table and the figure are written: below the paper, next to its settings."""
+        first = self.experiments[0]
+        fixed = {name: value for name, value in first.overrides.items() if name != self.setting}
+        unswept = experiment_like(first, fixed)
+        return unswept.folder.with_name(f"sweep-{self.setting}-{unswept.folder.name}")
+
+    def figure(self, metric: str = "") -> "Axes":
+        """Plot the scores of each arm over the values, with their intervals; by default the first metric."""
+        from retina_kit.reporting.figures import plot_sweep
+
+        metric = metric or self.table["metric"].iloc[0]
+        return plot_sweep(self.table[self.table["metric"] == metric], self.setting)
+
+    def save(self) -> Path:
+        """Write sweep.csv, sweep.png, sweep.svg and sweep.json to the sweep's folder, and return it."""
+        figure = self.figure().get_figure(root=True)
+        if figure is None:
+            raise UsageError("the figure of this sweep was closed")
+        with atomic_path(self.folder / "sweep.csv") as path:
+            self.table.to_csv(path, index=False)
+        for kind in ("png", "svg"):
+            metadata = {"Date": None} if kind == "svg" else {"Software": None}
+            with atomic_path(self.folder / f"sweep.{kind}") as path:
+                figure.savefig(path, format=kind, dpi=120, bbox_inches="tight", metadata=metadata)
+        runs = [sorted(job.key for job in experiment.jobs) for experiment in self.experiments]
+        facts = {"paper": self.paper, "setting": self.setting, "values": self.values, "runs": runs}
+        with atomic_path(self.folder / "sweep.json") as path:
+            path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        return self.folder
+
+    def __str__(self) -> str:
+        """The table as text."""
+        return self.table.drop(columns=["setting"]).round(4).to_string(index=False)
+
+    def _repr_html_(self) -> str:
+        """The table, for a notebook."""
+        return self.table.round(4).to_html(index=False)
+
+
+def sweep(
+    paper: str | Path,
+    setting: str,
+    values: Iterable[Any],
+    *,
+    workers: int = 1,
+    overrides: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Sweep:
+    """Train a paper's arms with each value of a setting, and return the scores of all of them.
+
+    `overrides` and the other `options` are those of `Experiment`; `workers` is a number of processes. Every value is
+    checked before training starts. Raises UsageError for fewer than two values, or for two that mean the same.
+    """
+    experiments = plan_sweep(paper, setting, values, overrides=overrides, **options)
+    for experiment in experiments:
+        missing, number = experiment.num_missing(), len(experiment.jobs)
+        print(f"{setting} = {experiment.parameters[setting]}: {missing} of {number} runs to train", file=sys.stderr)
+        experiment.train(workers=workers)
+    found = [experiment.parameters[setting] for experiment in experiments]
+    return Sweep(experiments[0].paper, setting, found, experiments, sweep_table(setting, experiments))
+
+
+def plan_sweep(
+    paper: str | Path,
+    setting: str,
+    values: Iterable[Any],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> list[Experiment]:
+    """Return one experiment per value, each resolved and checked; nothing is trained."""
+    fixed = dict(overrides or {})
+    if setting == "seeds" or setting in fixed:
+        raise UsageError(f"--set {setting}: give one list of values for a setting, and --seeds for the seeds")
+    experiments = [Experiment(paper, overrides=fixed | {setting: value}, **options) for value in values]
+    found = [experiment.parameters[setting] for experiment in experiments]
+    if len(found) < 2:
+        raise UsageError(f"a sweep needs at least two values, such as --set {setting}=1,2")
+    for value in found:
+        if found.count(value) > 1:
+            raise UsageError(f"--set {setting}: the value {value!r} is given twice")
+    for experiment in experiments:
+        experiment.jobs  # noqa: B018  resolves every arm, so that a mistake stops here
+    return experiments
+
+
+def experiment_like(experiment: Experiment, overrides: Mapping[str, Any]) -> Experiment:
+    """Return the same experiment with other overrides."""
+    source = experiment.definition.files.folder if experiment.definition.files.is_own else experiment.paper
+    return Experiment(
+        source,
+        experiment.profile,
+        experiment.data,
+        data_root=experiment.data_root,
+        output_root=experiment.output_root,
+        seeds=experiment.seeds,
+        overrides=overrides,
+    )
+
+
+def sweep_table(setting: str, experiments: Sequence[Experiment]) -> pd.DataFrame:
+    """Return one row per value, arm and metric (COLUMNS), from the finished runs of some experiments.
+
+    Arms and metrics are those of the paper's tables. `same_as` is the first value with the very same runs, if the
+    setting does not concern an arm.
+    """
+    rows, first = [], dict[frozenset, Any]()
+    for experiment in experiments:
+        value = experiment.parameters[setting]
+        last = experiment.scores[experiment.scores["variant"] == "last"]
+        for arm, metric, pooled in _table_cells(experiment):
+            runs = frozenset(job.key for job in experiment.jobs if job.arm.name == arm)
+            earlier = first.setdefault(runs, value)
+            scores = _estimate(last[last["arm"] == arm], metric, pooled)
+            rows.append((setting, value, arm, metric, *scores, "" if earlier == value else str(earlier)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _table_cells(experiment: Experiment) -> list[tuple[str, str, bool]]:
+    """Return (arm, metric, pooled) for each trained arm and metric of the paper's tables, once each."""
+    trained = {arm.name for arm in experiment.arms}
+    cells = {
+        (arm, metric): table.pooled
+        for table in reversed(experiment.definition.tables)  # the first table that has a cell decides
+        for arm in table.rows
+        for metric in table.metrics
+        if arm in trained and metric != TIME
+    }
+    order = {arm.name: place for place, arm in enumerate(experiment.arms)}
+    return [(*cell, pooled) for cell, pooled in sorted(cells.items(), key=lambda item: order[item[0][0]])]
+
+
+def _estimate(scores: pd.DataFrame, metric: str, pooled: bool) -> tuple[Any, ...]:
+    """Return mean, SD over seeds, interval over patients and seeds, sizes and a note."""
+    sums = patient_sums(scores, metric, pooled=pooled)
+    spread, note = seed_spread(sums.by_seed()), why_no_interval(len(sums.patients))
+    low, high = (math.nan, math.nan) if note else interval_of(resample_patients_and_seeds([sums])[0])
+    if not note and sums.num_seeds == 1:
+        note = "one seed: the interval does not include seed noise"
+    return spread.mean, spread.sd, low, high, sums.num_images, len(sums.patients), sums.num_seeds, note
