@@ -60,12 +60,12 @@ def nothing(job, *rest):
 
 def simulate_on_workers(num_runs, num_arms=100):
     """Return milliseconds per run from submission to the last outcome, with two workers."""
-    from retina_kit.runs import dask_engine
+    from retina_kit.runs import running_jobs
     from retina_kit.runs.workers import LocalWorkers
 
     jobs = plan_jobs(many_arms(num_arms), range(num_runs // num_arms), lambda arm: "0" * 16)
-    real = dask_engine.run_on_worker, dask_engine.wait_for_run
-    dask_engine.run_on_worker, dask_engine.wait_for_run = nothing, lambda store, job: "finished"
+    real = running_jobs.run_on_worker, running_jobs.wait_for_run
+    running_jobs.run_on_worker, running_jobs.wait_for_run = nothing, lambda store, job: "finished"
     try:
         with tempfile.TemporaryDirectory() as folder, LocalWorkers(2) as workers:
             workers._start(2)
@@ -73,7 +73,7 @@ def simulate_on_workers(num_runs, num_arms=100):
             run_jobs(jobs, RunStore(Path(folder)), data_root="none", device="cpu", cluster=workers)
             return {"runs": len(jobs), "workers_ms": round(1000 * (time.perf_counter() - began) / len(jobs), 4)}
     finally:
-        dask_engine.run_on_worker, dask_engine.wait_for_run = real
+        running_jobs.run_on_worker, running_jobs.wait_for_run = real
 
 
 def main():
