@@ -2,7 +2,7 @@
 # docker run --rm --publish 127.0.0.1:8888:8888 --volume "$PWD:/home/student/work" retina-kit
 FROM python:3.12-slim
 
-RUN useradd --create-home --uid 1000 student
+RUN useradd --create-home --uid 1000 student && install --directory --owner student /home/student/work
 WORKDIR /opt/retina-kit
 COPY requirements-cpu.lock ./
 RUN pip install --no-cache-dir uv==0.13.9 \
