@@ -24,8 +24,11 @@ def draft_notebook(paper: Paper) -> str:
     arms = _arms_of(paper)
     _check_artifacts(paper)
     has_examples = "examples" in paper.artifacts.figures
+    if has_examples and not any(arm.task in SEGMENTATION for arm in arms):
+        raise UsageError("the draft makes the figure 'examples' of arms that segment, and there is none")
     examples = FIRST_TABLE + len(paper.tables)
-    shown = [arm.name for arm in arms if arm.task in SEGMENTATION and arm.role != "pretraining"]
+    shown = [arm for arm in arms if arm.task in SEGMENTATION and arm.role != "pretraining"]
+    comparable = [arm.name for arm in shown if (arm.data, arm.split) == (shown[0].data, shown[0].split)]
     return render(
         "notebook.py.jinja",
         paper=paper,
@@ -33,7 +36,7 @@ def draft_notebook(paper: Paper) -> str:
         first=arms[0].name,
         second=arms[min(1, len(arms) - 1)].name,
         trainable=next((arm.name for arm in arms if arm.parent is None and arm.recipe.num_steps(1)), arms[0].name),
-        segmenters=shown[:MOST_EXAMPLES],
+        segmenters=comparable[:MOST_EXAMPLES],
         dice=any("dice" in table.metrics for table in paper.tables),
         numbers={"tables": FIRST_TABLE, "examples": examples, "claims": examples + has_examples},
         exercises=read_exercises(paper.files.exercises),

@@ -1,0 +1,161 @@
+"""Two finished runs: what differs is named exactly, and the interval is that of a plain loop over resamples."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from retina_kit.cli import app
+from retina_kit.comparison.two_runs import compare, compare_roots
+from retina_kit.errors import DataError, UsageError
+from retina_kit.evaluation.seed_noise import difference_of_runs, differences_per_image
+from tests.small_paper import make_paper, run_paper
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """An output root with two settings of one paper, three seeds each, and their experiments."""
+    folder = tmp_path_factory.mktemp("compare")
+    paper, root = make_paper(folder), folder / "outputs"
+    return paper, root, run_paper(paper, root), run_paper(paper, root, steps=3)
+
+
+def interval_by_hand(a, b, num_resamples=2000):
+    """Resample patients and seeds in a loop and return the central 95 % of the differences of the mean Dice."""
+    rng = np.random.default_rng(0)
+    patients, seeds = sorted(a["patient"].unique()), sorted(a["seed"].unique())
+    chosen_patients = rng.integers(0, len(patients), (num_resamples, len(patients)))
+    chosen_seeds = rng.integers(0, len(seeds), (num_resamples, len(seeds)))
+    sums = []
+    for scores in (a, b):
+        of_patient = scores.groupby(["seed", "patient"])["dice"].agg(["sum", "count"])
+        sums.append({key: (row["sum"], row["count"]) for key, row in of_patient.iterrows()})
+    found = []
+    for of_patients, of_seeds in zip(chosen_patients, chosen_seeds, strict=True):
+        means = []
+        for table in sums:
+            by_seed = []
+            for seed in of_seeds:
+                cells = [table[seeds[seed], patients[patient]] for patient in of_patients]
+                by_seed.append(sum(cell[0] for cell in cells) / sum(cell[1] for cell in cells))
+            means.append(np.mean(by_seed))
+        found.append(means[1] - means[0])
+    return np.percentile(found, [2.5, 97.5])
+
+
+def test_only_what_differs_is_named(runs):
+    _, _, first, second = runs
+    found = compare(first.folder, second.folder)
+    assert found.settings == ["steps"]
+    assert found.differences.loc[0, ["kind", "a", "b"]].tolist() == ["settings", 2, 3]
+    assert set(found.differences["kind"]) == {"settings"}
+    assert found.arms[["arm", "setting"]].to_numpy().tolist() == [
+        ["proposed", "recipe.steps"],
+        ["baseline", "recipe.steps"],
+    ]
+
+
+def test_the_interval_is_that_of_a_loop(runs):
+    _, _, first, second = runs
+    found = compare(first.folder, second.folder).scores.set_index("arm")
+    for arm in ("proposed", "baseline"):
+        a, b = (e.scores[e.scores["arm"] == arm] for e in (first, second))
+        low, high = interval_by_hand(a, b)
+        assert found.loc[arm, ["ci_low", "ci_high"]].tolist() == pytest.approx([low, high], abs=1e-12)
+        assert found.loc[arm, "difference"] == pytest.approx(b["dice"].mean() - a["dice"].mean(), abs=1e-12)
+        assert found.loc[arm, ["n_images", "n_patients", "n_seeds"]].tolist() == [4, 4, 3]
+
+
+def test_the_images_are_paired(runs):
+    _, _, first, second = runs
+    images = compare(first.folder, second.folder).images
+    assert len(images) == 2 * 4
+    assert images["difference"].to_numpy() == pytest.approx((images["b"] - images["a"]).to_numpy())
+
+
+def test_a_run_is_the_same_as_itself(runs):
+    found = compare(runs[2].folder, runs[2].folder)
+    assert found.same_runs == ("proposed", "baseline")
+    assert found.differences.empty
+    assert found.scores.empty
+
+
+def test_a_setting_is_found_by_its_name(runs):
+    _, root, first, second = runs
+    names = [f"smith2024/{experiment.folder.name}" for experiment in (first, second)]
+    assert compare(*names, output_root=root).settings == ["steps"]
+    with pytest.raises(UsageError, match=r"no finished run is called 'smith2024/smoke'\. Known: smith2024"):
+        compare("smith2024/smoke", names[0], output_root=root)
+
+
+def test_seeds_that_both_have_are_compared(runs):
+    paper, root, first, _ = runs
+    found = compare(first.folder, run_paper(paper, root, seeds=(2, 3), steps=3).folder)
+    assert found.settings == ["seeds", "steps"]
+    assert set(found.scores["n_seeds"]) == {1}
+    assert found.scores["note"].str.contains("one seed").all()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"seeds": (7,)}, "no seed in common"),
+        (
+            {"target_options": {"num_patients": 12, "images_per_patient": 1, "size": [32, 32], "seed": 5}},
+            "other images",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_the_reason(runs, change, reason):
+    paper, root, first, _ = runs
+    other = run_paper(paper, root, **{"steps": 3, **change})
+    with pytest.raises(UsageError, match=reason):
+        compare(first.folder, other.folder)
+    done = CliRunner().invoke(app, ["compare", str(first.folder), str(other.folder)])
+    assert done.exception.exit_code == 2
+
+
+def test_other_papers_and_damaged_runs_are_refused(runs, tmp_path):
+    _, _, first, _ = runs
+    other = run_paper(make_paper(tmp_path, "jones2024"), tmp_path / "outputs", seeds=(0,))
+    with pytest.raises(UsageError, match="one is of paper smith2024, the other of jones2024"):
+        compare(first.folder, other.folder)
+    copy = shutil.copytree(first.folder, tmp_path / "outputs" / "smith2024" / first.folder.name)
+    with pytest.raises(DataError, match="is not in the run store"):
+        compare(copy, runs[3].folder)
+    (copy / "results.json").write_text("{}")
+    with pytest.raises(DataError, match="is damaged"):
+        compare(first.folder, copy)
+
+
+def test_two_output_roots_are_compared_setting_by_setting(runs, tmp_path):
+    paper, root, first, _ = runs
+    other = run_paper(paper, tmp_path / "outputs", seeds=(0, 1, 2))
+    found = compare_roots(root, tmp_path / "outputs")
+    assert list(found) == [f"smith2024/{first.folder.name}"]
+    assert found[f"smith2024/{other.folder.name}"].same_runs == ("proposed", "baseline")
+    done = CliRunner().invoke(app, ["compare", str(root), str(tmp_path / "outputs"), "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["comparisons"][f"smith2024/{first.folder.name}"]["differences"] == []
+    with pytest.raises(UsageError, match="no finished run in common"):
+        compare_roots(root, tmp_path)
+
+
+def test_a_comparison_is_saved(runs, tmp_path):
+    found = compare(runs[2].folder, runs[3].folder)
+    assert "steps: 2 -> 3" in str(found)
+    found.save(tmp_path)
+    assert pd.read_csv(tmp_path / "scores.csv")["arm"].tolist() == ["proposed", "baseline"]
+
+
+def test_seed_noise_widens_the_interval():
+    rows = pd.DataFrame({"id": list("wxyz") * 2, "patient": list("wxyz") * 2, "seed": [0] * 4 + [1] * 4})
+    first = rows.assign(dice=0.5)
+    found = difference_of_runs(first, rows.assign(dice=[0.6] * 4 + [0.8] * 4))
+    assert (found.estimate, found.ci_low, found.ci_high) == pytest.approx((0.2, 0.1, 0.3))
+    assert differences_per_image(first, rows.assign(dice=0.75))["difference"].tolist() == [0.25] * 4
+    with pytest.raises(UsageError, match="not tested on the same images"):
+        difference_of_runs(first, first[first["id"] != "w"])
