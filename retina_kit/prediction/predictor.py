@@ -22,6 +22,7 @@ from retina_kit.training.normalization import Normalization
 
 WEIGHTS = "weights.safetensors"
 SEGMENTS = ("segment", "segment_patches")
+ALIKE = 0.8  # a field of view of this part of the training images' size is cropped to that size
 SHORTEST_SIDE = 16  # of an image at working size
 Box = tuple[int, int, int, int]  # top, left, bottom, right
 
@@ -61,7 +62,7 @@ class TrainedNetwork:
         pixels = with_channels(image, metadata.image_channels)
         box = (0, 0, *image.shape[:2])
         if metadata.cropped and metadata.image_channels == 3:
-            box = field_box(pixels)
+            box = box_of_field(pixels, metadata.image_size)
             pixels = pixels[:, box[0] : box[2], box[1] : box[3]]
         size = working_size(metadata, (box[2] - box[0], box[3] - box[1]))
         one = pixels[None]
@@ -175,6 +176,22 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     if channels == 1:
         return to_gray(np.ascontiguousarray(stack)[None])[0]
     return np.ascontiguousarray(np.repeat(stack, 3, axis=0) if len(stack) == 1 else stack)
+
+
+def box_of_field(pixels: np.ndarray, size: tuple[int, int]) -> Box:
+    """Find the box to which a photograph (3, H, W) is cropped, as `data.field_of_view.crop_to_field` does in training.
+
+    It has the `size` of the training images, centered on the field of view, if the field is about that large;
+    otherwise it is the field's own box.
+    """
+    top, left, bottom, right = field_box(pixels)
+    height, width = pixels.shape[1:]
+    fits = bottom - top <= size[0] <= height and right - left <= size[1] <= width
+    if not fits or max(bottom - top, right - left) < ALIKE * max(size):
+        return top, left, bottom, right
+    y = min(max((top + bottom - size[0]) // 2, 0), height - size[0])
+    x = min(max((left + right - size[1]) // 2, 0), width - size[1])
+    return y, x, y + size[0], x + size[1]
 
 
 def working_size(metadata: Metadata, size: tuple[int, int]) -> tuple[int, int]:
