@@ -1,6 +1,8 @@
 """The command line: what each command is called; the longer ones are in the modules <what>_commands."""
 
 import contextlib
+import io
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -165,11 +167,22 @@ def bench(
     raise typer.Exit(subprocess.call(command, cwd=kit_root()))
 
 
+def ensure_unicode() -> None:
+    """Let names with umlauts through: in paths by starting again in UTF-8 mode if need be, on a terminal escaped."""
+    if sys.getfilesystemencoding() == "ascii":  # a C locale, with Python's own remedy switched off
+        command = [sys.executable, "-m", "retina_kit", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | {"PYTHONUTF8": "1"})
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line; an error is one message and its exit code, a Ctrl-C is 130.
 
     `--debug` and `--json` are read here, because they decide how an error of any command is shown.
     """
+    ensure_unicode()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug, as_json = "--debug" in sys.argv, "--json" in arguments
     code: Any = 0

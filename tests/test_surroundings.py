@@ -53,6 +53,15 @@ def test_commands_answer_in_odd_surroundings(tmp_path, variables, command):
     assert "PYTHONIOENCODING" not in variables or done.stdout.isascii()
 
 
+@pytest.mark.parametrize("locale", [{}, C_LOCALE], ids=["any locale", "C locale"])
+def test_a_name_with_umlauts_reaches_an_ascii_terminal_escaped(tmp_path, locale):
+    (tmp_path / "Läufe").mkdir()
+    command = ["store", "export", "x.zip", "--output-root", "Läufe"]
+    done = retina_kit(*command, cwd=tmp_path, PYTHONIOENCODING="ascii", **locale)
+    assert done.returncode == 3
+    assert rb"the run store L\xe4ufe" in done.stderr
+
+
 @pytest.mark.slow
 def test_the_doctor_starts_a_kernel_with_a_read_only_home(tmp_path, read_only_home):
     unset = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
