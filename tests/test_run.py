@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import nbformat
+import numpy as np
 import pytest
 import torch
 
@@ -170,3 +171,33 @@ def test_images_are_predicted_by_the_fold_that_tested_them(outputs):
     assert scored.loc[names, "fold"].nunique() == 2
     per_image = dice(torch.from_numpy(predicted[arm]), torch.from_numpy(truth))
     assert per_image.tolist() == pytest.approx(scored.loc[names, "dice"].tolist(), abs=0.02)
+
+
+def test_another_setting_has_its_own_folder_and_shares_the_pretraining(outputs):
+    """What the first run pretrained is reused, and `compare` names exactly the setting that was changed."""
+    done = retina_kit("run", "hu2018", "--profile", "smoke", "--set", "steps=3", cwd=outputs.parent)
+    assert done.returncode == 0, done.stderr
+    assert "hu2018: 32 of 35 runs to train" in done.stderr  # the three localizers are not
+    names = ("smoke-synthetic", "smoke-synthetic-steps-3")
+    for name in names:
+        promised = Experiment("hu2018", "smoke", output_root=outputs).promised()
+        assert all((outputs / "hu2018" / name / path).is_file() for path in promised), name
+    done = retina_kit("compare", *(f"hu2018/{name}" for name in names), "--json", cwd=outputs.parent)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["comparisons"]["hu2018/smoke-synthetic"]
+    assert [row["name"] for row in found["differences"]] == ["steps"]
+    assert found["same_runs"] == ["localizer", "localizer_leaky", "localizer_color"]
+    low, high = interval_by_hand(outputs, "window_100")
+    row = next(row for row in found["scores"] if row["arm"] == "window_100")
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((low, high), abs=1e-12)
+
+
+def interval_by_hand(outputs, arm):
+    """Resample the patients of two settings with numpy and return the interval of the difference of their mean Dice."""
+    dice = []
+    for overrides in ({}, {"steps": 3}):
+        scores = Experiment("hu2018", "smoke", output_root=outputs, overrides=overrides).scores
+        rows = scores[(scores["arm"] == arm) & (scores["variant"] == "last")]
+        dice.append(rows.set_index("patient")["dice"].sort_index().to_numpy())  # one image per patient, one seed
+    chosen = np.random.default_rng(0).integers(0, len(dice[0]), (2000, len(dice[0])))
+    return np.percentile(np.nanmean(dice[1][chosen], axis=1) - np.nanmean(dice[0][chosen], axis=1), [2.5, 97.5])

@@ -1,0 +1,74 @@
+"""The paper in docs/examples was made with `paper new`: it must load, agree with itself, and run through."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from retina_kit.data.manifest import has_pack
+from retina_kit.experiment import Experiment
+from retina_kit.experiment_file import find_paper
+from retina_kit.papers.audit import find_anomalies
+from retina_kit.papers.published import read_published
+from retina_kit.teaching.exercises import read_exercises
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "docs" / "examples" / "galdran2022"
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+def test_the_minimal_network_has_a_tenth_of_the_weights():
+    from retina_kit.authoring.training_compute import num_weights
+
+    experiment = Experiment(EXAMPLE)
+    small, large = (num_weights(experiment.arm(f"{name}_chase")) for name in ("small", "large"))
+    assert (small, large) == (29785, 309271)
+    steps = {arm.recipe.steps for arm in experiment.arms}
+    assert len(steps) == 1  # equally many, whatever the size
+
+
+def test_the_published_values_are_possible_and_every_number_says_where_it_is_from():
+    published = read_published(EXAMPLE / "published.toml")
+    assert find_anomalies(published).empty
+    assert published.numbers["where"].str.contains("deepdraw 55e15f8").all()
+
+
+def test_the_notebook_makes_what_the_experiment_promises():
+    paper = find_paper(EXAMPLE)
+    saved = set(re.findall(r'save_(?:table|figure)\(\s*"(\w+)"', paper.files.source.read_text()))
+    assert saved == {*paper.artifacts.tables, *paper.artifacts.figures}
+    assert all(
+        f"check.{exercise.name}(" in paper.files.source.read_text()
+        for exercise in read_exercises(paper.files.exercises)
+    )
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not has_pack("chase_db1", REAL_DATA), reason="the real data are not here")
+def test_on_real_photographs_eight_images_are_trained_on_and_patients_are_separate():
+    experiment = Experiment(EXAMPLE, "lesson", "public", data_root=REAL_DATA)
+    for which, numbers in (("chase", (8, 8)), ("stare", (10, 10))):
+        task = experiment.prepared(f"small_{which}")
+        assert (len(task.train), len(task.test)) == numbers
+        patients = [set(task.rows["patient"].iloc[index]) for index in (task.train, task.test)]
+        assert not patients[0] & patients[1]
+
+
+@pytest.mark.slow
+def test_it_runs_through_in_a_folder_elsewhere(tmp_path):
+    folder = shutil.copytree(EXAMPLE, tmp_path / "galdran2022", ignore=shutil.ignore_patterns("outputs", "*.ipynb"))
+    for command in ("run", "paper report"):
+        options = [*command.split(), ".", "--profile", "smoke"]
+        arguments = [sys.executable, "-m", "retina_kit", *options]
+        done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stderr
+    results = folder / "outputs" / "galdran2022" / "smoke-synthetic"
+    assert pd.read_csv(results / "tables" / "chase.csv")["paper_value"].max() == pytest.approx(0.820)
+    assert set(pd.read_csv(results / "claims.csv")["kind"]) == {"replication", "control"}
+    assert json.loads((results / "results.json").read_text())["published"]["key"] == "galdran2022"
+    assert "0.820" in (folder / "report.md").read_text() or "82.0" in (folder / "report.md").read_text()
