@@ -20,13 +20,16 @@ DEV_HEADER = "# What developers need on top of either of the other locks; instal
 
 
 def read_lock(text: str) -> dict[str, str]:
-    """Split a lock into its entries, hashes included, by package name.
+    """Split a lock into its entries, hashes included, by package name; a package may have several, for several Pythons.
 
-    >>> read_lock("torch==2.0 \\\\\\n    --hash=sha256:ab\\nrich==13.7\\n")["rich"]
-    'rich==13.7\\n'
+    >>> read_lock("scipy==1 ; python_version < '3.12'\\nscipy==2 ; python_version >= '3.12'\\n")["scipy"].count("scipy")
+    2
     """
-    entries = re.findall(r"^[A-Za-z0-9].*\n(?:    --hash.*\n?)*", text, flags=re.MULTILINE)
-    return {re.split(r"[=\[ ]", entry)[0]: entry for entry in entries}
+    entries: dict[str, str] = {}
+    for entry in re.findall(r"^[A-Za-z0-9].*\n(?:    --hash.*\n?)*", text, flags=re.MULTILINE):
+        name = re.split(r"[=\[ ]", entry)[0]
+        entries[name] = entries.get(name, "") + entry
+    return entries
 
 
 def without_cuda(users: dict[str, str]) -> str:
