@@ -22,6 +22,7 @@ FUNDUS = {
     "mask": "disc",
     "options": {"num_patients": 4, "images_per_patient": 2, "size": [48, 48], "seed": 3},
 }
+WIDE = FUNDUS["options"] | {"size": [48, 72]}  # a round field of view with black at both sides
 ARMS = {
     "plain": {},
     "windows": {"evaluation": {"window": 16, "stride": 12}},
@@ -30,7 +31,7 @@ ARMS = {
     "prepared": {"data": FUNDUS | {"preprocess": ["gray", "standardize", "equalize", "gamma"]}},
     "color": {"data": FUNDUS, "model": {"in_channels": 3}},
     "gray_to_color": {"model": {"in_channels": 3, "num_classes": 2}},
-    "cropped": {"data": FUNDUS | {"options": FUNDUS["options"] | {"crop": True}}, "model": {"in_channels": 3}},
+    "cropped": {"data": FUNDUS | {"options": WIDE | {"crop": True}}, "model": {"in_channels": 3}},
     "patches": {"task": "segment_patches", "data": {"patch": 16}},
 }
 
@@ -72,12 +73,12 @@ def test_weights_alone_predict_what_the_arm_predicts(trained, tmp_path, name):
 def test_a_photograph_is_cropped_as_in_training(trained):
     arm, run = trained["cropped"]
     _, expected = images_and_prediction(arm, run)
-    whole = small_arm("whole", data=FUNDUS, model={"in_channels": 3})
+    whole = small_arm("whole", data=FUNDUS | {"options": WIDE}, model={"in_channels": 3})
     task = prepare_arm(arm, 0, None, "nowhere")
     images = [image.transpose(1, 2, 0) for image in images_of(whole, "nowhere").images[task.test]]
     assert images[0].shape[:2] != expected.shape[1:]
     for found, cropped in zip(Predictor.load(run.folder, device="cpu").predict(images), expected, strict=True):
-        assert found.shape == (48, 48)
+        assert found.shape == (48, 72)
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
         assert (found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == cropped).all()
 
