@@ -2,6 +2,7 @@
 
 import copy
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,7 @@ class SmallExperiment:
     """Two arms of two steps each, and one table."""
 
     paper = "small"
+    exercises_file = Path("small.toml")
     arms = (
         small_arm("source", data={"mask": "vessels"}, recipe={"steps": 2}),
         small_arm("tuned", start={"parent": "source"}, recipe={"steps": 2}),
