@@ -214,10 +214,9 @@ show(shown)
 
 # %%
 chosen = {arm: labels[arm] for arm in shares.loc[shares["percent"].isin([10, 100]), "arm"]}
-distribution = report.save_table("distribution", spread_over_images(last, chosen), tidy=False)
 shown = figures.plot_spread(last, chosen)
 show(report.save_figure("distribution", shown, alt="Dice of every image, arm by arm"))
-distribution.round(3)
+report.save_table("distribution", spread_over_images(last, chosen), tidy=False).round(3)
 
 # %% [markdown]
 # The worst images of the paper's two arms and of the window, each by the network that did not train on it: bright

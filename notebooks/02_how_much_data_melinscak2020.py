@@ -114,8 +114,7 @@ explore_domain_gap(generate_gap, train_across_gap)
 # a network. Drawn scans have two imperfect annotators, one of them twice; the public set has two graders.
 
 # %%
-annotators = experiment.parameters["graders"]
-seen = experiment.images("scratch_large", masks=annotators).subset(largest[:2])
+seen = experiment.images("scratch_large", masks=experiment.parameters["graders"]).subset(largest[:2])
 figure2 = figures.plot_annotators(seen.images, seen.masks, titles=seen.rows["id"])
 show(report.save_figure("figure2", figure2, alt="Figure 2: two scans as each annotator saw them"))
 report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).round(3)

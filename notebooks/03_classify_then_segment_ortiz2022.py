@@ -94,10 +94,9 @@ sides = {"copies after the split": classified, "copies before the split": leaked
 
 # %%
 segmented = experiment.prepared("exudates_vgg_cbam")
-side, example = experiment.arm("exudates_vgg_cbam").data.patch, segmented.images[:1].numpy()
+side, example = segmented.arm.data.patch, segmented.images[:1].numpy()
 patches = cut_patches(example, side)
-assert np.array_equal(join_patches(patches, example.shape[-2:]), example)
-print({"image": example.shape[-2:], "patches": len(patches)})
+print({"patches": len(patches), "joined again": np.array_equal(join_patches(patches, example.shape[-2:]), example)})
 
 # %%
 richest = int(segmented.masks.sum(axis=(1, 2)).argmax())

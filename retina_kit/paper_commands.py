@@ -37,7 +37,7 @@ def paper_notebook(
     output: Annotated[Path | None, typer.Option(help="file to write; default: the paper's notebook")] = None,
 ) -> None:
     """Write a notebook to match the experiment: a section per table and figure, and the claims."""
-    from retina_kit.authoring.draft_notebook import write_draft
+    from retina_kit.authoring.drafting import write_draft
 
     finish({"text": [f"{write_draft(folder, output)}: written"], "exit_code": 0}, False)
 

@@ -87,8 +87,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export a trained network for other programs, checked against torch, with a model card next to it."""
+    from retina_kit.prediction.describe import model_card
     from retina_kit.prediction.export import export_onnx, export_pt2
-    from retina_kit.prediction.model_card import model_card
     from retina_kit.prediction.predictor import TrainedNetwork, weights_file
 
     targets = [(path, write) for path, write in ((onnx, export_onnx), (pt2, export_pt2)) if path]

@@ -12,6 +12,7 @@ from test_cli import assert_refused, retina_kit
 
 from retina_kit.errors import KitError, SetupError
 from retina_kit.prediction import export as exporting
+from retina_kit.prediction.describe import model_card
 from retina_kit.prediction.export import (
     MULTIPLE,
     TOLERANCE,
@@ -21,7 +22,6 @@ from retina_kit.prediction.export import (
     export_pt2,
     input_channels,
 )
-from retina_kit.prediction.model_card import model_card
 from retina_kit.prediction.predictor import TrainedNetwork
 from retina_kit.runs.store import RunStore
 from retina_kit.training.metadata import KEY

@@ -319,7 +319,7 @@ def test_a_clock_that_goes_backwards_does_no_harm(tmp_path, monkeypatch, store):
     promised = [tmp_path / "made.txt"]
     nb.execute_notebook(nb.build_notebook(source), tmp_path / "out.ipynb", {}, promised=promised, cwd=tmp_path)
     source.write_text('# %% tags=["parameters"]\nsteps = 3\n\n# %%\n1 + 1\n')
-    with pytest.raises(KitError, match="older than the run"):
+    with pytest.raises(KitError, match="the file there is older"):
         nb.execute_notebook(nb.build_notebook(source), tmp_path / "out.ipynb", {}, promised=promised, cwd=tmp_path)
     monkeypatch.setattr(time, "time_ns", lambda: 0)
     run = train([small_arm("fluid")], store)["fluid", 0]

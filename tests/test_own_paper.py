@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from retina_kit.authoring.draft_notebook import draft_notebook, write_draft
+from retina_kit.authoring.drafting import draft_notebook, write_draft
 from retina_kit.authoring.reproduction_report import write_report
 from retina_kit.authoring.scaffold import MODALITIES, new_paper
 from retina_kit.errors import UsageError

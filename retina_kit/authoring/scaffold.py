@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import get_args
 
-from retina_kit.authoring.draft_notebook import draft_notebook
+from retina_kit.authoring.drafting import draft_notebook
 from retina_kit.authoring.rendering import ENTRIES, render, schema_help
 from retina_kit.errors import UsageError, unknown_name
 from retina_kit.experiment_file import find_paper, list_papers
