@@ -75,7 +75,7 @@ SETTINGS = {
                 },
             },
         ),
-        what="how drawn images with centers are drawn; the leaky ones begin with the eyes of the masks",
+        what="how synthetic images with centers are generated; the leaky ones begin with the eyes of the masks",
         ours=True,
     ),
     "center": Setting(
@@ -128,7 +128,7 @@ SETTINGS = {
             smoke={"num_patients": 12, "images_per_patient": 1, "size": [32, 48], "seed": 30, "camera": "retcam"},
         ),
         on_own={},
-        what="how drawn images with masks are drawn",
+        what="how synthetic images with masks are generated",
         ours=True,
     ),
     "folds": Setting(paper=5, smoke=2, what="folds of the cross-validation, by patient", where="section 3"),
@@ -177,7 +177,7 @@ SETTINGS = {
     "hidden": Setting(
         paper=0,
         what="units of a hidden layer in the localizer's head; 0: one linear layer",
-        where="section 2.2: linear, without activation; the number of layers is not printed",
+        where="section 2.2: linear, without activation; the number of layers is not reported",
     ),
     "pool": Setting(
         paper=0,
@@ -197,7 +197,7 @@ SETTINGS = {
     "loss": Setting(
         paper="negative_log_dice",
         what="loss of phase 2: -log of the soft Dice of a batch, smoothing 1",
-        where="section 2.3; smoothing and pooling are not printed",
+        where="section 2.3; smoothing and pooling are not reported",
     ),
     "optimizer": Setting(paper="adam", what="optimizer of phase 2", where="section 2.3"),
     "learning_rate": Setting(paper=0.005, lesson=0.02, what="learning rate of phase 2", ours=True),
@@ -216,7 +216,7 @@ SETTINGS = {
     "schedule": Setting(paper="poly", what="how the learning rate falls, to 0 at the last update", ours=True),
     "ratio": Setting(
         paper=[0.9, 1.1],
-        what="range of the random resize, which also shifts; beside it half of the images are mirrored",
+        what="range of the random resize, which also shifts; half of the images are mirrored, too",
         ours=True,
     ),
     "seeds": Setting(paper=[0], what="seeds; the paper does not say how often it trained", ours=True),
@@ -521,7 +521,7 @@ PAPER = Paper(
     question="Does an encoder that has learned where the disc is segment it better, and is it the learning or the freezing?",
     data={
         "synthetic": DataSource(
-            description="Drawn fundus photographs: centers for phase 1, 92 others with exact disc masks for phase 2.",
+            description="Synthetic fundus photographs: centers for phase 1, 92 others with exact disc masks for phase 2.",
             packs=(),
         ),
         "public": DataSource(

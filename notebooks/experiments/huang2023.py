@@ -48,7 +48,7 @@ SETTINGS = {
             smoke={"num_patients": 5, "scans_per_patient": 2, "size": [64, 96], "seed": 1, "annotators": True},
         ),
         on_own={},
-        what="how synthetic scans are drawn",
+        what="how synthetic scans are generated",
     ),
     "target_split": Setting(
         paper={"kind": "published"},
@@ -169,7 +169,7 @@ SETTINGS = {
                 "chase_db1": {"num_patients": 4, "images_per_patient": 1, "size": [64, 64], "seed": 12},
             },
         ),
-        what="how synthetic photographs are drawn",
+        what="how synthetic photographs are generated",
     ),
     "source_split": Setting(
         paper={
@@ -519,7 +519,7 @@ PAPER = Paper(
     question="Does a network that has learned vessels in fundus photographs learn fluid in OCT scans sooner than one that has learned nothing?",
     data={
         "synthetic": DataSource(
-            description="Source: drawn fundus images. Target: drawn OCT scans with exact masks.", packs=()
+            description="Source: synthetic fundus photographs. Target: synthetic OCT scans with exact masks.", packs=()
         ),
         "public": DataSource(
             description="Source: CHASE_DB1 and STARE vessels. Target: Chiu 2015 DME, the paper's own scans.",

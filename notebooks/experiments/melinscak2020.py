@@ -91,7 +91,7 @@ SETTINGS = {
             },
         ),
         on_own={},
-        what="how synthetic target scans are drawn",
+        what="how synthetic target scans are generated",
         ours=True,
     ),
     "source_options": Setting(
@@ -148,7 +148,7 @@ SETTINGS = {
                 "seed": 101,
             },
         ),
-        what="how synthetic source scans are drawn, `gap` from the target",
+        what="how synthetic source scans are generated, `gap` from the target",
         ours=True,
     ),
     "target_size": Setting(
@@ -584,11 +584,11 @@ PAPER = Paper(
     question="How many annotated B-scans does a U-Net need, and how many does it save to train it on another device's scans first?",
     data={
         "synthetic": DataSource(
-            description="Source and target: drawn OCT scans of two devices, `gap` apart; all numbers are synthetic.",
+            description="Source and target: synthetic OCT scans of two devices, `gap` apart.",
             packs=(),
         ),
         "public": DataSource(
-            description="Target: Chiu 2015 DME scans, two subjects left out at a time. Source: drawn (synthetic) scans, so this is sim-to-real.",
+            description="Target: Chiu 2015 DME scans, two subjects left out at a time. Source: synthetic scans, so this is sim-to-real.",
             packs=("oct_dme_chiu2015",),
         ),
         "paper": DataSource(

@@ -35,7 +35,7 @@ SETTINGS = {
             lesson={"num_patients": 300, "images_per_patient": 1, "size": [224, 224], "seed": 21, "crop": True},
             smoke={"num_patients": 10, "images_per_patient": 1, "size": [64, 64], "seed": 21, "crop": True},
         ),
-        what="field-of-view crop; stage 2's test photographs are left out; how synthetic images are drawn",
+        what="field-of-view crop; stage 2's test photographs are left out; how synthetic images are generated",
         where="code (crop)",
     ),
     "leaked_options": Setting(
@@ -156,7 +156,7 @@ SETTINGS = {
             },
         ),
         on_own={"exudates": {}, "hemorrhages": {}, "microaneurysms": {}},
-        what="field-of-view crop; one photograph has no usable exudate mask; how synthetic images are drawn",
+        what="field-of-view crop; one photograph has no usable exudate mask; how synthetic images are generated",
         where="code (crop)",
     ),
     "stage2_split": Setting(
@@ -164,7 +164,7 @@ SETTINGS = {
         on_synthetic={"kind": "patients", "test_fraction": 0.3334, "seed": 0},
         on_own={"kind": "patients", "test_fraction": 0.34, "seed": 0},
         what="split of stage 2: the official 54 and 27",
-        where="not printed",
+        where="not reported",
     ),
     "scale": Setting(
         paper=1.0,
@@ -172,7 +172,7 @@ SETTINGS = {
         smoke=0.25,
         on_synthetic=1.0,
         what="working size of stage 2 (the pack's images are 1024 wide, the paper's 4288)",
-        where="not printed",
+        where="not reported",
     ),
     "patch": Setting(
         paper=160,
@@ -320,7 +320,7 @@ SETTINGS = {
         ours=True,
     ),
     "seeds": Setting(
-        paper=[0, 1, 2], lesson=[0], smoke=[0], what="seeds; the paper ran each arm once", where="not printed"
+        paper=[0, 1, 2], lesson=[0], smoke=[0], what="seeds; the paper ran each arm once", where="not reported"
     ),
 }
 
@@ -617,7 +617,7 @@ PAPER = Paper(
     question="Does an encoder that has learned lesion or no lesion segment lesions sooner than one that has learned nothing?",
     data={
         "synthetic": DataSource(
-            description="Drawn fundus photographs with exact masks; stage 1 and stage 2 share no eye.", packs=()
+            description="Synthetic fundus photographs with exact masks; stage 1 and stage 2 share no eye.", packs=()
         ),
         "public": DataSource(
             description="Stage 1: IDRiD's grading set less every photograph that stage 2 is tested on. Stage 2: IDRiD's lesion masks, official split 54/27.",
