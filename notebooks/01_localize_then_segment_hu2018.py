@@ -176,9 +176,9 @@ report.save_figure("figure2a", shown, alt="Figure 2a: Dice against the share of 
 show(shown)
 
 # %% [markdown]
-# ## 10 · Figure 2b: is the difference sure?
-# The paper's paired t-test takes images for independent; Wilcoxon's test asks the same of ranks. The bootstrap draws
-# patients anew. None of them knows that images of a fold share one network.
+# ## 10 · Figure 2b: is the difference significant?
+# The paper's paired t-test treats images as independent; Wilcoxon's test does the same with ranks. The bootstrap
+# resamples patients instead. None of them knows that images of a fold share one network.
 
 # %%
 last = experiment.scores[experiment.scores["variant"] == "last"]
@@ -252,7 +252,7 @@ predict_own(Predictor.load(experiment.run_of("pretrained_frozen_100").folder, de
 
 # %% [markdown]
 # ## 14 · What differs from the paper, and why
-# - The paper's RetCam images are private. Drawn images or IDRiD take their place; IDRiD shows adults with diabetic
+# - The paper's RetCam images are private. Synthetic images or IDRiD take their place; IDRiD shows adults with diabetic
 #   retinopathy, not premature infants.
 # - Everything that the paper does not print is ours: five levels, widths, size, dropout, learning rates, batch sizes,
 #   updates, a learning rate that falls to 0, and augmentation by mirror, resize and shift.

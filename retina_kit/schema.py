@@ -91,7 +91,7 @@ def _explain_one(problem: Any, title: str, kind: Any) -> str:
     where = _dotted(problem["loc"]) or title
     if problem["type"] in ("missing", "missing_argument"):
         return f"{where} is missing"
-    if problem["type"] == "value_error":  # raised by a validator of the kit, which says it all
+    if problem["type"] == "value_error":  # raised by a validator of the kit: its message is complete
         return f"{where}: {problem['ctx']['error']}"
     return f"{where} is {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 

@@ -37,6 +37,13 @@ def store(tmp_path):
     return RunStore(tmp_path / "runs")
 
 
+def test_a_patient_called_na_is_a_patient(store):
+    key = canonical_hash({"seed": 7})
+    settings = {"description": {"seed": 7}, "arm": "small", "seconds": 0.1, "device": "CPU"}
+    store.write(key, settings, HISTORY, SCORES.assign(patient="NA"), WEIGHTS)
+    assert set(store.find(key).scores["patient"]) == {"NA"}
+
+
 def test_what_was_written_is_found(store):
     run = store.find(put(store, seed=0))
     pd.testing.assert_frame_equal(run.scores, SCORES)  # ids keep their zeros

@@ -1,8 +1,10 @@
 """Export finished runs to a zip file and import them into another store, after checking each."""
 
 import json
+import lzma
 import re
 import shutil
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,9 +16,19 @@ from retina_kit.files import atomic_path
 from retina_kit.runs.store import UNREADABLE, Run, RunStore, canonical_hash
 
 MEMBER = re.compile(r"[0-9a-f]{16}/(settings\.json|history\.csv|scores\.csv|weights\.safetensors|best\.safetensors)")
-UNREADABLE_ZIP = (
-    zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, IndexError, OSError
-)  # fmt: skip
+UNREADABLE_ZIP = (  # what reading a damaged archive raises
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    OSError,
+)
 
 
 def export_runs(store: RunStore, file: Path, *, weights: bool = True) -> int:

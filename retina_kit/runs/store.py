@@ -64,7 +64,7 @@ class Run:
     @property
     def scores(self) -> pd.DataFrame:
         """The scored test images."""
-        return pd.read_csv(self._checked("scores.csv"), dtype={"id": str, "patient": str})
+        return pd.read_csv(self._checked("scores.csv"), converters={"id": str, "patient": str})
 
     @property
     def history(self) -> pd.DataFrame:
