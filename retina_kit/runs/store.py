@@ -64,7 +64,8 @@ class Run:
     @property
     def scores(self) -> pd.DataFrame:
         """The scored test images."""
-        return pd.read_csv(self._checked("scores.csv"), converters={"id": str, "patient": str})
+        names = {"id": str, "patient": str}  # a patient may be called NA: only an empty field is missing
+        return pd.read_csv(self._checked("scores.csv"), dtype=names, keep_default_na=False, na_values=[""])
 
     @property
     def history(self) -> pd.DataFrame:
