@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -202,5 +203,6 @@ def main() -> None:
             raise
         fail(error.format_message(), 2, as_json)
     if code == 130:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another Ctrl-C does not change how this ends
         fail("interrupted; run again to resume", code, as_json)
     sys.exit(code)

@@ -4,6 +4,7 @@ python small_batch.py STORE DIARY [--workers N] [--steps N] [--arms N] [--slow S
 """
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -53,13 +54,14 @@ def main():
     torch.set_num_threads(1)
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = 0.05
     jobs = small_jobs(arms(options.steps)[: options.arms])
-    with Noting(options.diary, options.slow) as progress:
-        try:
+    try:
+        with Noting(options.diary, options.slow) as progress:
             outcomes = run_jobs(jobs, RunStore(options.store), data_root="nowhere", device="cpu",
                                 workers=options.workers, progress=progress)  # fmt: skip
-        except (Interrupted, KeyboardInterrupt) as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            sys.exit(130)
+    except (Interrupted, KeyboardInterrupt) as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another Ctrl-C does not change how this ends
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(130)
     errors = [str(outcome) for outcome in outcomes.values() if isinstance(outcome, Exception)]
     sys.exit("\n".join(errors) or 0)
 

@@ -219,7 +219,7 @@ def test_two_interrupts_stop_at_once(start, store, tmp_path, workers, steps, slo
     children = psutil.Process(batch.pid).children()
     for _ in range(2):
         os.killpg(batch.pid, signal.SIGINT)
-        time.sleep(0.3)
+        time.sleep(0.1)
     batch.communicate(timeout=10)
     assert batch.returncode == 130
     assert len(children) == (workers if workers > 1 else 0)
