@@ -15,7 +15,7 @@ setup: $(READY)
 
 $(VENV)/.ready-default: requirements.lock pyproject.toml
 	$(call new_environment)
-	$(PIP) install --require-hashes --requirement requirements.lock
+	$(PIP) install --no-compile --require-hashes --requirement requirements.lock
 	$(call install_kit)
 
 $(VENV)/.ready-cpu: requirements-cpu.lock pyproject.toml
