@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from retina_kit.errors import UsageError
-from retina_kit.models.heads import ASPPHead, ConvUnit, FCNHead, PSPHead
+from retina_kit.models.heads import ASPPHead, ConvUnit, FCNHead, PSPHead, enlarge
 from retina_kit.models.unet_s5_d16 import Backbone, UNetS5D16, UpUnit
 
 COUNTS = {"fcn": (29_060_676, 37_122), "psp": (29_046_276, 22_722), "aspp": (29_064_996, 41_442)}
@@ -142,3 +142,10 @@ def test_sides_must_be_multiples_of_sixteen(size, ok):
 def test_an_unknown_head_is_named():
     with pytest.raises(UsageError, match="deeplab"):
         UNetS5D16("deeplab")
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 6])
+def test_enlarging_by_matrix_products_is_bilinear_interpolation(side):
+    small = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(small, size=(20, 31), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(enlarge(small, (20, 31)), expected)
