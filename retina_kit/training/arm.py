@@ -50,11 +50,20 @@ class Data:
 
 @dataclass(frozen=True, config=STRICT)
 class Start:
-    """The arm whose trained weights an arm starts from, and which of them are copied."""
+    """The weights that an arm starts from: those of another arm, or random ones whose frozen parts are calibrated."""
 
-    parent: str
+    parent: str = ""  # the arm whose trained weights are copied; empty: none, the start is random
     parts: Names = ()  # sub-modules that are copied, such as "encoder"; empty: everything that fits
     into: str = ""  # sub-module that is a network like the parent
+    calibrate: bool = False  # measure the BatchNorm statistics of frozen parts on the training images first
+
+    @model_validator(mode="after")
+    def _check(self) -> "Start":
+        if not self.parent and (self.parts or self.into):
+            raise ValueError("a start without a parent copies nothing, so it has neither parts nor into")
+        if not self.parent and not self.calibrate:
+            raise ValueError("a start needs a parent or calibrate=True; leave it out for random weights")
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -103,10 +112,12 @@ class Arm:
 
     @model_validator(mode="after")
     def _check(self) -> "Arm":
-        if self.recipe.num_steps(1) == 0 and self.start is None:
+        if self.recipe.num_steps(1) == 0 and self.parent is None:
             raise ValueError(f"arm {self.name} has no training steps and no parent, so there is nothing to score")
         if self.keeps_best and not self.recipe.validate_every:
             raise ValueError(f"arm {self.name} is tested at its best checkpoint, but validate_every is 0")
+        if self.start and self.start.calibrate and not self.freeze:
+            raise ValueError(f"arm {self.name} calibrates the BatchNorm statistics of frozen parts, but freezes none")
         return self
 
     @property
@@ -117,7 +128,7 @@ class Arm:
     @property
     def parent(self) -> str | None:
         """The name of the arm it starts from."""
-        return self.start.parent if self.start else None
+        return (self.start.parent or None) if self.start else None
 
     @property
     def title(self) -> str:
