@@ -114,8 +114,24 @@ def test_what_a_split_cannot_be_is_refused(settings, message):
 
 
 def test_what_is_held_out_is_the_end():
-    train, validation = splits.hold_out(np.arange(256), 0.1)
+    train, validation = splits.hold_out(pd.DataFrame(), np.arange(256), 0.1)
     assert len(train) == 230 and validation.tolist() == list(range(230, 256))  # 230 of 256, as Keras does
+
+
+def test_what_is_held_out_is_spread_over_all_patients():
+    ten_of_eleven = pd.DataFrame({"patient": np.repeat(list("abcdefghij"), 11)})
+    train, validation = splits.hold_out(ten_of_eleven, np.arange(110), 0.1, "spread")
+    assert len(train) == 99 and ten_of_eleven["patient"].iloc[validation].nunique() == 10
+    assert set(ten_of_eleven["patient"].iloc[train]) == set("abcdefghij")
+
+
+def test_what_is_held_out_is_whole_patients_on_purpose():
+    rows = pd.DataFrame({"patient": list("aaabbbccdd")})
+    some = np.array([0, 1, 3, 4, 6, 7, 8, 9])  # a, b, c and d, two each
+    train, validation = splits.hold_out(rows, some, 0.3, "patient")  # 3 of 8 are c and d
+    assert (train.tolist(), validation.tolist()) == ([0, 1, 3, 4], [6, 7, 8, 9])
+    with pytest.raises(UsageError, match="none is trained on"):
+        splits.hold_out(rows, np.arange(3), 0.3, "patient")
 
 
 def test_a_network_can_be_evaluated_on_its_training_images(rows):

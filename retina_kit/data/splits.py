@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from retina_kit.errors import UsageError, did_you_mean
 from retina_kit.schema import STRICT, Count, Names
 
+HoldOut = Literal["last", "spread", "patient"]
 TrainTest: TypeAlias = tuple[np.ndarray, np.ndarray]
 SETTINGS_OF_KINDS = {  # what a kind needs, and what it may have
     "published": ((), ()),
@@ -138,14 +139,34 @@ def nested_share(train: np.ndarray, percent: float, seed: int) -> np.ndarray:
     return nested_subset(train, min(len(train), max(2, round(len(train) * percent / 100))), seed)
 
 
-def hold_out(train: np.ndarray, fraction: float) -> TrainTest:
-    """Separate (train, validation): the last `fraction` of the positions is held out, as Keras' validation_split does.
+def hold_out(rows: pd.DataFrame, train: np.ndarray, fraction: float, by: HoldOut = "last") -> TrainTest:
+    """Separate (train, validation): `fraction` of the training positions is held out.
 
-    >>> hold_out(np.arange(10), 0.2)
-    (array([0, 1, 2, 3, 4, 5, 6, 7]), array([8, 9]))
+    `by` "last" holds out the last positions, as Keras' validation_split does: where rows are sorted by patient, all
+    images of the last ones. "spread" takes positions at even distances, so that every patient is trained on;
+    "patient" takes whole patients on purpose, from the last one on, until the fraction is reached. Raises UsageError
+    if nothing is left to train on or to validate on.
+
+    >>> rows = pd.DataFrame({"patient": list("aaaabbbbcc")})
+    >>> [hold_out(rows, np.arange(10), 0.2, by)[1].tolist() for by in ("last", "spread", "patient")]
+    [[8, 9], [2, 7], [8, 9]]
     """
     num_train = int(len(train) * (1 - fraction))
-    return train[:num_train], train[num_train:]
+    held = np.zeros(len(train), bool)
+    if by == "last":
+        held[num_train:] = True
+    elif by == "spread":
+        num_held = len(train) - num_train
+        held[((np.arange(num_held) + 0.5) * len(train) / max(1, num_held)).astype(int)] = True
+    else:
+        patients = rows["patient"].iloc[train].to_numpy()
+        for patient in reversed(pd.unique(patients)):
+            if held.sum() < len(train) - num_train:
+                held |= patients == patient
+    if held.all() or not held.any():
+        side = "trained on" if held.all() else "held out"
+        raise UsageError(f"of {len(train)} training images none is {side} if a share of {fraction} is held out by {by}")
+    return train[~held], train[held]
 
 
 def has_entry(rows: pd.DataFrame, column: str) -> np.ndarray:

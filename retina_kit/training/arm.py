@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic.dataclasses import dataclass
 
-from retina_kit.data.splits import Split
+from retina_kit.data.splits import HoldOut, Split
 from retina_kit.errors import UsageError
 from retina_kit.models.build import network
 from retina_kit.schema import STRICT, Count, Floats, Ints, Names, Size, as_tuple
@@ -74,8 +74,10 @@ class Evaluation:
     window: Count = 0  # side of the test windows in pixels; 0: whole images
     stride: Count = 0
     batch_size: Count = 0  # images or windows at once; 0: the task's own
-    validation_fraction: float = 0.0  # the last training images, held out; 0: the test images are validated on
-    validate_on: Count = 0  # number of test images that are validated on; 0: all
+    validation_fraction: float = 0.0  # of the training images, held out; 0: the test images are validated on
+    validation_by: HoldOut = "last"  # which images are held out; spread: at even distances, patient: whole patients
+    select_by: Literal["score", "loss"] = "score"  # of the best checkpoint: the task's own score or the validation loss
+    validate_on: Count = 0  # number of images that "segment_patches" is validated on; 0: all
     pixels: Size | None = None  # height, width of the image in whose pixels a localizer is scored
 
     @model_validator(mode="after")
@@ -83,6 +85,10 @@ class Evaluation:
         for variant in self.variants:
             if variant not in VARIANTS:
                 raise ValueError(f"variant {variant!r} is not one of {', '.join(VARIANTS)}")
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction is {self.validation_fraction}; it is at least 0 and below 1")
+        if self.validation_by != "last" and not self.validation_fraction:
+            raise ValueError(f"validation_by {self.validation_by!r} needs a validation_fraction above 0")
         return self
 
 

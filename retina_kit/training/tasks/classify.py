@@ -65,9 +65,9 @@ class Classification(Task):
         return score_classes(probability.numpy(), self._labels(self.test), self.rows.iloc[self.test])
 
     def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
-        """Return the accuracy at 0.5 and the AUC on the test images, as fractions."""
-        probability = self.predict(model, batches, self.test, precision=precision).numpy()
-        labels = self._labels(self.test)
+        """Return the accuracy at 0.5 and the AUC on the validation images, as fractions."""
+        probability = self.predict(model, batches, self.validation, precision=precision).numpy()
+        labels = self._labels(self.validation)
         return {"accuracy": float(((probability > 0.5) == labels).mean()), "auc": roc_auc(probability, labels)}
 
     def _labels(self, index: np.ndarray) -> np.ndarray:

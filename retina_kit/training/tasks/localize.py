@@ -70,8 +70,11 @@ class Localization(Task):
 
         Pixels are those of an image of `evaluation.pixels`; without it, of the images as they were taken.
         """
+        return self._score_at(self.test, model, batches, precision)
+
+    def _score_at(self, index: np.ndarray, model: nn.Module, batches: Batches, precision: str) -> pd.DataFrame:
         height, width = self.arm.evaluation.pixels or self.size
-        index, side = self.test, np.array([width, height], float)
+        side = np.array([width, height], float)
         predicted = self.predict(model, batches, index, precision=precision).numpy() * side
         target = self.references[index] * side
         scored = score_points(predicted, target, self.rows.iloc[index])
@@ -82,8 +85,8 @@ class Localization(Task):
         )
 
     def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
-        """Return the mean distance and mse on the test images, in the pixels of `score`."""
-        scored = self.score(model, batches, precision=precision)
+        """Return the mean distance and mse on the validation images, in the pixels of `score`."""
+        scored = self._score_at(self.validation, model, batches, precision)
         return {name: float(scored[name].mean()) for name in ("distance", "mse")}
 
 
