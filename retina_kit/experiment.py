@@ -34,6 +34,7 @@ from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import PRECISIONS, choose_device
 from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model
+from retina_kit.training.supply import check_supply
 from retina_kit.training.tasks.interface import Task
 from retina_kit.working_copy import rooted
 
@@ -157,7 +158,8 @@ class Experiment:
 
     @functools.cached_property
     def jobs(self) -> list[Job]:
-        """The runs of all arms, seeds and folds, parents first."""
+        """The runs of all arms, seeds and folds, parents first; each has the images that its arm asks for."""
+        check_supply(self.arms, self.data_root)
         return plan_jobs(self.arms, self.seeds, self._fingerprint, self.precision)
 
     def _fingerprint(self, arm: Arm) -> str:

@@ -35,7 +35,8 @@ class Split:
     Rows without an entry in one of the columns `require_columns` leave both sides. Patients with an entry in one of
     `exclude_if`, such as a column "is also in another data set", are not trained on; `exclude_test_patients` trains on
     no patient who is tested, so that byte-identical images are on one side only. `train_percent` of the training
-    images, or `num_train` of them, are trained on (0: all). `evaluate_on` "train" tests the training images: how well
+    images, or `num_train` of them, are trained on (0: all); with `at_most` an arm that asks for more images than there
+    are takes all of them, without it that is an error. `evaluate_on` "train" tests the training images: how well
     does a network know what it saw?
 
     >>> Split(kind="patients", test_fraction=0.2, seed=0).train_percent
@@ -50,6 +51,7 @@ class Split:
     exclude_if: Names = ()
     exclude_test_patients: bool = False
     num_train: Count = 0
+    at_most: bool = False
     train_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     evaluate_on: Literal["test", "train"] = "test"
 
@@ -63,6 +65,10 @@ class Split:
                 raise ValueError(f"kind {self.kind!r} needs {setting}")
             if given and setting not in (*needed, *optional):
                 raise ValueError(f"kind {self.kind!r} has no {setting}")
+        if self.num_train and self.train_percent:
+            raise ValueError("give num_train or train_percent, not both")
+        if self.at_most and not self.num_train:
+            raise ValueError("at_most bounds num_train, which is not set")
         return self
 
 
@@ -212,7 +218,7 @@ def choose_split(rows: pd.DataFrame, split: Split, *, fold: int | None = None, s
     if split.train_percent:
         train = nested_share(train, split.train_percent, seed)
     if split.num_train:
-        train = nested_subset(train, split.num_train, seed)
+        train = nested_subset(train, min(split.num_train, len(train)) if split.at_most else split.num_train, seed)
     return train, train if split.evaluate_on == "train" else test
 
 
