@@ -97,7 +97,7 @@ class PointBatches(Batches):
         """Return the images, float (B, C, h, w) channels last, and the centers (B, 2) of one step."""
         index = self.index_of(step)
         generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
-        images, targets = self.normalization.normalize(self.images[index]), self.targets[index]
+        images, targets = self.normalized(index, step), self.targets[index]
         images, targets = augment_points(images, targets, self.recipe.augmentation, generator)
         return self.normalization.as_channels_last(images), targets
 
