@@ -27,6 +27,7 @@ from retina_kit.runs.plan import Job, plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
 from retina_kit.runs.reuse import explain_reuse
 from retina_kit.runs.store import Run, RunStore
+from retina_kit.runs.supply import check_supply
 from retina_kit.schema import to_json
 from retina_kit.setting_names import setting_name
 from retina_kit.teaching.exercises import Checks
@@ -34,7 +35,6 @@ from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import PRECISIONS, choose_device
 from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model
-from retina_kit.training.supply import check_supply
 from retina_kit.training.tasks.interface import Task
 from retina_kit.working_copy import rooted
 

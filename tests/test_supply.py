@@ -11,7 +11,7 @@ from retina_kit.data.manifest import MANIFEST_FILE
 from retina_kit.errors import UsageError
 from retina_kit.experiment_check import PROFILES
 from retina_kit.experiment_file import DATA_CHOICES, find_paper, list_papers
-from retina_kit.training.supply import check_supply
+from retina_kit.runs.supply import check_supply
 
 SCANS = {"aroi": np.repeat(np.arange(24), [48] * 8 + [47] * 16), "retouch": np.repeat(np.arange(24), 49)}
 # 1000 of 947 scans of AROI, 2000 of 1584 synthetic ones
