@@ -177,3 +177,14 @@ def test_copies_of_one_image_stand_on_one_side_only(rows):
     assert train.tolist() == [1, 2, 3]
     assert test.tolist() == [4, 5, 6, 7]
     assert splits.shared_patients(rows, train, test) == []
+
+
+def test_folds_of_images_test_every_image_once_whoever_it_is_of():
+    rows = pd.DataFrame({"patient": np.repeat(list("abcde"), 4)})
+    split = Split(kind="leave_images_out", num_folds=5, seed=0)
+    folds = [splits.choose_split(rows, split, fold=fold) for fold in range(5)]
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(20))
+    assert all(len(train) == 16 and not set(train) & set(test) for train, test in folds)
+    assert all(splits.shared_patients(rows, *fold) for fold in folds)
+    with pytest.raises(UsageError, match="21 folds need as many images; there are 20"):
+        splits.leave_images_out(rows, 21, 0, seed=0)

@@ -21,6 +21,7 @@ SETTINGS_OF_KINDS = {  # what a kind needs, and what it may have
     "patients": (("test_fraction", "seed"), ()),
     "images": (("test_fraction", "seed"), ()),
     "leave_patients_out": (("num_folds",), ("seed",)),
+    "leave_images_out": (("num_folds", "seed"), ()),
 }
 
 
@@ -29,7 +30,8 @@ class Split:
     """Who is trained on and who is tested, as an experiment writes it.
 
     `kind` is "published" (the data set's own split), "patients" or "images" (random: `test_fraction` of them are
-    tested) or "leave_patients_out" (`num_folds` folds; without a `seed` patients are taken in the order of the rows).
+    tested), "leave_patients_out" (`num_folds` folds; without a `seed` patients are taken in the order of the rows) or
+    "leave_images_out" (`num_folds` folds of images at random, which leak; over all folds they test the same images).
     The split's own `seed` makes it the same for all runs.
 
     Rows without an entry in one of the columns `require_columns` leave both sides. Patients with an entry in one of
@@ -43,7 +45,7 @@ class Split:
     0.0
     """
 
-    kind: Literal["published", "patients", "images", "leave_patients_out"]
+    kind: Literal["published", "patients", "images", "leave_patients_out", "leave_images_out"]
     test_fraction: Annotated[float | None, Field(gt=0, lt=1)] = None
     num_folds: Annotated[int | None, Field(ge=2)] = None
     seed: Count | None = None
@@ -121,6 +123,22 @@ def leave_patients_out(rows: pd.DataFrame, num_folds: int, fold: int, seed: int 
         patients = np.random.default_rng(seed).permutation(patients)
     in_test = rows["patient"].isin(np.array_split(patients, num_folds)[fold]).to_numpy()
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
+
+
+def leave_images_out(rows: pd.DataFrame, num_folds: int, fold: int, seed: int) -> TrainTest:
+    """Take fold `fold` of `num_folds` folds of images at random: images of one eye are on both sides, which leaks.
+
+    Over all folds each image is tested once, as with `leave_patients_out`, so that the two can be compared image by
+    image.
+
+    >>> rows = pd.DataFrame({"patient": list("aabbcc")})
+    >>> [leave_images_out(rows, 3, fold, seed=1)[1].tolist() for fold in range(3)]
+    [[0, 4], [1, 2], [3, 5]]
+    """
+    if num_folds > len(rows):
+        raise UsageError(f"{num_folds} folds need as many images; there are {len(rows)}")
+    test = np.sort(np.array_split(np.random.default_rng(seed).permutation(len(rows)), num_folds)[fold])
+    return np.setdiff1d(np.arange(len(rows)), test), test
 
 
 def nested_subset(train: np.ndarray, num_train: int, seed: int) -> np.ndarray:
@@ -206,7 +224,7 @@ def shared_patients(rows: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> 
 
 
 def choose_split(rows: pd.DataFrame, split: Split, *, fold: int | None = None, seed: int = 0) -> TrainTest:
-    """Split rows as a `Split` describes; `fold` (counted from 0) is that of "leave_patients_out".
+    """Split rows as a `Split` describes; `fold` (counted from 0) is that of the kinds that leave out folds.
 
     `seed` is the run's: it samples the subset that is trained on, if that is smaller than the training set.
 
@@ -229,6 +247,9 @@ def _whole_split(rows: pd.DataFrame, split: Split, fold: int) -> TrainTest:
     if split.kind == "leave_patients_out":
         assert split.num_folds is not None  # Split.check_kind
         return leave_patients_out(rows, split.num_folds, fold, split.seed)
+    if split.kind == "leave_images_out":
+        assert split.num_folds is not None and split.seed is not None  # Split.check_kind
+        return leave_images_out(rows, split.num_folds, fold, split.seed)
     assert split.test_fraction is not None and split.seed is not None  # Split.check_kind
     by = by_patients if split.kind == "patients" else by_images
     return by(rows, split.test_fraction, split.seed)

@@ -217,4 +217,4 @@ class ResNetLikeEncoder(nn.Module):
         """Sum the squared kernels of stages 4 and 5, times 0.01: what Keras adds to the loss."""
         blocks = [block for block in self.stages[2:].modules() if isinstance(block, ResidualBlock)]
         convs = [conv for block in blocks for conv in block.modules() if isinstance(conv, nn.Conv2d)]
-        return 0.01 * sum((conv.weight.square().sum() for conv in convs), torch.zeros(()))
+        return 0.01 * torch.stack([conv.weight.square().sum() for conv in convs]).sum()

@@ -37,6 +37,7 @@ class Data:
     size: Size | None = None  # height, width that the network sees; None: the image's own, times `scale`
     scale: float = 1.0
     preprocess: Names = ()  # operations of data.transforms, in this order
+    preprocess_first: bool | None = None  # before resizing; None: as the task does ("classify" before, others after)
     mean: Floats = (0.0,)  # a batch is (gray value - mean) / std, gray values 0 to 255
     std: Floats = (255.0,)
     copies: Count = 0  # augmented copies of each training image, made before training
@@ -45,6 +46,7 @@ class Data:
     per_lesion: float = 0.0  # patches without a lesion for each one with it; 0: all of them
     center: Names = ()  # columns (x, y) that "localize" learns, in pixels
     test_center: Names = ()  # columns it is tested against, if others
+    shuffle_centers: bool = False  # of the training images among themselves: "localize" then learns images only
     diameter: Names = ()  # columns of the structure's diameter, averaged
 
 
@@ -122,6 +124,8 @@ class Arm:
             raise ValueError(f"arm {self.name} has no training steps and no parent, so there is nothing to score")
         if self.keeps_best and not self.recipe.validate_every:
             raise ValueError(f"arm {self.name} is tested at its best checkpoint, but validate_every is 0")
+        if self.data.shuffle_centers and self.task != "localize":
+            raise ValueError(f"arm {self.name} has no centers to shuffle; only the task localize has")
         if self.start and self.start.calibrate and not self.freeze:
             raise ValueError(f"arm {self.name} calibrates the BatchNorm statistics of frozen parts, but freezes none")
         return self

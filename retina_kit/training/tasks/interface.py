@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.large_arrays import take_rows
 from retina_kit.data.splits import hold_out
-from retina_kit.data.transforms import Preprocessing
+from retina_kit.data.transforms import Preprocessing, fit_preprocessing, resize_images
 from retina_kit.training.batches import Batches, pad_to_fit
 from retina_kit.training.device import autocast
 from retina_kit.training.losses import LOSSES
@@ -34,7 +35,7 @@ class Task(abc.ABC):
     smaller_is_better: ClassVar[bool] = False
     evaluation_batch_size: ClassVar[int] = 8
 
-    resizes_first: ClassVar[bool] = True  # images are resized before they are preprocessed
+    resizes_first: bool = True  # images are resized before they are preprocessed
 
     images: Tensor
     targets: Tensor
@@ -50,11 +51,19 @@ class Task(abc.ABC):
             )
         channels, height, width = image_set.images.shape[1:]
         self.taken = (height, width, channels)
+        if arm.data.preprocess_first is not None:
+            self.resizes_first = not arm.data.preprocess_first
         self.prepare(image_set)
 
     @abc.abstractmethod
     def prepare(self, image_set: ImageSet) -> None:
         """Set images and targets, at working size and preprocessed."""
+
+    def preprocessed(self, images: np.ndarray, size: Sequence[int]) -> Tensor:
+        """Resize images (N, C, H, W) to `size` and preprocess them, in the task's or the arm's order."""
+        images = resize_images(images, size) if self.resizes_first else images
+        self.preprocessing = fit_preprocessing(images, self.arm.data.preprocess, self.train)
+        return torch.from_numpy(resize_images(self.preprocessing.apply(images), size))
 
     @abc.abstractmethod
     def predict(
