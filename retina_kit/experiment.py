@@ -1,6 +1,7 @@
 """One paper in one profile on one choice of data: its settings, arms, runs, tables and claims."""
 
 import functools
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ class Experiment:
                 left_out[arm.name] = f"it is part of {' and '.join(arm.only_on)} data only"
             elif missing:
                 left_out[arm.name] = f"data pack {missing[0]} is not in {self.data_root.name}/"
+            elif arm.needs_package and importlib.util.find_spec(arm.needs_package) is None:
+                left_out[arm.name] = f"package {arm.needs_package} is not installed"
             elif arm.parent in left_out:
                 left_out[arm.name] = f"its parent {arm.parent} is left out"
             else:

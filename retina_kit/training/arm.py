@@ -116,6 +116,7 @@ class Arm:
     folds: Count = 0  # cross-validation folds; 0: one split
     seeds: Ints | None = None  # None: the experiment's
     needs: Names = ()  # further data sets, without which the arm is left out
+    needs_package: str = ""  # a Python package, such as one of ImageNet weights, without which the arm is left out
     only_on: Choices = ()  # data choices that have this arm; empty: all
 
     @model_validator(mode="after")
