@@ -121,7 +121,7 @@ class Arm:
 
     @model_validator(mode="after")
     def _check(self) -> "Arm":
-        if self.recipe.num_steps(1) == 0 and self.parent is None:
+        if self.recipe.num_steps(1) == 0 and self.parent is None and not self.model.get("weights"):
             raise ValueError(f"arm {self.name} has no training steps and no parent, so there is nothing to score")
         if self.keeps_best and not self.recipe.validate_every:
             raise ValueError(f"arm {self.name} is tested at its best checkpoint, but validate_every is 0")
