@@ -38,7 +38,8 @@ class Split:
     `exclude_if`, such as a column "is also in another data set", are not trained on; `exclude_test_patients` trains on
     no patient who is tested, so that byte-identical images are on one side only. `train_percent` of the training
     images, or `num_train` of them, are trained on (0: all); with `at_most` an arm that asks for more images than there
-    are takes all of them, without it that is an error. `evaluate_on` "train" tests the training images: how well
+    are takes all of them, without it that is an error. `num_test` of the test images, at even distances, are tested
+    (0: all). `evaluate_on` "train" tests the training images: how well
     does a network know what it saw?
 
     >>> Split(kind="patients", test_fraction=0.2, seed=0).train_percent
@@ -54,6 +55,7 @@ class Split:
     exclude_test_patients: bool = False
     num_train: Count = 0
     at_most: bool = False
+    num_test: Count = 0
     train_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     evaluate_on: Literal["test", "train"] = "test"
 
@@ -237,7 +239,10 @@ def choose_split(rows: pd.DataFrame, split: Split, *, fold: int | None = None, s
         train = nested_share(train, split.train_percent, seed)
     if split.num_train:
         train = nested_subset(train, min(split.num_train, len(train)) if split.at_most else split.num_train, seed)
-    return train, train if split.evaluate_on == "train" else test
+    tested = train if split.evaluate_on == "train" else test
+    if 0 < split.num_test < len(tested):
+        tested = tested[np.linspace(0, len(tested) - 1, split.num_test).round().astype(int)]
+    return train, tested
 
 
 def _whole_split(rows: pd.DataFrame, split: Split, fold: int) -> TrainTest:
