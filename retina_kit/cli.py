@@ -18,6 +18,7 @@ from retina_kit.cli_options import (
     DataRoot,
     Device,
     Explain,
+    Fraction,
     Fresh,
     Json,
     OutputRoot,
@@ -71,6 +72,7 @@ def training_command(*, notebooks: bool) -> Callable[..., None]:
         output_root: OutputRoot = Path("outputs"),
         seeds: Seeds = None,
         settings: Set = None,
+        fraction: Fraction = None,
         device: Device = "auto",
         precision: Precision = "auto",
         workers: Workers = None,
@@ -86,7 +88,7 @@ def training_command(*, notebooks: bool) -> Callable[..., None]:
         output_root = rooted(output_root)
         options = RunOptions(
             profile=profile, data=data, data_root=rooted(data_root), output_root=output_root, seeds=parse_seeds(seeds),
-            overrides=parse_settings(settings), device=device, precision=precision, workers=workers,
+            overrides=parse_settings(settings, fraction), device=device, precision=precision, workers=workers,
             scheduler=scheduler, fresh=fresh,
         )  # fmt: skip
         session = Session(papers, options)

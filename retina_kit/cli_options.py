@@ -14,6 +14,9 @@ DataRoot = Annotated[Path, typer.Option(help="folder of the real data sets")]
 OutputRoot = Annotated[Path, typer.Option(help="folder for the results")]
 Seeds = Annotated[str | None, typer.Option(help="seeds, such as 0,1,2; default: the profile's")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any parameter of the experiment; repeatable")]
+Fraction = Annotated[
+    float | None, typer.Option(help="share of the steps and images, such as 0.01, to see that all runs through")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N, mps or xpu")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16")]
 Workers = Annotated[int | None, typer.Option(help="processes that train side by side; default: one per core", min=1)]

@@ -1,6 +1,7 @@
 """One paper in one profile on one choice of data: its settings, arms, runs, tables and claims."""
 
 import functools
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import spreads, summarize
 from retina_kit.experiment_check import PROFILES
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
+from retina_kit.fractions import FRACTION, at_fraction, checked_fraction
 from retina_kit.papers.audit import find_anomalies, summarize_published
 from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
 from retina_kit.papers.published import Published, read_published
@@ -27,6 +29,7 @@ from retina_kit.runs.plan import Job, plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
 from retina_kit.runs.reuse import explain_reuse
 from retina_kit.runs.store import Run, RunStore
+from retina_kit.runs.supply import check_supply
 from retina_kit.schema import to_json
 from retina_kit.setting_names import setting_name
 from retina_kit.teaching.exercises import Checks
@@ -57,7 +60,8 @@ class Experiment:
         """Resolve the experiment file; nothing is loaded or trained yet.
 
         `paper` is the key of a paper of the kit, or the folder of one of your own (see paper_files). `seeds` is a list
-        of integers (None: the profile's); `overrides` replaces settings by name. Raises UsageError
+        of integers (None: the profile's); `overrides` replaces settings by name, and a "fraction" among them is that of
+        the steps and images with which everything is run (see fractions). Raises UsageError
         for unknown names and wrong types, DataError if a data set that is needed is missing.
         """
         self.definition = find_paper(paper)
@@ -69,6 +73,7 @@ class Experiment:
         self.paper, self.profile, self.data = self.definition.key, profile, data
         self.data_root, self.output_root = rooted(data_root), rooted(output_root)
         self.device, self.precision, self.overrides = device, precision, dict(overrides or {})
+        self.fraction = checked_fraction(self.overrides.pop(FRACTION, 1.0))
         target = self.overrides.get("target")
         self.own_target = target if target in own_cards(self.data_root) else ""
         self.parameters = self.definition.resolve_settings(
@@ -84,12 +89,14 @@ class Experiment:
         """Return the arms that this data choice has, and {arm: reason} for the others and their children."""
         kept: list[Arm] = []
         left_out: dict[str, str] = {}
-        for arm in self.definition.resolve_arms(self.profile, self.parameters):
+        for arm in at_fraction(self.definition.resolve_arms(self.profile, self.parameters), self.fraction):
             missing = [p for p in arm.needs if self.data != "synthetic" and not has_pack(p, self.data_root)]
             if arm.only_on and self.data not in arm.only_on:
                 left_out[arm.name] = f"it is part of {' and '.join(arm.only_on)} data only"
             elif missing:
                 left_out[arm.name] = f"data pack {missing[0]} is not in {self.data_root.name}/"
+            elif arm.needs_package and importlib.util.find_spec(arm.needs_package) is None:
+                left_out[arm.name] = f"package {arm.needs_package} is not installed"
             elif arm.parent in left_out:
                 left_out[arm.name] = f"its parent {arm.parent} is left out"
             else:
@@ -107,11 +114,12 @@ class Experiment:
         return self.output_root / self.paper / name
 
     def changed_settings(self) -> dict[str, Any]:
-        """Return the settings, seeds included, that are not what the profile sets them to; typed."""
+        """Return the settings, seeds and fraction included, that are not what the profile sets them to; typed."""
         choice = "own" if self.own_target else self.data
         usual = self.definition.resolve_settings(self.profile, choice, instead_of=self.data)
         asked = self.parameters | {"seeds": self.seeds}
-        return {name: asked[name] for name in [*self.overrides, "seeds"] if asked[name] != usual[name]}
+        changed = {name: asked[name] for name in [*self.overrides, "seeds"] if asked[name] != usual[name]}
+        return changed | ({} if self.fraction == 1 else {FRACTION: self.fraction})
 
     def promised(self) -> list[str]:
         """List the files that a finished run leaves in its folder, as relative paths."""
@@ -157,7 +165,8 @@ class Experiment:
 
     @functools.cached_property
     def jobs(self) -> list[Job]:
-        """The runs of all arms, seeds and folds, parents first."""
+        """The runs of all arms, seeds and folds, parents first; each has the images that its arm asks for."""
+        check_supply(self.arms, self.data_root)
         return plan_jobs(self.arms, self.seeds, self._fingerprint, self.precision)
 
     def _fingerprint(self, arm: Arm) -> str:
@@ -285,7 +294,7 @@ class Experiment:
 
     def published_curves(self, item: str) -> pd.DataFrame | None:
         """Return the curves that were read off a figure of the paper, None if the steps are not comparable."""
-        return self.published.curves(item) if self.profile == "paper" else None
+        return self.published.curves(item) if self.profile == "paper" and self.fraction == 1 else None
 
     def predictions(self, arm_names: Sequence[str], *, num_images: int = 4, pick: str = "spread") -> Examples:
         """Predict test images that have something to find (see predictions.predict_examples)."""
@@ -347,6 +356,10 @@ class Experiment:
     def description(self) -> dict[str, Any]:
         """Describe this run as JSON data, for results.json."""
         own = f" But the target is your own data set, {self.own_target}." if self.own_target else ""
+        if self.fraction != 1:
+            own += (
+                f" At a fraction of {self.fraction} of the steps and images: it shows that all runs through, no more."
+            )
         return {
             "paper": self.paper,
             "title": self.title,

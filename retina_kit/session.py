@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from retina_kit.errors import KitError, SetupError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
+from retina_kit.fractions import FRACTION
 from retina_kit.runs.reuse import explain_reuse, jobs_to_train
 from retina_kit.runs.workers import LocalWorkers, sensible_workers
 from retina_kit.training.device import choose_device
@@ -199,8 +200,8 @@ def parse_seeds(text: str | None) -> list[int] | None:
         raise UsageError(f"--seeds {text!r} must be integers separated by commas, such as 0,1,2") from error
 
 
-def parse_settings(settings: Iterable[str] | None) -> dict[str, str]:
-    """Parse the values of --set into {name: text}; the experiment gives each its type.
+def parse_settings(settings: Iterable[str] | None, fraction: float | None = None) -> dict[str, str]:
+    """Parse the values of --set, and that of --fraction, into {name: text}; the experiment gives each its type.
 
     >>> parse_settings(["steps=100", "loss = dice"])
     {'steps': '100', 'loss': 'dice'}
@@ -211,7 +212,7 @@ def parse_settings(settings: Iterable[str] | None) -> dict[str, str]:
         if not equals or not name:
             raise UsageError(f"--set {setting!r} must be NAME=VALUE, such as --set steps=100")
         overrides[name.strip()] = value.strip()
-    return overrides
+    return overrides if fraction is None else overrides | {FRACTION: repr(fraction)}
 
 
 def check_writable(folder: str | Path) -> None:

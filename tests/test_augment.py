@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from retina_kit.data.augment import IGNORE, Augmentation, augment_images, augment_points
+from retina_kit.data.augment import IGNORE, Augmentation, augment_images, augment_points, first_mixed
 from retina_kit.errors import UsageError
 
 
@@ -78,3 +78,61 @@ def test_a_mirrored_point_is_on_the_other_side():
 def test_images_with_points_are_not_cropped():
     with pytest.raises(UsageError, match="crop"):
         augment_points(torch.zeros(1, 1, 8, 8), torch.zeros(1, 2), Augmentation(crop=4), torch.Generator())
+
+
+def test_a_crop_that_one_class_fills_is_moved():
+    targets = torch.zeros(64, 40, 200, dtype=torch.uint8)
+    targets[:, :, 100:104] = 1
+    images, generator = targets[:, None].float(), torch.Generator()
+    shares = {}
+    for ratio in (1.0, 0.95):
+        settings = Augmentation(crop=20, cat_max_ratio=ratio)
+        _, labels = augment_images(images, targets, settings, generator.manual_seed(0))
+        shares[ratio] = float((labels == 1).any(dim=(1, 2)).float().mean())
+    # one of 180 corners in 23 touches the stripe; eleven tries find it with 1 - (1 - 0.11 or so) ** 11 = 0.7
+    assert shares[1.0] < 0.25 and shares[0.95] > 0.55
+
+
+def test_a_crop_of_two_classes_stays_where_it_was():
+    targets = torch.zeros(8, 40, 40, dtype=torch.uint8)
+    targets[:, ::2] = 1
+    images = torch.arange(1600.0).reshape(1, 1, 40, 40).repeat(8, 1, 1, 1)
+    crops = [
+        augment_images(images, targets, Augmentation(crop=20, cat_max_ratio=r), torch.Generator().manual_seed(0))[0]
+        for r in (1.0, 0.75)
+    ]
+    assert torch.equal(*crops)
+
+
+def test_the_first_corner_that_fits_is_chosen_and_the_last_if_none_does():
+    targets = torch.zeros(2, 8, 8, dtype=torch.uint8)
+    targets[0, 4:, 4:] = 1
+    corners = torch.tensor([[0, 0], [2, 4], [4, 4], [3, 3]]).float()[:, :, None].expand(-1, -1, 2)
+    chosen = first_mixed(corners, torch.ones(2), targets, Augmentation(crop=4, cat_max_ratio=0.75))
+    assert chosen.T.tolist() == [[2, 4], [3, 3]]  # half of it; nothing is in the second image
+
+
+def test_crops_are_centered_on_the_foreground():
+    targets = torch.zeros(3, 40, 60, dtype=torch.uint8)
+    targets[0, 20, 30] = targets[1, 0, 59] = 1  # in the middle, in a corner, nowhere
+    images = targets[:, None].float()
+    settings = Augmentation(crop=11, foreground=1.0)
+    crops, labels = augment_images(images, targets, settings, torch.Generator().manual_seed(0))
+    assert (labels[0] == 1).nonzero().tolist() == [[5, 5]]
+    assert (labels[1] == 1).nonzero().tolist() == [[0, 10]]
+    assert not (labels[2] == 1).any()
+    assert torch.allclose(crops[0, 0, 5, 5], torch.tensor(1.0), atol=1e-4)
+
+
+def test_half_of_the_crops_are_centered_on_the_foreground():
+    targets = torch.zeros(400, 8, 80, dtype=torch.uint8)
+    targets[:, 4, 40] = 1
+    settings = Augmentation(crop=5, foreground=0.5)
+    _, labels = augment_images(targets[:, None].float(), targets, settings, torch.Generator().manual_seed(0))
+    assert float((labels[:, 2, 2] == 1).float().mean()) == pytest.approx(0.5, abs=0.08)
+
+
+@pytest.mark.parametrize("option", [{"cat_max_ratio": 0.75}, {"foreground": 0.5}])
+def test_what_is_about_crops_needs_a_crop(option):
+    with pytest.raises(ValueError, match="set crop"):
+        Augmentation(**option)

@@ -72,6 +72,19 @@ def test_validation_keeps_the_weights_of_the_best_auc(task):
     assert "head.1.weight" in validate.best_weights
 
 
+def test_held_out_images_are_validated_on():
+    evaluation = {"validation_fraction": 0.3, "select_by": "loss"}
+    arm = small_arm("lesion", task="classify", replace=SETTINGS, evaluation=evaluation)
+    task = prepare_arm(arm, 0, None, "nowhere")
+    batches, model = task.make_batches(0, torch.device("cpu")), start_model(arm, 0)
+    assert len(batches.images) == 3 * len(task.train) == 3 * 4 and len(task.validation) == 2
+    torch.nn.init.zeros_(model.head[-1].weight)
+    torch.nn.init.zeros_(model.head[-1].bias)
+    validate = Validator(task, batches, "float32")
+    assert validate(model)["validation_loss"] == pytest.approx(np.log(2), abs=1e-6)
+    assert validate.best_score == pytest.approx(np.log(2), abs=1e-6)
+
+
 def test_a_label_that_is_not_there_is_named(task):
     image_set = ImageSet(np.zeros((8, 3, 32, 32), np.uint8), {}, task.rows, "scans")
     arm = small_arm("lesion", task="classify", replace=SETTINGS | {"data": SETTINGS["data"] | {"label": "glaucoma"}})

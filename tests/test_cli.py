@@ -47,7 +47,7 @@ def assert_refused(done, exit_code, *parts):
         ([PAPER[:-1] + "x"], [f"no paper is called '{PAPER[:-1]}x'", f"did you mean '{PAPER}'?"]),
         ([PAPER, "--set", "step=3"], ["no parameter is called 'step'; did you mean 'steps'?"]),
         ([PAPER, "--set", "steps=many"], ["parameter steps='many' must be a whole number, such as"]),
-        ([PAPER, "--set", "optimizer=magic"], ["huang2023.py, line ", "optimizer is 'magic'", "'adam' or 'rmsprop'"]),
+        ([PAPER, "--set", "optimizer=magic"], ["huang2023.py, line ", "optimizer is 'magic'", "'adamw' or 'rmsprop'"]),
         ([PAPER, "--profile", "lessons"], ["no profile is called 'lessons'; did you mean 'lesson'?"]),
         ([PAPER, "--seeds", "0,one"], ["--seeds '0,one' must be integers separated by commas"]),
         ([PAPER, "--workers", "2", "--scheduler", "tcp://x:1"], ["use --workers", "or --scheduler", "not both"]),

@@ -16,7 +16,7 @@ from retina_kit.data.splits import Split, choose_split, shared_patients
 from retina_kit.errors import UsageError
 from retina_kit.runs.plan import plan_jobs, run_jobs
 from retina_kit.runs.store import RunStore
-from retina_kit.training.prepare import start_model
+from retina_kit.training.prepare import prepare_arm, start_model
 from retina_kit.training.tasks.interface import Validator
 from retina_kit.training.tasks.localize import Localization
 
@@ -169,3 +169,19 @@ def test_phase_two_never_tests_on_what_the_fair_localizer_saw():
     assert shared_patients(centers, train, test) == []
     assert not set(centers["patient"].iloc[train]) & set(masks["patient"])
     assert len(set(centers["patient"].iloc[leaky_train]) & set(masks["patient"])) == 58
+
+
+def test_shuffled_centers_are_those_of_other_training_images():
+    plain = prepare_arm(center_arm(), 0, None, "nowhere")
+    data = dataclasses.replace(plain.arm.data, shuffle_centers=True)
+    shuffled = prepare_arm(dataclasses.replace(plain.arm, data=data), 0, None, "nowhere")
+    images, centers = plain.training_data(0)
+    same_images, other_centers = shuffled.training_data(0)
+    assert torch.equal(images, same_images)
+    assert not torch.equal(centers, other_centers)
+    assert sorted(centers.tolist()) == sorted(other_centers.tolist())
+    assert torch.equal(other_centers, shuffled.training_data(0)[1])
+    assert not torch.equal(other_centers, shuffled.training_data(1)[1])
+    assert np.array_equal(plain.references, shuffled.references)
+    with pytest.raises(UsageError, match="no centers to shuffle"):
+        small_arm("arm", data={"shuffle_centers": True})

@@ -1,9 +1,14 @@
 """Recipes: lengths, learning rates, mistakes."""
 
+import itertools
+
 import pytest
+import torch
 
 from retina_kit.errors import UsageError
+from retina_kit.models.build import build_model
 from retina_kit.schema import parse
+from retina_kit.training.loop import outputs_and_loss
 from retina_kit.training.recipe import Recipe
 
 
@@ -42,8 +47,8 @@ def test_a_recipe_needs_a_length():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"optimizer": "adamw"}, "optimizer is 'adamw': input should be 'sgd', 'adam' or 'rmsprop'"),
-        ({"schedule": "cosine"}, "schedule is 'cosine'"),
+        ({"optimizer": "lion"}, "optimizer is 'lion': input should be 'sgd', 'adam', 'adamw' or 'rmsprop'"),
+        ({"schedule": "step"}, "schedule is 'step'"),
         ({"loss": "focal"}, "loss is 'focal'"),
         ({"auxiliary_loss": "focal"}, "auxiliary_loss is 'focal'"),
         ({"batch_size": 0}, "batch_size is 0: input should be greater than or equal to 1"),
@@ -55,3 +60,35 @@ def test_a_recipe_needs_a_length():
 def test_a_setting_of_the_wrong_kind_is_an_error(setting, message):
     with pytest.raises(UsageError, match=message):
         make(steps=1, **setting)
+
+
+@pytest.mark.parametrize("schedule", ["poly", "cosine"])
+def test_the_rate_rises_and_then_falls_to_its_end(schedule):
+    recipe = Recipe(steps=110, schedule=schedule, warmup_steps=10, learning_rate=1.0, end_learning_rate=0.1)
+    rates = [recipe.learning_rate_at(step, 110) for step in range(111)]
+    assert rates[:10] == pytest.approx([0.1 * (k + 1) for k in range(10)])
+    assert rates[10] == 1.0
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[10:]))
+    assert rates[110] == pytest.approx(0.1)
+    half = 0.5**0.9 if schedule == "poly" else 0.5
+    assert rates[60] == pytest.approx(0.1 + 0.9 * half)
+
+
+def test_decoupled_weight_decay_shrinks_weights_that_get_no_gradient():
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(model.weight)
+    model.weight.grad = torch.zeros_like(model.weight)
+    Recipe(steps=1, optimizer="adamw", learning_rate=0.1, weight_decay=0.5).make_optimizer(model).step()
+    assert model.weight.item() == pytest.approx(0.95)
+
+
+def test_the_networks_own_penalty_is_added_to_the_loss():
+    model = build_model({"name": "encoder_classifier", "encoder": "resnet_like", "width": 0.03, "input_size": (32, 32)})
+    outputs, targets = torch.zeros(2, 1), torch.ones(2, 1)
+    _, plain = outputs_and_loss(model, Recipe(steps=1, loss="binary_cross_entropy"))
+    _, penalized = outputs_and_loss(model, Recipe(steps=1, loss="binary_cross_entropy", l2=True))
+    penalty = model.encoder.l2_penalty().item()
+    assert penalty > 0
+    assert penalized(outputs, targets).item() == pytest.approx(plain(outputs, targets).item() + penalty)
+    with pytest.raises(UsageError, match="no L2 penalty"):
+        outputs_and_loss(build_model({"name": "unet", "widths": [4, 4]}), Recipe(steps=1, l2=True))

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from small_arm import small_arm
+from small_arm import OPTIONS, small_arm
 
+from retina_kit.data.dataset import load_images
+from retina_kit.data.transforms import equalize, resize_images
 from retina_kit.evaluation.metrics import pooled_scores
 from retina_kit.training.prepare import prepare_arm, start_model
 from retina_kit.training.tasks.interface import Validator
@@ -86,3 +88,15 @@ def test_predictions_have_the_size_of_the_masks(prepared):
     assert probability.shape == (2, 32, 48)
     scores = prepared.score(model, batches, precision="float32")
     assert np.array_equal(scores["tp"] + scores["fn"], prepared.masks[prepared.test].sum(axis=(1, 2)))
+
+
+def test_histograms_can_be_equalized_before_images_are_resized():
+    data = {"preprocess": ["equalize"], "size": [16, 32]}
+    after, before = (
+        prepare_arm(small_arm("arm", data=data | {"preprocess_first": first}), 0, None, "nowhere")
+        for first in (False, True)
+    )
+    scans = load_images("synthetic_oct", "nowhere", masks=["fluid"], **OPTIONS).images
+    assert np.array_equal(before.images.numpy(), resize_images(equalize(scans), (16, 32)))
+    assert np.array_equal(after.images.numpy(), equalize(resize_images(scans, (16, 32))))
+    assert (before.resizes_first, after.resizes_first) == (False, True)

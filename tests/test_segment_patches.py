@@ -1,10 +1,14 @@
 """The task of segmentation from patches: trained on balanced patches, tested on whole images."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 import torch
 from small_arm import small_arm
 
+from retina_kit.training.arm import Evaluation
 from retina_kit.training.prepare import prepare_arm, start_model
 from retina_kit.training.tasks.interface import Validator
 from retina_kit.training.tasks.segment_patches import pixel_counts, spread_over
@@ -62,6 +66,28 @@ def test_validation_needs_no_threshold(made):
     assert {"dice", "average_precision"} <= set(scores)
     assert len(spread_over(task.test, 2)) == 2
     assert validate.best_score is scores["average_precision"]
+
+
+def test_held_out_images_are_validated_on_by_the_loss_of_their_patches():
+    held = dataclasses.replace(
+        ARM,
+        evaluation=Evaluation(window=32, stride=16, validation_fraction=0.3, validation_by="spread", select_by="loss"),
+    )
+    task = prepare_arm(held, 0, None, "nowhere")
+    assert len(task.train) == 2 and len(task.validation) == 1
+    assert not set(task.validation) & (set(task.train) | set(task.test))
+    batches, model = task.make_batches(0, torch.device("cpu")), start_model(held, 0)
+    torch.nn.init.zeros_(model.head.weight)
+    torch.nn.init.zeros_(model.head.bias)
+    validate = Validator(task, batches, "float32")
+    inside = float((task.validation_data(0)[1] != 255).float().mean())  # pixels beyond the border count 0
+    loss = inside * math.log(2)  # both classes are equally likely
+    assert validate(model)["validation_loss"] == pytest.approx(loss)
+    torch.nn.init.constant_(model.head.bias, 5.0)
+    with torch.no_grad():
+        model.head.bias[0] = 0.0
+    validate(model)  # lesions everywhere: worse
+    assert validate.best_score == pytest.approx(loss)
 
 
 def test_a_few_images_are_spread_over_all():

@@ -114,8 +114,24 @@ def test_what_a_split_cannot_be_is_refused(settings, message):
 
 
 def test_what_is_held_out_is_the_end():
-    train, validation = splits.hold_out(np.arange(256), 0.1)
+    train, validation = splits.hold_out(pd.DataFrame(), np.arange(256), 0.1)
     assert len(train) == 230 and validation.tolist() == list(range(230, 256))  # 230 of 256, as Keras does
+
+
+def test_what_is_held_out_is_spread_over_all_patients():
+    ten_of_eleven = pd.DataFrame({"patient": np.repeat(list("abcdefghij"), 11)})
+    train, validation = splits.hold_out(ten_of_eleven, np.arange(110), 0.1, "spread")
+    assert len(train) == 99 and ten_of_eleven["patient"].iloc[validation].nunique() == 10
+    assert set(ten_of_eleven["patient"].iloc[train]) == set("abcdefghij")
+
+
+def test_what_is_held_out_is_whole_patients_on_purpose():
+    rows = pd.DataFrame({"patient": list("aaabbbccdd")})
+    some = np.array([0, 1, 3, 4, 6, 7, 8, 9])  # a, b, c and d, two each
+    train, validation = splits.hold_out(rows, some, 0.3, "patient")  # 3 of 8 are c and d
+    assert (train.tolist(), validation.tolist()) == ([0, 1, 3, 4], [6, 7, 8, 9])
+    with pytest.raises(UsageError, match="none is trained on"):
+        splits.hold_out(rows, np.arange(3), 0.3, "patient")
 
 
 def test_a_network_can_be_evaluated_on_its_training_images(rows):
@@ -161,3 +177,14 @@ def test_copies_of_one_image_stand_on_one_side_only(rows):
     assert train.tolist() == [1, 2, 3]
     assert test.tolist() == [4, 5, 6, 7]
     assert splits.shared_patients(rows, train, test) == []
+
+
+def test_folds_of_images_test_every_image_once_whoever_it_is_of():
+    rows = pd.DataFrame({"patient": np.repeat(list("abcde"), 4)})
+    split = Split(kind="leave_images_out", num_folds=5, seed=0)
+    folds = [splits.choose_split(rows, split, fold=fold) for fold in range(5)]
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(20))
+    assert all(len(train) == 16 and not set(train) & set(test) for train, test in folds)
+    assert all(splits.shared_patients(rows, *fold) for fold in folds)
+    with pytest.raises(UsageError, match="21 folds need as many images; there are 20"):
+        splits.leave_images_out(rows, 21, 0, seed=0)

@@ -13,6 +13,7 @@ from retina_kit.errors import UsageError
 from retina_kit.schema import STRICT, Count, Range
 
 IGNORE = 255  # the label of pixels outside the image; the losses leave them out
+NUM_REDRAWS = 10  # of a crop that one class fills, as in MMSegmentation
 Geometry: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # scale, top, left, mirrored; (N,) each
 
 
@@ -22,6 +23,9 @@ class Augmentation:
 
     `crop` is the side of the square that is cut out, in pixels (0: whole images, no crop); `ratio` bounds
     the scale at which the image is resampled first; `flip` is the probability of a horizontal mirror.
+    A crop in which one class fills `cat_max_ratio` of the pixels or more is moved, up to ten times (1: never), as in
+    MMSegmentation's RandomCrop. The share `foreground` of the crops is centered on a random foreground pixel, if the
+    image has any. `photometric` changes brightness, contrast, saturation and hue (see `distort_colors`).
     The defaults change nothing. Huang 2023, section 3.3.2, uses crop 256, ratio 0.5 to 2, flip 0.5.
 
     >>> Augmentation(crop=256, ratio=(0.5, 2.0), flip=0.5).does_nothing
@@ -31,18 +35,28 @@ class Augmentation:
     crop: Count = 0
     ratio: Range = (1.0, 1.0)
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    cat_max_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
+    foreground: Annotated[float, Field(ge=0, le=1)] = 0.0
+    photometric: bool = False
 
     @model_validator(mode="after")
     def check_ratio(self) -> Self:
-        """Raise ValueError if the range of scales is empty or reaches 0."""
+        """Raise ValueError if the range of scales is empty or reaches 0, or if what is about crops has no crop."""
         low, high = self.ratio
         if not 0 < low <= high:
             raise ValueError(f"ratio is {low} to {high}; it needs 0 < low <= high")
+        if not self.crop and (self.cat_max_ratio < 1 or self.foreground):
+            raise ValueError("cat_max_ratio and foreground are about crops; set crop to the side of the crops")
         return self
 
     @property
     def does_nothing(self) -> bool:
         """Whether every image passes through unchanged."""
+        return self.keeps_geometry and not self.photometric
+
+    @property
+    def keeps_geometry(self) -> bool:
+        """Whether every pixel stays where it is."""
         return self.crop == 0 and self.ratio == (1.0, 1.0) and self.flip == 0
 
 
@@ -62,6 +76,66 @@ def sample_geometry(
     return scale, room_y * uniform[1], room_x * uniform[2], uniform[3] < settings.flip
 
 
+def choose_corners(geometry: Geometry, targets: Tensor, settings: Augmentation, generator: torch.Generator) -> Geometry:
+    """Move the crops that `cat_max_ratio` rejects, and center some on the foreground; `targets` is (N, H, W)."""
+    scale, top, left, mirror = geometry
+    num_images, height, width = targets.shape
+    room = torch.stack([height * scale - settings.crop, width * scale - settings.crop]).clamp(min=0)
+    corners = torch.stack([top, left])
+    if settings.cat_max_ratio < 1:
+        further = room[None] * torch.rand(NUM_REDRAWS, 2, num_images, generator=generator)
+        corners = first_mixed(torch.cat([corners[None], further]), scale, targets, settings)
+    if settings.foreground:
+        uniform = torch.rand(2, num_images, generator=generator).to(targets.device)
+        center, found = random_foreground(targets, uniform[0])
+        centered = (center * scale.to(targets.device) - settings.crop / 2).clamp(min=0)
+        centered = torch.minimum(centered, room.to(targets.device))
+        chosen = found & (uniform[1] < settings.foreground)
+        corners = torch.where(chosen, centered, corners.to(targets.device))
+    return scale, corners[0], corners[1], mirror
+
+
+def first_mixed(corners: Tensor, scale: Tensor, targets: Tensor, settings: Augmentation) -> Tensor:
+    """Choose for each image the first corner of (K, 2, N) whose crop no class fills, the last if there is none.
+
+    Pixels are counted in the original image, whatever the scale.
+    """
+    corners, scale = corners.to(targets.device), scale.to(targets.device)
+    sides = torch.tensor(targets.shape[1:], device=targets.device).reshape(1, 2, 1)
+    first = (corners / scale).round().long().minimum(sides)
+    last = ((corners + settings.crop) / scale).round().long().minimum(sides)
+    foreground = count_in_boxes(targets == 1, first, last)
+    valid = count_in_boxes(targets != IGNORE, first, last)
+    largest = torch.maximum(foreground, valid - foreground)
+    fits = largest < settings.cat_max_ratio * valid
+    fits[-1] = True
+    chosen = fits.to(torch.uint8).argmax(dim=0)
+    return corners.gather(0, chosen.expand(1, 2, -1))[0]
+
+
+def count_in_boxes(mask: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    """Count the pixels of bool masks (N, H, W) in boxes from `first` to before `last`, (K, 2, N) each: (K, N).
+
+    >>> mask = torch.tensor([[[True, False], [True, True]]])
+    >>> count_in_boxes(mask, torch.zeros(1, 2, 1).long(), torch.tensor([2, 1]).reshape(1, 2, 1)).tolist()
+    [[2]]
+    """
+    sums = F.pad(mask.long().cumsum(1).cumsum(2), (1, 0, 1, 0))
+    which = torch.arange(len(mask), device=mask.device)
+    (top, left), (bottom, right) = first.unbind(1), last.unbind(1)
+    upper = sums[which, top, right] - sums[which, top, left]
+    return sums[which, bottom, right] - sums[which, bottom, left] - upper
+
+
+def random_foreground(targets: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Pick one foreground pixel of each target (N, H, W): its center (2, N) as y and x, and whether there is one."""
+    ranks = (targets == 1).flatten(1).long().cumsum(1)
+    wanted = (uniform * ranks[:, -1]).long() + 1
+    at = torch.searchsorted(ranks, wanted[:, None])[:, 0]
+    width = targets.shape[-1]
+    return torch.stack([at // width, at % width]) + 0.5, ranks[:, -1] > 0
+
+
 def augment_images(
     images: Tensor, targets: Tensor, settings: Augmentation, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -76,11 +150,12 @@ def augment_images(
     >>> mirrored.tolist(), labels.tolist()
     ([[[[2.0, 1.0], [4.0, 3.0]]]], [[[0, 1], [0, 1]]])
     """
-    if settings.does_nothing:
+    if settings.keeps_geometry:
         return images, targets
     num_images, _, height, width = images.shape
     out_height, out_width = (settings.crop, settings.crop) if settings.crop else (height, width)
     geometry = sample_geometry(settings, num_images, height, width, generator)
+    geometry = choose_corners(geometry, targets, settings, generator)
     images, grid, inside = resample(images, geometry, (out_height, out_width))
     labels = F.grid_sample(targets[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
     return images, torch.where(inside, labels.to(torch.uint8), IGNORE)
@@ -96,7 +171,7 @@ def augment_points(
     """
     if settings.crop:
         raise UsageError("images with points are not cropped; set the augmentation's crop to 0")
-    if settings.does_nothing:
+    if settings.keeps_geometry:
         return images, points
     num_images, _, height, width = images.shape
     geometry = sample_geometry(settings, num_images, height, width, generator)

@@ -74,6 +74,14 @@ def add_copies(image_set: ImageSet, num_copies: int, seed: int = 0) -> ImageSet:
     """
     images, _ = with_copies(image_set.images, None, num_copies, seed)
     masks = {name: with_copies(image_set.images, mask, num_copies, seed)[1] for name, mask in image_set.masks.items()}
-    rows = [image_set.rows]
-    rows += [image_set.rows.assign(id=image_set.rows["id"] + f"_copy{k + 1}") for k in range(num_copies)]
-    return ImageSet(images, masks, pd.concat(rows, ignore_index=True), image_set.name)
+    return ImageSet(images, masks, rows_with_copies(image_set.rows, num_copies), image_set.name)
+
+
+def rows_with_copies(rows: pd.DataFrame, num_copies: int) -> pd.DataFrame:
+    """Append the rows of `num_copies` copies of all images, which keep everything but their id.
+
+    >>> rows_with_copies(pd.DataFrame({"id": ["a", "b"]}), 1)["id"].tolist()
+    ['a', 'b', 'a_copy1', 'b_copy1']
+    """
+    copies = [rows.assign(id=rows["id"] + f"_copy{k + 1}") for k in range(num_copies)]
+    return pd.concat([rows, *copies], ignore_index=True)

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from retina_kit.data.card import list_cards, read_card
 from retina_kit.data.collection import ImageSet
-from retina_kit.data.copies import add_copies
+from retina_kit.data.copies import add_copies, rows_with_copies
 from retina_kit.data.decoding import decode_rows, needed_masks
 from retina_kit.data.field_of_view import crop_to_field
 from retina_kit.data.manifest import read_manifest, require_pack
@@ -145,6 +145,34 @@ def _generator(name: str) -> Callable[..., ImageSet]:
 def _read(name: str, data_root: str | Path, masks: Sequence[str], settings: PackOptions) -> ImageSet:
     """Read the selected rows of a pack."""
     require_pack(name, data_root)
+    card, rows = read_card(name, data_root), _annotated_rows(name, data_root, masks, settings)
+    return ImageSet(*decode_rows(rows, card, Path(data_root) / name, masks, settings.size), rows, name)
+
+
+def list_rows(name: str, data_root: str | Path, *, masks: Sequence[str], **options: Any) -> pd.DataFrame:
+    """List the rows of the images that `load_images` would load with the same arguments, without an image.
+
+    Those of synthetic images have id, patient and split only; the images have an entry in each further column.
+
+    >>> len(list_rows("synthetic_oct", "data", masks=["fluid"], num_patients=3, scans_per_patient=4, copies=1))
+    24
+    """
+    settings = check_options(name, options, data_root)
+    if name == "synthetic_oct":
+        from retina_kit.data.synthetic.oct import list_scans
+
+        rows = list_scans(settings.num_patients, settings.scans_per_patient)
+    elif name == "synthetic_fundus":
+        from retina_kit.data.synthetic.fundus import list_photographs
+
+        rows = list_photographs(settings.num_patients, settings.images_per_patient)
+    else:
+        rows = _annotated_rows(name, data_root, masks, settings)
+    return rows_with_copies(rows, settings.copies)
+
+
+def _annotated_rows(name: str, data_root: str | Path, masks: Sequence[str], settings: PackOptions) -> pd.DataFrame:
+    """Give the rows of a pack's manifest that its options select; UsageError if one of them lacks a mask."""
     card, rows = read_card(name, data_root), _selected_rows(name, data_root, settings)
     needed = needed_masks(card, masks)
     for mask in needed:
@@ -158,7 +186,7 @@ def _read(name: str, data_root: str | Path, masks: Sequence[str], settings: Pack
     if incomplete:
         hint = "load one split of it, or only the annotated ones (annotated_only=True)"
         raise UsageError(f"{name} has the mask {incomplete[0]!r} for some images only; {hint}")
-    return ImageSet(*decode_rows(rows, card, Path(data_root) / name, masks, settings.size), rows, name)
+    return rows
 
 
 def _selected_rows(name: str, data_root: str | Path, settings: PackOptions) -> pd.DataFrame:

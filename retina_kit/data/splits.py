@@ -14,12 +14,14 @@ from pydantic.dataclasses import dataclass
 from retina_kit.errors import UsageError, did_you_mean
 from retina_kit.schema import STRICT, Count, Names
 
+HoldOut = Literal["last", "spread", "patient"]
 TrainTest: TypeAlias = tuple[np.ndarray, np.ndarray]
 SETTINGS_OF_KINDS = {  # what a kind needs, and what it may have
     "published": ((), ()),
     "patients": (("test_fraction", "seed"), ()),
     "images": (("test_fraction", "seed"), ()),
     "leave_patients_out": (("num_folds",), ("seed",)),
+    "leave_images_out": (("num_folds", "seed"), ()),
 }
 
 
@@ -28,20 +30,23 @@ class Split:
     """Who is trained on and who is tested, as an experiment writes it.
 
     `kind` is "published" (the data set's own split), "patients" or "images" (random: `test_fraction` of them are
-    tested) or "leave_patients_out" (`num_folds` folds; without a `seed` patients are taken in the order of the rows).
+    tested), "leave_patients_out" (`num_folds` folds; without a `seed` patients are taken in the order of the rows) or
+    "leave_images_out" (`num_folds` folds of images at random, which leak; over all folds they test the same images).
     The split's own `seed` makes it the same for all runs.
 
     Rows without an entry in one of the columns `require_columns` leave both sides. Patients with an entry in one of
     `exclude_if`, such as a column "is also in another data set", are not trained on; `exclude_test_patients` trains on
     no patient who is tested, so that byte-identical images are on one side only. `train_percent` of the training
-    images, or `num_train` of them, are trained on (0: all). `evaluate_on` "train" tests the training images: how well
+    images, or `num_train` of them, are trained on (0: all); with `at_most` an arm that asks for more images than there
+    are takes all of them, without it that is an error. `num_test` of the test images, at even distances, are tested
+    (0: all). `evaluate_on` "train" tests the training images: how well
     does a network know what it saw?
 
     >>> Split(kind="patients", test_fraction=0.2, seed=0).train_percent
     0.0
     """
 
-    kind: Literal["published", "patients", "images", "leave_patients_out"]
+    kind: Literal["published", "patients", "images", "leave_patients_out", "leave_images_out"]
     test_fraction: Annotated[float | None, Field(gt=0, lt=1)] = None
     num_folds: Annotated[int | None, Field(ge=2)] = None
     seed: Count | None = None
@@ -49,6 +54,8 @@ class Split:
     exclude_if: Names = ()
     exclude_test_patients: bool = False
     num_train: Count = 0
+    at_most: bool = False
+    num_test: Count = 0
     train_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     evaluate_on: Literal["test", "train"] = "test"
 
@@ -62,6 +69,10 @@ class Split:
                 raise ValueError(f"kind {self.kind!r} needs {setting}")
             if given and setting not in (*needed, *optional):
                 raise ValueError(f"kind {self.kind!r} has no {setting}")
+        if self.num_train and self.train_percent:
+            raise ValueError("give num_train or train_percent, not both")
+        if self.at_most and not self.num_train:
+            raise ValueError("at_most bounds num_train, which is not set")
         return self
 
 
@@ -116,6 +127,22 @@ def leave_patients_out(rows: pd.DataFrame, num_folds: int, fold: int, seed: int 
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
+def leave_images_out(rows: pd.DataFrame, num_folds: int, fold: int, seed: int) -> TrainTest:
+    """Take fold `fold` of `num_folds` folds of images at random: images of one eye are on both sides, which leaks.
+
+    Over all folds each image is tested once, as with `leave_patients_out`, so that the two can be compared image by
+    image.
+
+    >>> rows = pd.DataFrame({"patient": list("aabbcc")})
+    >>> [leave_images_out(rows, 3, fold, seed=1)[1].tolist() for fold in range(3)]
+    [[0, 4], [1, 2], [3, 5]]
+    """
+    if num_folds > len(rows):
+        raise UsageError(f"{num_folds} folds need as many images; there are {len(rows)}")
+    test = np.sort(np.array_split(np.random.default_rng(seed).permutation(len(rows)), num_folds)[fold])
+    return np.setdiff1d(np.arange(len(rows)), test), test
+
+
 def nested_subset(train: np.ndarray, num_train: int, seed: int) -> np.ndarray:
     """Sample `num_train` of the training positions; a smaller subset is part of every larger one of that seed.
 
@@ -138,14 +165,34 @@ def nested_share(train: np.ndarray, percent: float, seed: int) -> np.ndarray:
     return nested_subset(train, min(len(train), max(2, round(len(train) * percent / 100))), seed)
 
 
-def hold_out(train: np.ndarray, fraction: float) -> TrainTest:
-    """Separate (train, validation): the last `fraction` of the positions is held out, as Keras' validation_split does.
+def hold_out(rows: pd.DataFrame, train: np.ndarray, fraction: float, by: HoldOut = "last") -> TrainTest:
+    """Separate (train, validation): `fraction` of the training positions is held out.
 
-    >>> hold_out(np.arange(10), 0.2)
-    (array([0, 1, 2, 3, 4, 5, 6, 7]), array([8, 9]))
+    `by` "last" holds out the last positions, as Keras' validation_split does: where rows are sorted by patient, all
+    images of the last ones. "spread" takes positions at even distances, so that every patient is trained on;
+    "patient" takes whole patients on purpose, from the last one on, until the fraction is reached. Raises UsageError
+    if nothing is left to train on or to validate on.
+
+    >>> rows = pd.DataFrame({"patient": list("aaaabbbbcc")})
+    >>> [hold_out(rows, np.arange(10), 0.2, by)[1].tolist() for by in ("last", "spread", "patient")]
+    [[8, 9], [2, 7], [8, 9]]
     """
     num_train = int(len(train) * (1 - fraction))
-    return train[:num_train], train[num_train:]
+    held = np.zeros(len(train), bool)
+    if by == "last":
+        held[num_train:] = True
+    elif by == "spread":
+        num_held = len(train) - num_train
+        held[((np.arange(num_held) + 0.5) * len(train) / max(1, num_held)).astype(int)] = True
+    else:
+        patients = rows["patient"].iloc[train].to_numpy()
+        for patient in reversed(pd.unique(patients)):
+            if held.sum() < len(train) - num_train:
+                held |= patients == patient
+    if held.all() or not held.any():
+        side = "trained on" if held.all() else "held out"
+        raise UsageError(f"of {len(train)} training images none is {side} if a share of {fraction} is held out by {by}")
+    return train[~held], train[held]
 
 
 def has_entry(rows: pd.DataFrame, column: str) -> np.ndarray:
@@ -179,7 +226,7 @@ def shared_patients(rows: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> 
 
 
 def choose_split(rows: pd.DataFrame, split: Split, *, fold: int | None = None, seed: int = 0) -> TrainTest:
-    """Split rows as a `Split` describes; `fold` (counted from 0) is that of "leave_patients_out".
+    """Split rows as a `Split` describes; `fold` (counted from 0) is that of the kinds that leave out folds.
 
     `seed` is the run's: it samples the subset that is trained on, if that is smaller than the training set.
 
@@ -191,8 +238,11 @@ def choose_split(rows: pd.DataFrame, split: Split, *, fold: int | None = None, s
     if split.train_percent:
         train = nested_share(train, split.train_percent, seed)
     if split.num_train:
-        train = nested_subset(train, split.num_train, seed)
-    return train, train if split.evaluate_on == "train" else test
+        train = nested_subset(train, min(split.num_train, len(train)) if split.at_most else split.num_train, seed)
+    tested = train if split.evaluate_on == "train" else test
+    if 0 < split.num_test < len(tested):
+        tested = tested[np.linspace(0, len(tested) - 1, split.num_test).round().astype(int)]
+    return train, tested
 
 
 def _whole_split(rows: pd.DataFrame, split: Split, fold: int) -> TrainTest:
@@ -202,6 +252,9 @@ def _whole_split(rows: pd.DataFrame, split: Split, fold: int) -> TrainTest:
     if split.kind == "leave_patients_out":
         assert split.num_folds is not None  # Split.check_kind
         return leave_patients_out(rows, split.num_folds, fold, split.seed)
+    if split.kind == "leave_images_out":
+        assert split.num_folds is not None and split.seed is not None  # Split.check_kind
+        return leave_images_out(rows, split.num_folds, fold, split.seed)
     assert split.test_fraction is not None and split.seed is not None  # Split.check_kind
     by = by_patients if split.kind == "patients" else by_images
     return by(rows, split.test_fraction, split.seed)

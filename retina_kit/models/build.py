@@ -63,6 +63,15 @@ def build_model(settings: Mapping[str, Any]) -> nn.Module:
     return MODELS[name](**options)
 
 
+def without_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a network's table without the file of weights that it starts from, for one whose weights are known.
+
+    >>> without_weights({"name": "encoder_decoder", "encoder": "vgg16", "weights": "vgg16.pth"})
+    {'name': 'encoder_decoder', 'encoder': 'vgg16'}
+    """
+    return {key: value for key, value in settings.items() if key != "weights"}
+
+
 def count_parameters(model: nn.Module, *, statistics: bool = False) -> int:
     """Count the weights; with `statistics` BatchNorm's running means and variances too, as Keras does.
 

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from retina_kit.errors import SetupError, UsageError, unknown_name
 from retina_kit.models.attention import make_attention
+from retina_kit.models.efficientnet import EfficientNetLite0Encoder
 from retina_kit.models.unet import init_glorot
 
 if TYPE_CHECKING:
     from retina_kit.models.standard_encoders import ResNet50Encoder, VGG16Encoder
 
-ENCODERS = ("vgg_like", "resnet_like", "vgg16", "resnet50")
-AnyEncoder: TypeAlias = "VGGLikeEncoder | ResNetLikeEncoder | VGG16Encoder | ResNet50Encoder"
+ENCODERS = ("vgg_like", "resnet_like", "vgg16", "resnet50", "efficientnet_lite0")
+AnyEncoder: TypeAlias = "VGGLikeEncoder | ResNetLikeEncoder | VGG16Encoder | ResNet50Encoder | EfficientNetLite0Encoder"
 
 
 def make_encoder(
@@ -37,20 +38,25 @@ def make_encoder(
 ) -> AnyEncoder:
     """Build an encoder: "vgg_like" and "resnet_like" as published, "vgg16" and "resnet50" as torchvision has them.
 
-    `weights` is a file of ImageNet weights for the latter two, which have neither `width` nor `in_channels`.
+    `weights` is a file of ImageNet weights for the latter two, which have neither `width` nor `in_channels`;
+    "efficientnet_lite0" takes "imagenet" for those of its package, too.
 
     >>> make_encoder("vgg_like", width=1 / 8).channels
     (16, 32, 64, 64, 64)
     """
     weights = weights or None  # an arm's table writes "" for none
-    if name in ("vgg16", "resnet50"):
+    if name in ("vgg16", "resnet50", "efficientnet_lite0"):
         if in_channels != 3:
             raise UsageError(f"encoder {name!r} takes 3 channels, not {in_channels}; repeat the gray channel")
+        if name == "efficientnet_lite0":
+            if attention != "none":
+                raise UsageError(f"encoder {name!r} has no attention, so not {attention!r}")
+            return EfficientNetLite0Encoder(weights)
         return _make_standard_encoder(name, attention, weights)
     if name not in ENCODERS:
         raise unknown_name("encoder", name, ENCODERS)
     if weights is not None:
-        raise UsageError(f"encoder {name!r} has no public weights; vgg16 and resnet50 have")
+        raise UsageError(f"encoder {name!r} has no public weights; vgg16, resnet50 and efficientnet_lite0 have")
     kind = VGGLikeEncoder if name == "vgg_like" else ResNetLikeEncoder
     return kind(in_channels, width, attention)
 
@@ -217,4 +223,4 @@ class ResNetLikeEncoder(nn.Module):
         """Sum the squared kernels of stages 4 and 5, times 0.01: what Keras adds to the loss."""
         blocks = [block for block in self.stages[2:].modules() if isinstance(block, ResidualBlock)]
         convs = [conv for block in blocks for conv in block.modules() if isinstance(conv, nn.Conv2d)]
-        return 0.01 * sum((conv.weight.square().sum() for conv in convs), torch.zeros(()))
+        return 0.01 * torch.stack([conv.weight.square().sum() for conv in convs]).sum()

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, VGG16_Weights
 from torchvision.models.resnet import Bottleneck, ResNet
@@ -17,6 +15,7 @@ from torchvision.models.vgg import cfgs, make_layers
 
 from retina_kit.errors import DataError, UsageError
 from retina_kit.models.attention import CBAM, make_attention
+from retina_kit.models.tensor_files import read_tensors
 
 
 class VGG16Encoder(nn.Module):
@@ -119,19 +118,6 @@ def load_weights(encoder: nn.Module, path: str | Path, origin: str) -> None:
         if name not in given or given[name].shape != tensor.shape:
             raise DataError(f"{path} does not hold {name} of shape {tuple(tensor.shape)}; expected {origin}")
     encoder.load_state_dict({name: given[name] for name in own}, strict=False)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the named tensors of a safetensors file or of a PyTorch state dict."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        given = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the two libraries raise a dozen kinds for a damaged file
-        raise DataError(f"{path} is not a file of weights ({error}); download it again") from error
-    if not isinstance(given, dict):
-        raise DataError(f"{path} holds a {type(given).__name__}, not a state dict of named tensors")
-    return given
 
 
 def _check_attention(attention: str) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from retina_kit.errors import unknown_name
 from retina_kit.models.heads import ASPPHead, ConvUnit, FCNHead, PSPHead
+from retina_kit.models.model_zoo import load_zoo_checkpoint
 from retina_kit.models.unet import check_sides
 
 HEADS: dict[str, type[FCNHead] | type[PSPHead] | type[ASPPHead]] = {"fcn": FCNHead, "psp": PSPHead, "aspp": ASPPHead}
@@ -55,13 +56,21 @@ class UNetS5D16(nn.Module):
 
     With `base_width` 64 and three input channels the networks have 29,060,676 (fcn), 29,046,276 (psp) and
     29,064,996 (aspp) weights, auxiliary head included. Narrower ones keep 16 channels in PSP and ASPP.
-    "aspp" is DeepLabV3, which Huang 2023 calls DeepLabV3+.
+    "aspp" is DeepLabV3, which Huang 2023 calls DeepLabV3+. `weights` is the path of a checkpoint of the model zoo,
+    which the paper started from.
 
     >>> UNetS5D16("psp", base_width=4).eval()(torch.zeros(1, 3, 32, 48)).shape
     torch.Size([1, 2, 32, 48])
     """
 
-    def __init__(self, head: str = "fcn", in_channels: int = 3, num_classes: int = 2, base_width: int = 64) -> None:
+    def __init__(
+        self,
+        head: str = "fcn",
+        in_channels: int = 3,
+        num_classes: int = 2,
+        base_width: int = 64,
+        weights: str | None = None,
+    ) -> None:
         super().__init__()
         if head not in HEADS:
             raise unknown_name("head", head, HEADS)
@@ -70,6 +79,8 @@ class UNetS5D16(nn.Module):
         self.decode_head = HEADS[head](base_width, channels, num_classes)
         self.auxiliary_head = FCNHead(2 * base_width, base_width, num_classes)
         init_kaiming(self)
+        if weights:  # an arm's table writes "" for none
+            load_zoo_checkpoint(self, head, weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Give logits at the size of the images."""

@@ -14,7 +14,7 @@ from retina_kit.data.field_of_view import field_box
 from retina_kit.data.image_files import read_page, scaled_to_8_bit
 from retina_kit.data.transforms import resize_images, to_gray
 from retina_kit.errors import DataError, UsageError
-from retina_kit.models.build import build_model
+from retina_kit.models.build import build_model, without_weights
 from retina_kit.training.device import choose_device
 from retina_kit.training.inference import predict_probability
 from retina_kit.training.metadata import Metadata, read_metadata
@@ -49,7 +49,7 @@ class TrainedNetwork:
         """
         path, on = weights_file(path), choose_device(device)
         metadata = read_metadata(path)
-        model = build_model(metadata.network)
+        model = build_model(without_weights(metadata.network))
         try:
             model.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError) as error:

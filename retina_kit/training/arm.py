@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic.dataclasses import dataclass
 
-from retina_kit.data.splits import Split
+from retina_kit.data.splits import HoldOut, Split
 from retina_kit.errors import UsageError
 from retina_kit.models.build import network
 from retina_kit.schema import STRICT, Count, Floats, Ints, Names, Size, as_tuple
@@ -37,6 +37,7 @@ class Data:
     size: Size | None = None  # height, width that the network sees; None: the image's own, times `scale`
     scale: float = 1.0
     preprocess: Names = ()  # operations of data.transforms, in this order
+    preprocess_first: bool | None = None  # before resizing; None: as the task does ("classify" before, others after)
     mean: Floats = (0.0,)  # a batch is (gray value - mean) / std, gray values 0 to 255
     std: Floats = (255.0,)
     copies: Count = 0  # augmented copies of each training image, made before training
@@ -45,16 +46,26 @@ class Data:
     per_lesion: float = 0.0  # patches without a lesion for each one with it; 0: all of them
     center: Names = ()  # columns (x, y) that "localize" learns, in pixels
     test_center: Names = ()  # columns it is tested against, if others
+    shuffle_centers: bool = False  # of the training images among themselves: "localize" then learns images only
     diameter: Names = ()  # columns of the structure's diameter, averaged
 
 
 @dataclass(frozen=True, config=STRICT)
 class Start:
-    """The arm whose trained weights an arm starts from, and which of them are copied."""
+    """The weights that an arm starts from: those of another arm, or random ones whose frozen parts are calibrated."""
 
-    parent: str
+    parent: str = ""  # the arm whose trained weights are copied; empty: none, the start is random
     parts: Names = ()  # sub-modules that are copied, such as "encoder"; empty: everything that fits
     into: str = ""  # sub-module that is a network like the parent
+    calibrate: bool = False  # measure the BatchNorm statistics of frozen parts on the training images first
+
+    @model_validator(mode="after")
+    def _check(self) -> "Start":
+        if not self.parent and (self.parts or self.into):
+            raise ValueError("a start without a parent copies nothing, so it has neither parts nor into")
+        if not self.parent and not self.calibrate:
+            raise ValueError("a start needs a parent or calibrate=True; leave it out for random weights")
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -65,8 +76,10 @@ class Evaluation:
     window: Count = 0  # side of the test windows in pixels; 0: whole images
     stride: Count = 0
     batch_size: Count = 0  # images or windows at once; 0: the task's own
-    validation_fraction: float = 0.0  # the last training images, held out; 0: the test images are validated on
-    validate_on: Count = 0  # number of test images that are validated on; 0: all
+    validation_fraction: float = 0.0  # of the training images, held out; 0: the test images are validated on
+    validation_by: HoldOut = "last"  # which images are held out; spread: at even distances, patient: whole patients
+    select_by: Literal["score", "loss"] = "score"  # of the best checkpoint: the task's own score or the validation loss
+    validate_on: Count = 0  # number of images that "segment_patches" is validated on; 0: all
     pixels: Size | None = None  # height, width of the image in whose pixels a localizer is scored
 
     @model_validator(mode="after")
@@ -74,6 +87,10 @@ class Evaluation:
         for variant in self.variants:
             if variant not in VARIANTS:
                 raise ValueError(f"variant {variant!r} is not one of {', '.join(VARIANTS)}")
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction is {self.validation_fraction}; it is at least 0 and below 1")
+        if self.validation_by != "last" and not self.validation_fraction:
+            raise ValueError(f"validation_by {self.validation_by!r} needs a validation_fraction above 0")
         return self
 
 
@@ -99,14 +116,19 @@ class Arm:
     folds: Count = 0  # cross-validation folds; 0: one split
     seeds: Ints | None = None  # None: the experiment's
     needs: Names = ()  # further data sets, without which the arm is left out
+    needs_package: str = ""  # a Python package, such as one of ImageNet weights, without which the arm is left out
     only_on: Choices = ()  # data choices that have this arm; empty: all
 
     @model_validator(mode="after")
     def _check(self) -> "Arm":
-        if self.recipe.num_steps(1) == 0 and self.start is None:
+        if self.recipe.num_steps(1) == 0 and self.parent is None and not self.model.get("weights"):
             raise ValueError(f"arm {self.name} has no training steps and no parent, so there is nothing to score")
         if self.keeps_best and not self.recipe.validate_every:
             raise ValueError(f"arm {self.name} is tested at its best checkpoint, but validate_every is 0")
+        if self.data.shuffle_centers and self.task != "localize":
+            raise ValueError(f"arm {self.name} has no centers to shuffle; only the task localize has")
+        if self.start and self.start.calibrate and not self.freeze:
+            raise ValueError(f"arm {self.name} calibrates the BatchNorm statistics of frozen parts, but freezes none")
         return self
 
     @property
@@ -117,7 +139,7 @@ class Arm:
     @property
     def parent(self) -> str | None:
         """The name of the arm it starts from."""
-        return self.start.parent if self.start else None
+        return (self.start.parent or None) if self.start else None
 
     @property
     def title(self) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from retina_kit.training.loop import SavesProgress, Watch, fit
+from retina_kit.training.norm_statistics import calibrate_norms
 from retina_kit.training.prepare import score_variants, start_model
 from retina_kit.training.tasks.interface import Task, Validator
 
@@ -29,6 +30,8 @@ class ArmTraining:
         self.task, self.seed, self.device, self.precision = task, seed, device, precision
         self.model = start_model(task.arm, seed, parent_weights)
         self.batches = task.make_batches(seed, device)
+        if task.arm.start and task.arm.start.calibrate:
+            calibrate_norms(self.model, self.batches, task.arm.freeze, task.batch_size)
         validates = task.arm.recipe.validate_every > 0
         self.validator = Validator(task, self.batches, precision) if validates else None
 

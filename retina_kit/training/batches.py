@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retina_kit.data.augment import IGNORE, augment_images
+from retina_kit.data.photometric import distort_colors
 from retina_kit.training.normalization import Normalization
 from retina_kit.training.recipe import Recipe
 
@@ -48,13 +49,19 @@ class Batches:
     def sample(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the images, float (B, C, h, w) channels last, and the targets of one step."""
         index = self.index_of(step)
-        images = self.normalization.normalize(self.images[index])
-        targets = self.targets[index]
+        images, targets = self.normalized(index, step), self.targets[index]
         if targets.dim() == 3:
             generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
             images, targets = augment_images(images, targets, self.recipe.augmentation, generator)
             images, targets = pad_to_fit(images, targets)
         return self.normalization.as_channels_last(images), targets
+
+    def normalized(self, index: Tensor, step: int) -> Tensor:
+        """Return the images at `index`, normalized; their colors are distorted first if the recipe says so."""
+        images = self.images[index]
+        if self.recipe.augmentation.photometric:
+            images = distort_colors(images.float(), torch.Generator().manual_seed(mix(self.seed, step, 2)))
+        return self.normalization.normalize(images)
 
     def inputs(self, images: Tensor) -> Tensor:
         """Turn uint8 images (N, C, h, w) into what the network takes: on the device, normalized, channels last."""

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from retina_kit.errors import KitError
+from retina_kit.errors import KitError, UsageError
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import autocast
 from retina_kit.training.losses import LOSSES, with_auxiliary
@@ -94,12 +94,21 @@ def outputs_and_loss(
     model: nn.Module, recipe: Recipe
 ) -> tuple[Callable[[Tensor], Any], Callable[[Any, Tensor], Tensor]]:
     """Return what is called on a batch of images and the loss of its outputs, with or without the auxiliary head."""
-    loss = LOSSES[recipe.loss]
-    if recipe.auxiliary_weight == 0:
-        return model, loss
-    auxiliary_loss = LOSSES[recipe.auxiliary_loss]
-    forward: Any = model.forward_with_auxiliary
-    return forward, with_auxiliary(loss, auxiliary_loss, recipe.auxiliary_weight)
+    forward: Any = model
+    loss: Callable[[Any, Tensor], Tensor] = LOSSES[recipe.loss]
+    if recipe.auxiliary_weight != 0:
+        forward = model.forward_with_auxiliary
+        loss = with_auxiliary(LOSSES[recipe.loss], LOSSES[recipe.auxiliary_loss], recipe.auxiliary_weight)
+    return forward, with_penalty(loss, model) if recipe.l2 else loss
+
+
+def with_penalty(loss: Callable[[Any, Tensor], Tensor], model: nn.Module) -> Callable[[Any, Tensor], Tensor]:
+    """Return the loss plus the L2 penalty of the sub-module that defines one; UsageError if none does."""
+    for module in model.modules():
+        penalty: Any = getattr(module, "l2_penalty", None)
+        if penalty is not None:
+            return lambda outputs, targets: loss(outputs, targets) + penalty()
+    raise UsageError(f"{type(model).__name__} has no L2 penalty; resnet_like encoders have one, so leave l2 out")
 
 
 def as_float32(outputs: Any) -> Any:

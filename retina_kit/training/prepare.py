@@ -14,7 +14,7 @@ from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import load_images
 from retina_kit.data.splits import choose_split
 from retina_kit.errors import UsageError
-from retina_kit.models.build import build_model
+from retina_kit.models.build import build_model, without_weights
 from retina_kit.training.arm import Arm, Data
 from retina_kit.training.batches import Batches
 from retina_kit.training.tasks.classify import Classification
@@ -91,6 +91,6 @@ def score_variants(
 
 def trained_model(arm: Arm, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:
     """Build an arm's network with trained weights, ready to predict on a device."""
-    model: Any = build_model(arm.model)
+    model: Any = build_model(without_weights(arm.model))
     model.load_state_dict(weights)
     return model.to(device=device, memory_format=torch.channels_last)

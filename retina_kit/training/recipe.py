@@ -28,14 +28,16 @@ class Recipe:
     loss: LossName = "cross_entropy"
     auxiliary_loss: LossName = "cross_entropy"
     auxiliary_weight: float = 0.0  # 0: the network's auxiliary head is not used
-    optimizer: Literal["sgd", "adam", "rmsprop"] = "adam"
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0  # of sgd
     weight_decay: float = 0.0
-    epsilon: float = 1e-8  # of adam and rmsprop; Keras uses 1e-7
-    schedule: Literal["constant", "poly"] = "constant"
+    l2: bool = False  # add the network's own L2 penalty to the loss, as Keras does with regularized layers
+    epsilon: float = 1e-8  # of adam, adamw and rmsprop; Keras uses 1e-7
+    schedule: Literal["constant", "poly", "cosine"] = "constant"
+    warmup_steps: Count = 0  # over which the rate rises linearly to `learning_rate`, in any schedule
     poly_power: float = 0.9
-    decay_steps: Count = 0  # step at which the poly schedule ends; 0: the last one
+    decay_steps: Count = 0  # step at which the poly or cosine schedule ends; 0: the last one
     end_learning_rate: float = 0.0
     batch_size: Positive = 4
     steps: Count | None = None
@@ -58,11 +60,20 @@ class Recipe:
         return self.steps or (self.epochs or 0) * self.steps_per_epoch(num_images)
 
     def learning_rate_at(self, step: int, num_steps: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0.
+
+        >>> recipe = Recipe(steps=6, schedule="cosine", warmup_steps=2, learning_rate=1.0)
+        >>> [round(recipe.learning_rate_at(step, 6), 3) for step in range(6)]
+        [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+        """
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
         if self.schedule == "constant":
             return self.learning_rate
-        left = max(0.0, 1 - step / (self.decay_steps or num_steps))
-        return self.end_learning_rate + (self.learning_rate - self.end_learning_rate) * left**self.poly_power
+        end = (self.decay_steps or num_steps) - self.warmup_steps
+        left = max(0.0, 1 - (step - self.warmup_steps) / max(1, end))
+        share = left**self.poly_power if self.schedule == "poly" else (1 - math.cos(math.pi * left)) / 2
+        return self.end_learning_rate + (self.learning_rate - self.end_learning_rate) * share
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """Make the optimizer of the weights that are not frozen."""
@@ -72,4 +83,6 @@ class Recipe:
             return torch.optim.SGD(weights, lr=rate, momentum=self.momentum, weight_decay=decay, fused=True)
         if self.optimizer == "adam":
             return torch.optim.Adam(weights, lr=rate, eps=self.epsilon, weight_decay=decay, fused=True)
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(weights, lr=rate, eps=self.epsilon, weight_decay=decay, fused=True)
         return torch.optim.RMSprop(weights, lr=rate, alpha=0.9, eps=self.epsilon, weight_decay=decay)

@@ -88,11 +88,23 @@ def generate_fundus(
         taken = list(pool.map(photograph, jobs))
     images = np.stack([image for image, _, _ in taken])
     masks = {name: np.stack([found[name] for _, found, _ in taken]) for name in MASKS}
-    rows = pd.DataFrame([row for _, _, row in taken])
-    rows.insert(0, "id", [f"p{patient:03d}_{number}" for patient, number in jobs])
-    rows.insert(1, "patient", [f"p{patient:03d}" for patient, _ in jobs])
-    rows.insert(2, "split", "")
+    listed = list_photographs(num_patients, images_per_patient)
+    rows = pd.concat([listed, pd.DataFrame([row for _, _, row in taken])], axis=1)
     return ImageSet(images, masks, rows, "synthetic_fundus")
+
+
+def list_photographs(num_patients: int, images_per_patient: int = 2) -> pd.DataFrame:
+    """List the photographs that `generate_fundus` generates, in its order: id, patient, split.
+
+    >>> list_photographs(2, 1)["id"].tolist()
+    ['p000_0', 'p001_0']
+    """
+    rows = [
+        {"id": f"p{patient:03d}_{number}", "patient": f"p{patient:03d}", "split": ""}
+        for patient in range(num_patients)
+        for number in range(images_per_patient)
+    ]
+    return pd.DataFrame(rows)
 
 
 def _sample_eye(rng: np.random.Generator, camera: Camera, lesions: bool) -> Eye:

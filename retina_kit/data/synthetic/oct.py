@@ -97,12 +97,21 @@ def generate_oct(
         for number, name in enumerate(ANNOTATORS if annotators else ()):
             jobs = [(masks["fluid"][k], k, number, disagreement, seed) for k in range(len(images))]
             masks[name] = np.stack(list(pool.map(lambda job: annotate(*job), jobs)))
+    return ImageSet(images, masks, list_scans(num_patients, scans_per_patient), "synthetic_oct")
+
+
+def list_scans(num_patients: int, scans_per_patient: int = 8) -> pd.DataFrame:
+    """List the scans that `generate_oct` generates, in its order: id, patient, split.
+
+    >>> list_scans(2, 1)["id"].tolist()
+    ['p000_s00', 'p001_s00']
+    """
     rows = [
         {"id": f"p{patient:03d}_s{scan:02d}", "patient": f"p{patient:03d}", "split": ""}
         for patient in range(num_patients)
         for scan in range(scans_per_patient)
     ]
-    return ImageSet(images, masks, pd.DataFrame(rows), "synthetic_oct")
+    return pd.DataFrame(rows)
 
 
 def _scan_eye(

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.copies import with_copies
-from retina_kit.data.transforms import fit_preprocessing, resize_images
 from retina_kit.errors import UsageError, did_you_mean
 from retina_kit.evaluation.metrics import roc_auc
 from retina_kit.evaluation.scoring import score_classes
@@ -27,9 +26,7 @@ class Classification(Task):
         data = self.arm.data
         if data.label not in image_set.rows:
             raise UsageError(f"{image_set.name} has no label {data.label!r}{did_you_mean(data.label, image_set.rows)}")
-        size = tuple(data.size or image_set.images.shape[-2:])
-        self.preprocessing = fit_preprocessing(image_set.images, data.preprocess, self.train)
-        self.images = torch.from_numpy(resize_images(self.preprocessing.apply(image_set.images), size))
+        self.images = self.preprocessed(image_set.images, data.size or image_set.images.shape[-2:])
         self.targets = torch.from_numpy(image_set.rows[data.label].to_numpy(np.float32)[:, None])
 
     def training_data(self, seed: int) -> tuple[Tensor, Tensor]:
@@ -65,9 +62,9 @@ class Classification(Task):
         return score_classes(probability.numpy(), self._labels(self.test), self.rows.iloc[self.test])
 
     def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
-        """Return the accuracy at 0.5 and the AUC on the test images, as fractions."""
-        probability = self.predict(model, batches, self.test, precision=precision).numpy()
-        labels = self._labels(self.test)
+        """Return the accuracy at 0.5 and the AUC on the validation images, as fractions."""
+        probability = self.predict(model, batches, self.validation, precision=precision).numpy()
+        labels = self._labels(self.validation)
         return {"accuracy": float(((probability > 0.5) == labels).mean()), "auc": roc_auc(probability, labels)}
 
     def _labels(self, index: np.ndarray) -> np.ndarray:

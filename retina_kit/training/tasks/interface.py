@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.large_arrays import take_rows
-from retina_kit.data.transforms import Preprocessing
-from retina_kit.training.batches import Batches
+from retina_kit.data.splits import hold_out
+from retina_kit.data.transforms import Preprocessing, fit_preprocessing, resize_images
+from retina_kit.training.batches import Batches, pad_to_fit
+from retina_kit.training.device import autocast
+from retina_kit.training.losses import LOSSES
 
 if TYPE_CHECKING:
     from retina_kit.training.arm import Arm
@@ -22,7 +26,8 @@ class Task(abc.ABC):
     """An arm's images, split and preprocessed, and what the network learns to say about them.
 
     `images` is uint8 (N, C, h, w) at working size; `targets` has one entry per image; `rows` is a DataFrame with one
-    row per image; `train`, `test` and `validation` are positions; `taken` is the height, width and number of channels
+    row per image; `train`, `test` and `validation` are positions, the last those of the test images or of the training
+    images that are held out; `taken` is the height, width and number of channels
     of the images as they were loaded.
     """
 
@@ -30,7 +35,7 @@ class Task(abc.ABC):
     smaller_is_better: ClassVar[bool] = False
     evaluation_batch_size: ClassVar[int] = 8
 
-    resizes_first: ClassVar[bool] = True  # images are resized before they are preprocessed
+    resizes_first: bool = True  # images are resized before they are preprocessed
 
     images: Tensor
     targets: Tensor
@@ -39,13 +44,26 @@ class Task(abc.ABC):
     def __init__(self, arm: "Arm", image_set: ImageSet, train: np.ndarray, test: np.ndarray) -> None:
         self.arm, self.rows = arm, image_set.rows
         self.train, self.test, self.validation = train, test, test
+        settings = arm.evaluation
+        if settings.validation_fraction:
+            self.train, self.validation = hold_out(
+                self.rows, train, settings.validation_fraction, settings.validation_by
+            )
         channels, height, width = image_set.images.shape[1:]
         self.taken = (height, width, channels)
+        if arm.data.preprocess_first is not None:
+            self.resizes_first = not arm.data.preprocess_first
         self.prepare(image_set)
 
     @abc.abstractmethod
     def prepare(self, image_set: ImageSet) -> None:
         """Set images and targets, at working size and preprocessed."""
+
+    def preprocessed(self, images: np.ndarray, size: Sequence[int]) -> Tensor:
+        """Resize images (N, C, H, W) to `size` and preprocess them, in the task's or the arm's order."""
+        images = resize_images(images, size) if self.resizes_first else images
+        self.preprocessing = fit_preprocessing(images, self.arm.data.preprocess, self.train)
+        return torch.from_numpy(resize_images(self.preprocessing.apply(images), size))
 
     @abc.abstractmethod
     def predict(
@@ -66,6 +84,10 @@ class Task(abc.ABC):
     def training_data(self, seed: int) -> tuple[Tensor, Tensor]:
         """Return the images and targets that batches are sampled from."""
         return take_rows(self.images, self.train), take_rows(self.targets, self.train)
+
+    def validation_data(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the images and targets that the validation loss is computed on."""
+        return take_rows(self.images, self.validation), take_rows(self.targets, self.validation)
 
     def make_batches(self, seed: int, device: torch.device) -> Batches:
         """Return the training batches, resident on the device."""
@@ -93,18 +115,39 @@ class Validator:
 
     def __init__(self, task: Task, batches: Batches, precision: str) -> None:
         self.task, self.batches, self.precision = task, batches, precision
+        by_loss = task.arm.evaluation.select_by == "loss"
+        self.selects_by = "validation_loss" if by_loss else task.selects_by
+        self.smaller_is_better = by_loss or task.smaller_is_better
         self.best_score: float | None = None
         self.best_weights: dict[str, Tensor] = {}
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         """Return the validation scores."""
         scores = self.task.validation_scores(model, self.batches, self.precision)
-        if self._is_best(scores[self.task.selects_by]):
-            self.best_score = scores[self.task.selects_by]
+        if self.selects_by == "validation_loss":
+            scores |= {"validation_loss": validation_loss(self.task, model, self.batches, self.precision)}
+        if self._is_best(scores[self.selects_by]):
+            self.best_score = scores[self.selects_by]
             self.best_weights = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
         return scores
 
     def _is_best(self, score: float) -> bool:
         if self.best_score is None or math.isnan(self.best_score):
             return True
-        return score < self.best_score if self.task.smaller_is_better else score > self.best_score
+        return score < self.best_score if self.smaller_is_better else score > self.best_score
+
+
+@torch.inference_mode()
+def validation_loss(task: Task, model: nn.Module, batches: Batches, precision: str) -> float:
+    """Return the loss of a network in evaluation mode, averaged over its validation images or their patches."""
+    model.eval()
+    images, targets = task.validation_data(batches.seed)
+    total, loss = 0.0, LOSSES[task.arm.recipe.loss]
+    for some, wanted in zip(images.split(task.batch_size), targets.split(task.batch_size), strict=True):
+        inputs, wanted = batches.inputs(some), wanted.to(batches.images.device)
+        if wanted.dim() == 3:
+            inputs, wanted = pad_to_fit(inputs, wanted)
+        with autocast(inputs.device, precision):
+            outputs = model(inputs)
+        total += len(some) * float(loss(outputs.float(), wanted))
+    return total / len(images)

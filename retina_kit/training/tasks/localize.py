@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from retina_kit.data.augment import augment_points
 from retina_kit.data.collection import ImageSet
-from retina_kit.data.transforms import fit_preprocessing, resize_images, scaled_size
+from retina_kit.data.transforms import scaled_size
 from retina_kit.errors import UsageError, did_you_mean
 from retina_kit.evaluation.scoring import score_points
 from retina_kit.training.batches import Batches, mix
@@ -28,11 +28,9 @@ class Localization(Task):
     evaluation_batch_size = 32
 
     def prepare(self, image_set: ImageSet) -> None:
-        """Resize, then preprocess; centers come from columns of the rows, in pixels."""
+        """Resize and preprocess; centers come from columns of the rows, in pixels."""
         data = self.arm.data
         size = data.size or scaled_size(image_set.images.shape[-2:], data.scale)
-        images = resize_images(image_set.images, size)
-        self.preprocessing = fit_preprocessing(images, data.preprocess, self.train)
         height, width = self.size = image_set.images.shape[-2:]
         centers = columns_of(image_set, data.center) / [width, height]
         self.references = columns_of(image_set, data.test_center or data.center) / [width, height]
@@ -45,8 +43,15 @@ class Localization(Task):
                 raise UsageError(
                     f"{name} is {what} but has no center; leave such rows out with the split's `require_columns`"
                 )
-        self.images = torch.from_numpy(self.preprocessing.apply(images))
+        self.images = self.preprocessed(image_set.images, size)
         self.targets = torch.from_numpy(centers.astype(np.float32))
+
+    def training_data(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the training images and their centers, or with `shuffle_centers` each the center of another."""
+        images, centers = super().training_data(seed)
+        if self.arm.data.shuffle_centers:
+            centers = centers[np.random.default_rng([seed, 13]).permutation(len(centers))]
+        return images, centers
 
     def _batches_class(self) -> type[Batches]:
         return PointBatches
@@ -70,8 +75,11 @@ class Localization(Task):
 
         Pixels are those of an image of `evaluation.pixels`; without it, of the images as they were taken.
         """
+        return self._score_at(self.test, model, batches, precision)
+
+    def _score_at(self, index: np.ndarray, model: nn.Module, batches: Batches, precision: str) -> pd.DataFrame:
         height, width = self.arm.evaluation.pixels or self.size
-        index, side = self.test, np.array([width, height], float)
+        side = np.array([width, height], float)
         predicted = self.predict(model, batches, index, precision=precision).numpy() * side
         target = self.references[index] * side
         scored = score_points(predicted, target, self.rows.iloc[index])
@@ -82,8 +90,8 @@ class Localization(Task):
         )
 
     def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
-        """Return the mean distance and mse on the test images, in the pixels of `score`."""
-        scored = self.score(model, batches, precision=precision)
+        """Return the mean distance and mse on the validation images, in the pixels of `score`."""
+        scored = self._score_at(self.validation, model, batches, precision)
         return {name: float(scored[name].mean()) for name in ("distance", "mse")}
 
 
@@ -94,7 +102,7 @@ class PointBatches(Batches):
         """Return the images, float (B, C, h, w) channels last, and the centers (B, 2) of one step."""
         index = self.index_of(step)
         generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
-        images, targets = self.normalization.normalize(self.images[index]), self.targets[index]
+        images, targets = self.normalized(index, step), self.targets[index]
         images, targets = augment_points(images, targets, self.recipe.augmentation, generator)
         return self.normalization.as_channels_last(images), targets
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.large_arrays import take_rows
-from retina_kit.data.splits import hold_out
-from retina_kit.data.transforms import fit_preprocessing, resize_images, resize_masks, scaled_size
+from retina_kit.data.transforms import resize_masks, scaled_size
 from retina_kit.evaluation.metrics import pooled_scores
 from retina_kit.evaluation.scoring import score_masks
 from retina_kit.training.arm import Evaluation
@@ -29,15 +28,11 @@ class Segmentation(Task):
     selects_by = "miou"
 
     def prepare(self, image_set: ImageSet) -> None:
-        """Resize, then preprocess; with `validation_fraction` the last training images are held out."""
-        data, fraction = self.arm.data, self.arm.evaluation.validation_fraction
-        if fraction:
-            self.train, self.validation = hold_out(self.train, fraction)
+        """Resize and preprocess."""
+        data = self.arm.data
         size = data.size or scaled_size(image_set.images.shape[-2:], data.scale)
-        images = resize_images(image_set.images, size)
-        self.preprocessing = fit_preprocessing(images, data.preprocess, self.train)
         self.masks = image_set.masks[data.mask]
-        self.images = torch.from_numpy(self.preprocessing.apply(images))
+        self.images = self.preprocessed(image_set.images, size)
         self.targets = torch.from_numpy(resize_masks(self.masks, size).view(np.uint8))
 
     def predict(

@@ -29,6 +29,13 @@ class PatchSegmentation(Segmentation):
         images, targets = training_patches(images, masks, data.patch, data.per_lesion, seed)
         return torch.from_numpy(images), torch.from_numpy(targets)
 
+    def validation_data(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Cut the validation images into patches as the training images are, without moved copies."""
+        data = self.arm.data
+        images, masks = self.images[self.validation].numpy(), self.targets[self.validation].numpy()
+        images, targets = training_patches(images, masks, data.patch, data.per_lesion, seed)
+        return torch.from_numpy(images), torch.from_numpy(targets)
+
     def score(
         self, model: nn.Module, batches: Batches, *, variant: str = "last", precision: str = "auto"
     ) -> pd.DataFrame:
@@ -38,8 +45,8 @@ class PatchSegmentation(Segmentation):
         return score_masks(probability.numpy(), masks, rows, num_bins=NUM_BINS)
 
     def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
-        """Return iou, dice, miou and average precision over all pixels of `validate_on` test images."""
-        index = spread_over(self.test, self.arm.evaluation.validate_on)
+        """Return iou, dice, miou and average precision over all pixels of `validate_on` validation images."""
+        index = spread_over(self.validation, self.arm.evaluation.validate_on)
         images, targets = self.images[index], self.targets[index] == 1
         probability = predict_probability(model, batches, images, precision=precision, **self.window("last"))
         scores = pooled_scores((probability > 0.5).numpy(), targets.numpy())

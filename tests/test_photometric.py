@@ -1,0 +1,49 @@
+"""Photometric distortion: against colorsys, within its ranges, and repeatable."""
+
+import colorsys
+
+import numpy as np
+import pytest
+import torch
+
+from retina_kit.data.augment import Augmentation
+from retina_kit.data.photometric import change_colors, distort_colors
+from retina_kit.training.batches import Batches
+from retina_kit.training.recipe import Recipe
+
+
+def one(value):
+    """Return a number of one image."""
+    return torch.full((1, 1, 1, 1), value)
+
+
+@pytest.mark.parametrize(("factor", "degrees"), [(1.0, 0.0), (0.5, 0.0), (1.5, 0.0), (1.0, 36.0), (0.7, -36.0)])
+def test_colors_change_as_in_the_hsv_space(factor, degrees):
+    rgb = np.random.default_rng(0).uniform(0, 255, (1, 3, 4, 5)).astype(np.float32)
+    rgb[0, :, 0, 0] = 90  # a gray pixel has no hue
+    changed = change_colors(torch.from_numpy(rgb), one(factor), one(degrees))[0].permute(1, 2, 0).reshape(-1, 3)
+    for before, after in zip(rgb[0].transpose(1, 2, 0).reshape(-1, 3), changed.tolist(), strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*(before / 255))
+        expected = colorsys.hsv_to_rgb((hue + degrees / 360) % 1, min(1.0, saturation * factor), value)
+        assert after == pytest.approx([255 * part for part in expected], abs=1e-2)
+
+
+def test_gray_images_get_brightness_and_contrast_only():
+    gray = torch.full((2000, 1, 1, 1), 100.0)
+    distorted = distort_colors(gray, torch.Generator().manual_seed(0)).flatten()
+    assert float(distorted.min()) >= 68 * 0.5 and float(distorted.max()) <= 132 * 1.5
+    assert float((distorted == 100).float().mean()) == pytest.approx(0.25, abs=0.03)  # neither of the two
+    color = distort_colors(gray.expand(-1, 3, -1, -1), torch.Generator().manual_seed(0))
+    assert torch.allclose(color[:, 0].flatten(), distorted, atol=1e-3)
+    assert torch.allclose(color[:, 0], color[:, 2], atol=1e-3)
+
+
+def test_a_step_has_the_same_colors_whenever_it_is_sampled():
+    images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    targets = torch.zeros(4, 1)  # labels: no pixel moves
+    recipe = Recipe(steps=3, batch_size=4, augmentation=Augmentation(photometric=True))
+    plain = Batches(images, targets, Recipe(steps=3, batch_size=4), seed=5, device="cpu")
+    first, again = (Batches(images, targets, recipe, seed=5, device="cpu") for _ in range(2))
+    assert torch.equal(first.sample(2)[0], again.sample(2)[0])
+    assert not torch.equal(first.sample(2)[0], plain.sample(2)[0])
+    assert not torch.equal(first.sample(1)[0], first.sample(2)[0])
