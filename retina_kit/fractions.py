@@ -32,8 +32,8 @@ def checked_fraction(given: Any) -> float:
 def at_fraction(arms: Sequence[Arm], fraction: float) -> list[Arm]:
     """Return arms with this fraction of their steps and images, at least as many as they need to run.
 
-    Networks, image sizes, batch sizes, folds, seeds and learning rates stay. Synthetic data keep `FEWEST_PATIENTS` or
-    two for each fold, the same number in all arms that share a data set.
+    Networks, image sizes, batch sizes, folds, seeds, learning rates and shares of the training images stay. Synthetic
+    data keep `FEWEST_PATIENTS` or two for each fold, the same number in all arms that share a data set.
 
     >>> from retina_kit.training.recipe import Recipe
     >>> scaled_recipe(Recipe(steps=4000, validate_every=200, batch_size=8), 0.01).steps
@@ -51,8 +51,8 @@ def _scaled(arm: Arm, fraction: float, fewest_patients: int) -> Arm:
     if split.num_train:
         num_train = at_least(FEWEST_TRAIN, split.num_train, fraction)
         split = dataclasses.replace(split, num_train=num_train, at_most=True)
-    else:
-        split = dataclasses.replace(split, train_percent=(split.train_percent or 100.0) * fraction)
+    elif not split.train_percent and data.dataset not in SYNTHETIC:
+        split = dataclasses.replace(split, train_percent=100 * fraction)
     num_test = split.num_test or 100  # of an arm that tests all its images
     split = dataclasses.replace(split, num_test=at_least(FEWEST_TEST, num_test, fraction))
     if data.dataset in SYNTHETIC and "num_patients" in data.options:

@@ -33,9 +33,14 @@ def test_arms_that_share_data_still_share_them():
     assert [arm.data.options["num_patients"] for arm in at_fraction(arms, 0.01)] == [16, 16]
 
 
-def test_a_share_of_the_images_is_a_share_of_the_share():
-    (scaled,) = at_fraction([small_arm("arm", split={"train_percent": 40.0})], 0.5)
-    assert scaled.split.train_percent == 20.0
+def test_a_share_that_arms_are_compared_at_stays_and_all_of_a_data_set_is_reduced():
+    pack = {"dataset": "chase_db1", "mask": "vessels"}
+    arms = [
+        small_arm("arm", split={"train_percent": 40.0}),
+        small_arm("all"),
+        small_arm("pack", replace={"data": pack}),
+    ]
+    assert [arm.split.train_percent for arm in at_fraction(arms, 0.5)] == [40.0, 0.0, 50.0]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
