@@ -77,6 +77,17 @@ SETTINGS = {
     "ratio": Setting(
         paper=[0.5, 2.0], lesson=[0.9, 1.1], what="range of the random resize", where="section 3.3.2, Table 5"
     ),
+    "cat_max_ratio": Setting(
+        paper=0.75,
+        what="share of a crop above which one class fills it and the crop is moved, up to ten times",
+        where="code (RandomCrop of MMSegmentation)",
+    ),
+    "foreground": Setting(
+        paper=0.0,
+        lesson=0.7,
+        what="share of the crops centered on fluid; few updates then see enough of it",
+        where="the paper's crops are uniform",
+    ),
     "window": Setting(
         paper={"stare": 128, "chase_db1": 128, "hrf": 256, "none": 128},
         lesson={"stare": 128, "chase_db1": 128, "none": 128},
@@ -270,7 +281,9 @@ def fluid(s: Settings, name: str, label: str, role: str, head: str, source: str 
         "batch_size": s.batch_size,
         "steps": s.steps,
         "validate_every": s.validate_every,
-        "augmentation": Augmentation(crop=s.crop, ratio=s.ratio, flip=0.5),
+        "augmentation": Augmentation(
+            crop=s.crop, ratio=s.ratio, flip=0.5, cat_max_ratio=s.cat_max_ratio, foreground=s.foreground
+        ),
     }
     return Arm(
         name,
