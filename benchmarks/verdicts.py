@@ -4,8 +4,8 @@
     python -m benchmarks.verdicts --train --data-root data    first trains the null data anew (pack oct_dme_chiu2015)
 
 Null data: one arm, a small U-Net on the 110 real scans of ten patients, cross-validated over five folds of two patients
-with 20 seeds; results/null_scores.csv holds its counts per scan. A repetition deals disjoint seeds to two names, "a" and
-"b", and asks whether they differ. Coverage: scores simulated as patient + fold + seed + network + rest, normal, with
+with 20 seeds; results/null_scores.csv holds its counts per scan. A repetition deals disjoint seeds to two names, a and
+b, and asks whether they differ. Coverage: scores simulated as patient + fold + seed + network + rest, normal, with
 a true difference of 0 and the standard deviations of CASES.
 """
 
@@ -21,6 +21,7 @@ from benchmarks.machine import describe_machine, write_json
 from retina_kit.evaluation.claims import Claim, evaluate_claims
 from retina_kit.evaluation.noise import noise_of
 from retina_kit.evaluation.verdicts import INCONCLUSIVE
+from retina_kit.training.device import choose_device
 
 RESULTS = Path(__file__).parent / "results"
 NULL_SCORES = RESULTS / "null_scores.csv"
@@ -140,7 +141,9 @@ def main():
     print(pd.DataFrame(wrong).to_string(), pd.DataFrame(rows).to_string(index=False), sep="\n\n")
     found = {"false positives": wrong, "coverage": rows, "lowest coverage": min(row["coverage"] for row in rows)}
     seconds = round(time.perf_counter() - began)
-    write_json(RESULTS / "verdicts.json", {"machine": describe_machine("cpu"), "seconds": seconds} | found)
+    write_json(
+        RESULTS / "verdicts.json", {"machine": describe_machine(choose_device("cpu")), "seconds": seconds} | found
+    )
 
 
 if __name__ == "__main__":
