@@ -97,10 +97,21 @@ def test_two_variants_are_not_summarized_together():
 
 
 def test_average_precision_over_all_pixels_comes_from_the_histograms():
-    scored = score_masks(PROBABILITY, TARGET, ROWS, num_bins=10).assign(arm="x", seed=0)
+    scored = score_masks(PROBABILITY, TARGET, ROWS, num_bins=300).assign(arm="x", seed=0)
     value = summarize(scored, ["average_precision"])["ours_mean"][0]
     # Ranked: 0.9 +, 0.8 +, 0.6 -, 0.5 -, 0.4 +, ...: precision at the three positives 1, 1, 3/5.
     assert value == pytest.approx((1 + 1 + 3 / 5) / 3)
+
+
+def test_no_image_silently_changes_the_mean():
+    # a: Dice 0.5; b: 1; c, empty: a false alarm at a threshold of 0.4 only.
+    for threshold, alarm, dice in ((0.5, 0.0, 0.75), (0.45, 1.0, 0.5)):
+        scores = score_masks(PROBABILITY, TARGET, ROWS, threshold).assign(arm="x", seed=0)
+        table = summarize(scores, ["dice", "dice_nonempty", "false_alarms"], pooled=False).set_index("metric")
+        assert table["ours_mean"].to_dict() == {"dice": dice, "dice_nonempty": 0.75, "false_alarms": alarm}
+        assert table["n_images"].to_dict()["dice_nonempty"] == 2
+    silent = score_masks(PROBABILITY * 0, TARGET, ROWS).assign(arm="x", seed=0)
+    assert summarize(silent, ["dice_nonempty"])["ours_mean"][0] == 0
 
 
 def test_a_classifier_is_scored_by_counts_and_by_ranking():

@@ -75,10 +75,10 @@ def _claims(folder: Path) -> list[dict[str, Any]]:
     """Read the claims and verdicts of a run."""
     path = folder / "claims.csv"
     table = pd.read_csv(path) if path.is_file() else pd.DataFrame()
-    rows = table.fillna({"statistic": "", "rule": ""}).to_dict("records") if len(table) else []
+    rows = table.fillna({"statistic": "", "sentence": ""}).to_dict("records") if len(table) else []
     for row in rows:
         row["estimate"] = estimate(row["estimate"], row["ci_low"], row["ci_high"])
-        row["statement"], row["rule"] = _cell(row["statement"]), _cell(row["rule"])
+        row["statement"], row["sentence"] = _cell(row["statement"]), _cell(row["sentence"])
     return rows
 
 

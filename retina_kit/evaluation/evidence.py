@@ -1,104 +1,160 @@
-"""The evidence about some arms: their scores, and how much these vary over patients or over seeds."""
+"""The evidence about some arms: their scores, and how much these vary over patients, folds and seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from retina_kit.evaluation.bootstrap import (
-    MIN_PATIENTS,
-    NUM_RESAMPLES,
-    bootstrap_p_value,
-    interval_of,
-    resample_patients,
-    seed_spread,
-)
-from retina_kit.evaluation.patients import patient_sums
+from retina_kit.evaluation.noise import ROUNDING, Noise, noise_of
+from retina_kit.evaluation.patients import mean_of_known, patient_sums, scored_in_all_arms
+
+MIN_PATIENTS = 6  # with fewer the patients cannot speak for others
+MIN_SEEDS = 3  # with fewer the noise of training is as good as unknown
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval and the p-value of its being zero.
+    """A number with its 95 % interval, the p-value of its being zero, and its size in SDs over patients.
 
     >>> str(Estimate(0.2, 0.1, 0.3))
-    '+0.200 (+0.100 to +0.300)'
+    '+0.200 (95 % interval +0.100 to +0.300)'
     """
 
     value: float
     low: float = math.nan
     high: float = math.nan
     p_value: float = math.nan
+    effect_size: float = math.nan
 
     def __str__(self) -> str:
-        return f"{self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+        interval = "no interval" if math.isnan(self.low) else f"95 % interval {self.low:+.3f} to {self.high:+.3f}"
+        return f"{self.value:+.3f} ({interval})"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The scores of some arms: their means, and their replicates (resamples of the patients, or seeds)."""
+    """The scores of some arms over the same seeds, and what each patient contributes to them."""
 
-    means: dict[str, float]  # arm -> score over all patients, averaged over seeds
-    replicates: dict[str, np.ndarray]  # arm -> scores of the resamples, or of the seeds
-    by: Literal["patients", "seeds", ""]  # what the replicates are; "" if there are none
+    by_seed: dict[str, np.ndarray]  # arm -> score over all patients (seed,)
+    contributions: dict[str, np.ndarray]  # arm -> patients' shares in each seed's deviation (patient, seed)
+    folds: np.ndarray | None  # fold of each patient, None without cross-validation
+    num_patients: int  # of the arm with the fewest
     paired: bool
-    num_patients: int
-    num_seeds: int
+
+    @property
+    def num_seeds(self) -> int:
+        """The number of seeds that all arms have in common."""
+        return len(next(iter(self.by_seed.values())))
+
+    @property
+    def fixed_patients(self) -> bool:
+        """Whether only the seeds vary, because there are too few patients to speak for others."""
+        return self.num_patients < MIN_PATIENTS
+
+    @property
+    def why_no_verdict(self) -> str:
+        """What is missing for any verdict; an empty text if nothing is."""
+        if self.num_seeds == 0:
+            return "the arms have no seed in common"
+        if self.num_seeds == 1:
+            return "one seed: seed noise unknown"
+        return f"{self.num_seeds} seeds: at least {MIN_SEEDS} needed" if self.num_seeds < MIN_SEEDS else ""
+
+    def score(self, arm: str) -> float:
+        """Return the score of an arm over all patients, averaged over the seeds."""
+        return float(mean_of_known(self.by_seed[arm], 0))
 
     def combine(self, weights: Mapping[str, float], constant: float = 0.0) -> Estimate:
         """Return the Estimate of a weighted sum of arms minus a constant.
 
-        >>> evidence = Evidence({"tuned": 0.75, "scratch": 0.5}, {}, "", True, 2, 1)
+        >>> scores = {"tuned": np.array([0.75]), "scratch": np.array([0.5])}
+        >>> evidence = Evidence(scores, {arm: np.zeros((2, 1)) for arm in scores}, None, 2, True)
         >>> evidence.combine({"tuned": 1, "scratch": -1}).value
         0.25
         """
-        value = sum(weight * self.means[arm] for arm, weight in weights.items()) - constant
-        if not self.by:
-            return Estimate(value)
-        sampled = np.asarray(sum(weight * self.replicates[arm] for arm, weight in weights.items()) - constant)
-        if self.by == "patients":
-            return Estimate(value, *interval_of(sampled), bootstrap_p_value(sampled))
-        if np.ptp(sampled) < 1e-12:
-            return Estimate(value, value, value, math.nan)
-        test = stats.ttest_1samp(sampled, 0.0)
-        low, high = test.confidence_interval()
-        return Estimate(value, float(low), float(high), float(test.pvalue))
+        by_seed = np.asarray(sum(weight * self.by_seed[arm] for arm, weight in weights.items()))
+        value = float(mean_of_known(by_seed, 0)) - constant
+        noise, effect = Noise(), math.nan
+        if self.num_seeds and self.num_patients > 1:
+            shares = np.asarray(sum(weight * self.contributions[arm] for arm, weight in weights.items()))
+            noise = noise_of(shares, by_seed, self.folds, self.num_patients)
+            sd = math.sqrt(noise.patients * self.num_patients)
+            effect = value / sd if sd > ROUNDING else math.nan
+        if self.fixed_patients:
+            if self.num_seeds < MIN_SEEDS:
+                return Estimate(value, effect_size=effect)
+            noise = Noise(seeds=float(by_seed.var(ddof=1)) / self.num_seeds, num_seeds=self.num_seeds)
+        width = noise.half_width()
+        return Estimate(value, value - width, value + width, noise.p_value(value), effect)
 
     def __str__(self) -> str:
-        seeds = f"{self.num_seeds} seed{'s' * (self.num_seeds != 1)}"
-        if self.by == "patients":
-            how = "patients resampled, seeds averaged" + ("" if self.paired else ", arms resampled independently")
-            return how + ("; one seed: the interval does not include seed noise" if self.num_seeds == 1 else "")
-        few = f"{self.num_patients} patient{'s' * (self.num_patients != 1)} (at least {MIN_PATIENTS} needed"
-        if self.by == "seeds":
-            return f"seeds as replicates: only {few} to resample patients)"
-        return f"no interval: {few}) and {seeds}"
+        sizes = f"{_number(self.num_patients, 'patient')}, {_number(self.num_seeds, 'seed')}"
+        folds = "" if self.folds is None else f", {len(set(self.folds))} folds"
+        return f"{sizes}{folds}{'' if self.paired else ', not the same images'}"
+
+
+def _number(number: int, what: str) -> str:
+    """Return "1 seed" or "3 seeds"."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def gather_evidence(scores: pd.DataFrame, arms: Sequence[str], metric: str, pooled: bool) -> Evidence:
-    """Return the Evidence about some arms; those tested on the same images share their resamples.
+    """Return the Evidence about some arms, over the seeds that all of them have.
 
-    With fewer than MIN_PATIENTS patients the seeds are the replicates instead; with one seed as well there are none.
+    Arms that share test images share their patients, so that differences are paired; an image without a score in one
+    of them is left out of all, seed by seed. The patients of arms without a common image are independent. A seed in
+    which an arm has no score at all is left out.
     """
-    parts = {arm: patient_sums(scores[scores["arm"] == arm], metric, pooled=pooled) for arm in arms}
-    by_seed = {arm: part.by_seed() for arm, part in parts.items()}
-    num_patients = min(len(part.patients) for part in parts.values())
-    num_seeds = min(part.num_seeds for part in parts.values())
-    groups: dict[frozenset, list[str]] = {}
-    for arm in parts:
-        groups.setdefault(frozenset(scores.loc[scores["arm"] == arm, "id"]), []).append(arm)
-    replicates: dict[str, np.ndarray] = {}
-    by: Literal["patients", "seeds", ""] = ""
-    if num_patients >= MIN_PATIENTS:
-        by = "patients"
-        for number, names in enumerate(groups.values()):
-            sampled = resample_patients([parts[name] for name in names], NUM_RESAMPLES, seed=number)
-            replicates |= dict(zip(names, sampled, strict=True))
-    elif num_seeds > 1:
-        by = "seeds"
-        replicates = {arm: values[:num_seeds] for arm, values in by_seed.items()}
-    means = {arm: seed_spread(values).mean for arm, values in by_seed.items()}
-    return Evidence(means, replicates, by, len(groups) == 1, num_patients, num_seeds)
+    scores = scores[scores["arm"].isin(list(arms))]
+    of_arm = scores.groupby("arm")["seed"].agg(set) if "seed" in scores else pd.Series([{0}])
+    shared = set.intersection(*of_arm)
+    scores = scores[scores["seed"].isin(shared)] if "seed" in scores else scores.assign(seed=0)
+    scores = scored_in_all_arms(scores, metric, pooled)
+    tables = {arm: scores[scores["arm"] == arm] for arm in arms}
+    groups = dict(zip(tables, _groups(tables), strict=True))
+    tables = {arm: _with_groups(table, groups[arm]) for arm, table in tables.items()}
+    everyone = sorted(set().union(*(table["patient"] for table in tables.values())))
+    by_seed, contributions, sizes = {}, {}, []
+    for arm, table in tables.items():
+        sums = patient_sums(table, metric, pooled=pooled, patients=everyone, seeds=sorted(shared))
+        sizes.append(table["patient"].nunique())
+        by_seed[arm], contributions[arm] = sums.by_seed(), sums.contributions(sizes[-1])
+    known = ~np.isnan(np.stack(list(by_seed.values()))).any(axis=0)
+    return Evidence(
+        {arm: values[known] for arm, values in by_seed.items()},
+        {arm: values[:, known] for arm, values in contributions.items()},
+        _folds_of(tables.values(), everyone),
+        min(sizes),
+        len({frozenset(table["id"]) for table in tables.values()}) == 1,
+    )
+
+
+def _groups(tables: Mapping[str, pd.DataFrame]) -> list[int]:
+    """Return a number for each arm, the same for arms that were tested on at least one common image."""
+    groups: list[set] = []  # the images of each group
+    found = []
+    for table in tables.values():
+        ids = set(table["id"])
+        number = next((k for k, known in enumerate(groups) if known & ids), len(groups))
+        if number == len(groups):
+            groups.append(set())
+        groups[number] |= ids
+        found.append(number)
+    return found
+
+
+def _with_groups(table: pd.DataFrame, group: int) -> pd.DataFrame:
+    """Return the rows with patients named by their group, since other data sets may use the same names."""
+    return table.assign(patient=f"{group}:" + table["patient"].astype(str))
+
+
+def _folds_of(tables: Iterable[pd.DataFrame], patients: Sequence[str]) -> np.ndarray | None:
+    """Return the fold of each patient; None unless all arms test each patient in one and the same fold."""
+    parts = [table.loc[table["fold"] >= 0, ["patient", "fold"]] for table in tables if "fold" in table]
+    known = pd.concat(parts).drop_duplicates() if parts else pd.DataFrame(columns=["patient", "fold"])
+    if len(known) != len(patients) or set(known["patient"]) != set(patients):
+        return None
+    folds = known.set_index("patient")["fold"].loc[list(patients)].to_numpy()
+    return folds if len(set(folds)) > 1 else None

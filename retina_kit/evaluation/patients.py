@@ -16,9 +16,9 @@ from retina_kit.errors import UsageError
 from retina_kit.evaluation import metrics
 
 COUNTS = ("tp", "fp", "fn", "tn")
-CURVES: dict[str, Callable[..., Any]] = {
-    "average_precision": metrics.average_precision_of_histogram,
-    "auc": metrics.roc_auc_of_histogram,
+CURVES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # from bins, from one bin for every score
+    "average_precision": (metrics.average_precision_of_bins, metrics.average_precision_of_histogram),
+    "auc": (metrics.roc_auc_of_histogram, metrics.roc_auc_of_histogram),
 }
 Score = Callable[[np.ndarray], np.ndarray]  # maps totals (..., column) to scores (...)
 
@@ -42,6 +42,16 @@ class PatientSums:
         """Return the score over all patients, one value per seed."""
         return self.score(self.sums.sum(axis=1))
 
+    def contributions(self, num_patients: int | None = None) -> np.ndarray:
+        """Return each patient's share in each seed's deviation from its expectation, (patient, seed), by the jackknife.
+
+        Leaving patient p out of n changes the score of seed s from theta_s to theta_(p)s; its share is
+        (n - 1) / n (theta_s - theta_(p)s). `num_patients` is n if some of the patients have no image.
+        """
+        n = max(1, num_patients or len(self.patients))
+        without = self.score(self.sums.sum(axis=1, keepdims=True) - self.sums)
+        return (n - 1) / n * (self.by_seed()[:, None] - without).T
+
     def resampled(self, weights: np.ndarray) -> np.ndarray:
         """Return the seed-averaged score for each row of patient weights (resamples, patients)."""
         totals = np.tensordot(weights, self.sums, axes=(1, 1))
@@ -60,23 +70,30 @@ def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def patient_sums(
-    scores: pd.DataFrame, metric: str, *, pooled: bool = True, patients: Iterable[str] | None = None
+    scores: pd.DataFrame,
+    metric: str,
+    *,
+    pooled: bool = True,
+    patients: Iterable[str] | None = None,
+    seeds: Iterable[int] | None = None,
 ) -> PatientSums:
     """Return the PatientSums of one arm's scores.
 
     `pooled` adds the counts of all images before the metric is taken (one confusion matrix, Huang 2023); otherwise the
-    metric is taken of each image and averaged (Melinscak 2020, Hu 2018). `patients` fixes the order of the patients, so
-    that several arms can share one resampling. Raises UsageError if the scores do not have the metric.
+    metric is taken of each image and averaged (Melinscak 2020, Hu 2018). `patients` and `seeds` fix which there are and
+    their order, so that several arms can be paired. Raises UsageError if the scores do not have the metric.
 
     >>> rows = pd.DataFrame({"id": [1, 2], "patient": ["p", "q"], "tp": [1, 3], "fp": [0, 1], "fn": [1, 0], "tn": 4})
     >>> [round(float(patient_sums(rows, "dice", pooled=pooled).by_seed()[0]), 4) for pooled in (True, False)]
     [0.8, 0.7619]
     """
-    if pooled and metric in metrics.COUNT_METRICS and set(COUNTS) <= set(scores):
+    if is_pooled(scores, metric, pooled) and metric not in CURVES:
         columns, score = scores[list(COUNTS)].to_numpy(float), _score_of_counts(metric)
         known = np.ones(len(scores), bool)
-    elif metric in CURVES and metric not in scores:
-        columns, score = _histogram_columns(scores, metric), _score_of_histogram(metric)
+    elif is_pooled(scores, metric, pooled):
+        stored = _histogram_names(scores)
+        columns = scores[stored].to_numpy(float) if stored else _histogram_of_rows(scores, metric)
+        score = _score_of_histogram(CURVES[metric][0 if stored else 1])
         known = np.ones(len(scores), bool)
     else:
         values = values_per_image(scores, metric)
@@ -84,21 +101,46 @@ def patient_sums(
         columns, score = np.stack([np.where(known, values, 0.0), known], axis=1), _score_of_sums
     names = scores["patient"].astype(str)
     patients = tuple(sorted(names.unique())) if patients is None else tuple(patients)
-    seeds = scores["seed"] if "seed" in scores else pd.Series(0, index=scores.index)
+    of_row = scores["seed"] if "seed" in scores else pd.Series(0, index=scores.index)
     place = pd.Categorical(names, categories=patients).codes
-    seed_place, seed_names = pd.factorize(seeds, sort=True)
+    seed_names = sorted(of_row.unique()) if seeds is None else list(seeds)
+    seed_place = pd.Categorical(of_row, categories=seed_names).codes
     sums = np.zeros((len(seed_names), len(patients), columns.shape[1]))
     np.add.at(sums, (seed_place, place), columns)
     ids = scores["id"]
     return PatientSums(sums, patients, ids[known].nunique(), ids.nunique() - ids[known].nunique(), score)
 
 
+def is_pooled(scores: pd.DataFrame, metric: str, pooled: bool) -> bool:
+    """Tell whether a metric is taken of all images' counts or histograms together, not of each image."""
+    if metric in CURVES:
+        return metric not in scores
+    return pooled and metric in metrics.COUNT_METRICS and set(COUNTS) <= set(scores)
+
+
+def scored_in_all_arms(scores: pd.DataFrame, metric: str, pooled: bool) -> pd.DataFrame:
+    """Return the rows of the images that have a score in every arm that tested them with the same seed.
+
+    Each arm leaves out the images in which it has no score, such as empty masks that it leaves empty. Arms compared
+    with one another must leave out the same ones.
+
+    >>> rows = pd.DataFrame({"arm": ["a", "a", "b", "b"], "seed": 0, "id": [1, 2, 1, 2], "dice": [0.5, np.nan, 0.5, 0]})
+    >>> scored_in_all_arms(rows, "dice", pooled=False)["id"].tolist()
+    [1, 1]
+    """
+    if is_pooled(scores, metric, pooled):
+        return scores
+    unknown = pd.Series(np.isnan(values_per_image(scores, metric)), index=scores.index)
+    return scores[~unknown.groupby([scores["seed"], scores["id"]]).transform("any")]
+
+
 def values_per_image(scores: pd.DataFrame, metric: str) -> np.ndarray:
     """Return a metric of every row: its column, or computed from the row's counts; NaN if the row has none."""
     if metric in scores:
         return scores[metric].to_numpy(float)
-    if metric in metrics.COUNT_METRICS and set(COUNTS) <= set(scores):
-        return np.asarray(metrics.COUNT_METRICS[metric](*(scores[name].to_numpy(float) for name in COUNTS)))
+    of_counts = metrics.COUNT_METRICS | metrics.IMAGE_METRICS
+    if metric in of_counts and set(COUNTS) <= set(scores):
+        return np.asarray(of_counts[metric](*(scores[name].to_numpy(float) for name in COUNTS)))
     raise UsageError(f"no metric {metric!r} in these scores; their columns are {', '.join(map(str, scores))}")
 
 
@@ -107,9 +149,9 @@ def _score_of_counts(metric: str) -> Score:
     return lambda totals: metrics.COUNT_METRICS[metric](*np.moveaxis(totals, -1, 0))
 
 
-def _score_of_histogram(metric: str) -> Score:
+def _score_of_histogram(curve: Callable[..., Any]) -> Score:
     """Return the function that turns a total histogram into the area under a curve."""
-    return lambda totals: CURVES[metric](*np.split(totals, 2, axis=-1))
+    return lambda totals: curve(*np.split(totals, 2, axis=-1))
 
 
 def _score_of_sums(totals: np.ndarray) -> np.ndarray:
@@ -118,12 +160,14 @@ def _score_of_sums(totals: np.ndarray) -> np.ndarray:
         return totals[..., 0] / totals[..., 1]
 
 
-def _histogram_columns(scores: pd.DataFrame, metric: str) -> np.ndarray:
-    """Return one histogram per row (positives low to high, then negatives): its stored bins, or its one score."""
+def _histogram_names(scores: pd.DataFrame) -> list[str]:
+    """Return the columns of the stored histograms, positives low to high, then negatives; none if they are empty."""
     known = [name for name in scores if name.startswith(("positives_", "negatives_")) and scores[name].notna().any()]
-    stored = [sorted(name for name in known if name.startswith(kind)) for kind in ("positives_", "negatives_")]
-    if stored[0]:
-        return scores[stored[0] + stored[1]].to_numpy(float)
+    return sorted(known, key=lambda name: (name.startswith("negatives_"), name))
+
+
+def _histogram_of_rows(scores: pd.DataFrame, metric: str) -> np.ndarray:
+    """Return one histogram per row with a bin for each distinct score; positives low to high, then negatives."""
     if not {"probability", "target"} <= set(scores):
         raise UsageError(f"{metric} needs the columns probability and target, or the histograms of score_masks")
     bins, place = np.unique(scores["probability"], return_inverse=True)

@@ -2,7 +2,9 @@
 
 A scored row is one test image: id, patient, and its counts (tp, fp, fn, tn in pixels) or scores. "Pooled" adds the
 counts of all images before the metric is taken (Huang 2023); "mean per image" takes the metric of each image and
-averages (Melinscak 2020, Hu 2018). The two differ: pooling weighs an image by the size of its masks.
+averages (Melinscak 2020, Hu 2018). The two differ: pooling weighs an image by the size of its masks. Images whose masks
+are both empty have no Dice, so a false alarm on an empty image lowers the mean and silence does not; dice_nonempty
+(images with something to find) and false_alarms (of the others) separate the two (see metrics.IMAGE_METRICS).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from retina_kit.evaluation.metrics import (
     squared_error,
 )
 from retina_kit.evaluation.patients import COUNTS, PatientSums, patient_sums
+from retina_kit.evaluation.shape import shape_of_mask
 
 if TYPE_CHECKING:  # numpy arrays are scored without loading torch
     import torch
@@ -54,8 +57,9 @@ def score_masks(
     """Return one scored row per image: id, patient, tp, fp, fn, tn, dice (NaN if both masks are empty).
 
     `probability` is float or bool, `target` bool, both (N, H, W), torch or numpy; `rows` has N rows with id and
-    patient. Probabilities also give dice_half_thresholded, and with `num_bins` the histograms (positives_000...,
-    negatives_000...) that average precision and AUC over all pixels are computed from.
+    patient. The outline of the predicted mask gives compactness and solidity (see shape). Probabilities also give
+    dice_half_thresholded, and with `num_bins` the histograms (positives_000..., negatives_000...) that average
+    precision and AUC over all pixels are computed from.
 
     >>> predicted, target = np.array([[[1, 1, 0, 0]]], bool), np.array([[[1, 0, 1, 0]]], bool)
     >>> scored = score_masks(predicted, target, pd.DataFrame({"id": ["a"], "patient": ["p"]}))
@@ -74,9 +78,11 @@ def _score_some(
 ) -> pd.DataFrame:
     """Return the scored rows of a few images."""
     target, is_soft = target.astype(bool), probability.dtype != bool
-    counts = counts_per_image(probability > threshold if is_soft else probability, target)
+    predicted = probability > threshold if is_soft else probability
+    counts = counts_per_image(predicted, target)
     scored = _identity(rows).assign(**dict(zip(COUNTS, counts, strict=True)))
     scored["dice"] = dice_of_counts(*counts)
+    scored[["compactness", "solidity"]] = [shape_of_mask(mask) for mask in predicted]
     if is_soft:
         scored["dice_half_thresholded"] = dice_half_thresholded(probability, target)
     if num_bins:

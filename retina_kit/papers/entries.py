@@ -10,10 +10,11 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from retina_kit.errors import did_you_mean
-from retina_kit.evaluation.metrics import COUNT_METRICS
+from retina_kit.evaluation.metrics import COUNT_METRICS, IMAGE_METRICS
 from retina_kit.schema import STRICT, Positive
 
-METRICS = (*COUNT_METRICS, "auc", "average_precision", "mse", "distance", "loss", "p_value", "time")
+OTHER_METRICS = ("auc", "average_precision", "compactness", "solidity", "mse", "distance", "loss", "p_value", "time")
+METRICS = (*COUNT_METRICS, *IMAGE_METRICS, *OTHER_METRICS)
 SAME_METRIC = {"sensitivity": "recall", "f1": "dice"}  # two names of one metric
 
 

@@ -83,7 +83,7 @@ def _rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _claims_of(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the claims as readable rows."""
-    keys = ("claim", "statement", "kind", "verdict", "rule", "scope")
+    keys = ("claim", "statement", "kind", "verdict", "sentence", "scope")
     return [
         {key: line[key] for key in keys} | {"estimate": estimate(line["estimate"], line["ci_low"], line["ci_high"])}
         for line in claims.to_dict("records")

@@ -113,9 +113,9 @@ def _in_units(table: pd.DataFrame, column: str) -> list[str]:
 
 
 def show_claims(claims: pd.DataFrame) -> pd.DataFrame:
-    """Make the verdicts readable: what is claimed, the estimate with its interval, the verdict and its rule."""
+    """Make the verdicts readable: what is claimed, the verdict, and in one sentence what was compared."""
     bounds = zip(claims["estimate"], claims["ci_low"], claims["ci_high"], strict=True)
-    shown = claims[["claim", "statement", "kind", "verdict", "rule", "scope"]].copy()
+    shown = claims[["claim", "statement", "kind", "verdict", "sentence", "scope"]].copy()
     shown.insert(3, "estimate", [estimate(*bound) for bound in bounds])
     return shown.reset_index(drop=True)
 

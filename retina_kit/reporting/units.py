@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters"}  # all other scores are shown in percent
+UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters", "compactness": "", "solidity": ""}
 
 
 def in_unit(metric: str, value: float) -> str:
-    """Write a score as text: times (stored in hours) and pixels as such, everything else in percent.
+    """Write a score as text: times (stored in hours), pixels and shapes as such, everything else in percent.
 
     >>> in_unit("dice", 0.5), in_unit("distance", 12.345), in_unit("time", 26)
     ('50.0', '12.3 px', '26 h')
@@ -14,7 +14,7 @@ def in_unit(metric: str, value: float) -> str:
     if metric == "time":
         return duration(value)
     if metric in UNITS:
-        return "-" if pd.isna(value) else f"{value:.3g} {UNITS[metric]}"
+        return "-" if pd.isna(value) else f"{value:.3g} {UNITS[metric]}".rstrip()
     return percent(value)
 
 

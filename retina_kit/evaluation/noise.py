@@ -1,0 +1,114 @@
+"""The noise of a score that patients and trained networks share: variances, intervals and p-values.
+
+A score d[p, s] belongs to patient p and to the network of seed s; with cross-validation, the patients of a fold share
+its network. Patients, folds and seeds each add variance to the mean, and each is estimated from few of them, so each
+half width has the t quantile of its own degrees of freedom, and half widths add up as squares (docs/verdicts.md):
+
+    h^2 = t_P^2 V_P + t_F^2 max(V_F - V_P, 0) + max(t_S^2 V_S - t_S t_P V_E, 0)
+
+V_P, V_F and V_S are the variances of the mean as patients, folds and seeds show them; V_E is what both V_P and V_S
+contain, the variance that is left when patient and seed are known.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, stats
+
+ROUNDING = 1e-12  # a half width below this is that of equal numbers
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Variances of a mean (patients, folds, seeds, and what patients and seeds share), and how many of each.
+
+    Without patients (num_patients 0) only seeds vary: the patients are taken as they are. Without folds, num_folds is
+    0; with one seed, seeds and shared are 0.
+
+    >>> round(Noise(patients=0.01, num_patients=16).half_width(), 4)  # 2.1314 x 0.1
+    0.2131
+    """
+
+    patients: float = 0.0
+    folds: float = 0.0
+    seeds: float = 0.0
+    shared: float = 0.0
+    num_patients: int = 0
+    num_folds: int = 0
+    num_seeds: int = 1
+
+    def half_width(self, confidence: float = 0.95) -> float:
+        """Return half the width of the interval."""
+        tail = (1 - confidence) / 2
+        t_patients, t_folds, t_seeds = (
+            float(stats.t.isf(tail, number - 1)) if number > 1 else 0.0
+            for number in (self.num_patients, self.num_folds, self.num_seeds)
+        )
+        seeds = t_seeds**2 * self.seeds - t_seeds * t_patients * self.shared
+        folds = t_folds**2 * max(self.folds - self.patients, 0.0)
+        return math.sqrt(t_patients**2 * self.patients + folds + max(seeds, 0.0))
+
+    def p_value(self, value: float) -> float:
+        """Return the two-sided p-value of zero: 1 - confidence of the interval that just reaches it.
+
+        >>> round(Noise(patients=0.01, num_patients=16).p_value(0.2131), 3)
+        0.05
+        """
+        width = self.half_width()
+        if math.isnan(width):
+            return math.nan
+        if width < ROUNDING:
+            return float(abs(value) < ROUNDING)
+        smallest = 1e-15
+        if self.half_width(1 - smallest) <= abs(value):
+            return smallest
+        return float(optimize.brentq(lambda p: self.half_width(1 - p) - abs(value), smallest, 1.0, xtol=1e-12))
+
+
+def noise_of(
+    contributions: np.ndarray, by_seed: np.ndarray, folds: npt.ArrayLike | None = None, num_patients: int = 0
+) -> Noise:
+    """Return the Noise of a score, averaged over seeds.
+
+    `contributions` (patient, seed) are the patients' shares in each seed's deviation from its expectation; they sum to
+    about 0 in each seed. `by_seed` (seed,) are the scores over all patients, `folds` (patient,) the fold in which each
+    patient was tested. `num_patients` is the number that decides the degrees of freedom, if it is not that of the rows:
+    the patients of the smaller of two arms that share none.
+
+    >>> scores = np.array([[0.1, 0.3], [0.3, 0.5]])  # two patients, two seeds: no noise besides their own
+    >>> found = noise_of((scores - scores.mean(0)) / 2, scores.mean(0))
+    >>> [round(value, 4) for value in (found.patients, found.seeds, found.shared)]
+    [0.01, 0.01, 0.0]
+    """
+    num_rows, num_seeds = contributions.shape
+    num_patients = num_patients or num_rows
+    of_patient = contributions.mean(axis=1)
+    small = num_patients / (num_patients - 1)  # ddof 1
+    noise = {"patients": small * float(of_patient @ of_patient), "num_patients": num_patients}
+    if num_seeds > 1:
+        left = contributions - of_patient[:, None]
+        noise["shared"] = small * float((left**2).sum()) / (num_seeds * (num_seeds - 1))
+        noise["seeds"] = float(by_seed.var(ddof=1)) / num_seeds
+    names, place = np.unique(np.zeros(num_rows) if folds is None else np.asarray(folds), return_inverse=True)
+    if len(names) > 1:
+        of_fold = np.bincount(place, of_patient)
+        noise |= {"folds": len(names) / (len(names) - 1) * float(of_fold @ of_fold), "num_folds": len(names)}
+    return Noise(**noise, num_seeds=num_seeds)  # type: ignore[arg-type]
+
+
+def holm(p_values: npt.ArrayLike) -> np.ndarray:
+    """Return p-values corrected for their number (Holm 1979): the smallest times m, the next times m - 1, and so on.
+
+    NaN stays NaN and counts as a test.
+
+    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p_values = np.asarray(p_values, float)
+    order = np.argsort(p_values)  # NaN last
+    adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+    result = np.empty_like(adjusted)
+    result[order] = np.minimum(adjusted, 1.0)
+    return result
