@@ -88,13 +88,14 @@ class Session:
         return {"text": lines, "papers": {paper: t.to_dict("records") for paper, t in tables.items()}}
 
     def plan(self) -> Row:
-        """Estimate the hours, memory and disk of the runs to be trained, from measured steps."""
+        """Estimate the hours, memory and disk of the runs to be trained, and where a lesson spends its time."""
         from retina_kit.runs.estimate import estimate_costs, summary
 
         rows = []
         for experiment in self.experiments:
             jobs = jobs_to_train(explain_reuse(experiment.jobs, experiment.store, fresh=self.options.fresh))
-            rows += estimate_costs(jobs, experiment.store, experiment.data_root, self.options.device)
+            costs = estimate_costs(jobs, experiment.store, experiment.data_root, self.options.device)
+            rows += [{"paper": experiment.paper, **cost} for cost in costs]
         return summary(rows, self.options.device, self.workers)
 
     def train(self) -> Row:
