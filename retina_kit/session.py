@@ -88,13 +88,14 @@ class Session:
         return {"text": lines, "papers": {paper: t.to_dict("records") for paper, t in tables.items()}}
 
     def plan(self) -> Row:
-        """Estimate the hours, memory and disk of the runs to be trained, from measured steps."""
+        """Estimate the hours, memory and disk of the runs to be trained, and where a lesson spends its time."""
         from retina_kit.runs.estimate import estimate_costs, summary
 
         rows = []
         for experiment in self.experiments:
             jobs = jobs_to_train(explain_reuse(experiment.jobs, experiment.store, fresh=self.options.fresh))
-            rows += estimate_costs(jobs, experiment.store, experiment.data_root, self.options.device)
+            costs = estimate_costs(jobs, experiment.store, experiment.data_root, self.options.device)
+            rows += [{"paper": experiment.paper, **cost} for cost in costs]
         return summary(rows, self.options.device, self.workers)
 
     def train(self) -> Row:
@@ -102,9 +103,14 @@ class Session:
         return self._for_each(self._train)
 
     def run(self) -> Row:
-        """Train, execute the notebooks, write the pages, and sum up in a row per paper."""
-        result = self._for_each(self._run)
+        """Train, execute the notebooks, write the pages, and sum up in a row per paper.
+
+        The front page exists from the start and is written again after each paper.
+        """
         page = self._write_page()
+        print(f"front page, one more paper at a time: {page}", file=sys.stderr, flush=True)
+        result = self._for_each(self._run)
+        self._write_page()
         result["text"].append(f"front page: {page}")
         return result | {"index": str(page)}
 
@@ -147,6 +153,7 @@ class Session:
         with as_built(files.newest_notebook()) as notebook:
             execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
         export_html(folder / "notebook.ipynb", folder / "notebook.html", experiment.title)
+        self._write_page()
         return row | {"notebook_seconds": round(time.perf_counter() - began, 1)}
 
     def _write_page(self) -> Path:

@@ -9,11 +9,13 @@ import pytest
 import torch
 from small_arm import small_arm, small_jobs, train
 
+from retina_kit.experiment_file import list_papers
 from retina_kit.runs import in_process
-from retina_kit.runs.estimate import cost_key, estimate_costs, summary
+from retina_kit.runs.estimate import by_arm, cost_key, estimate_costs, summary
 from retina_kit.runs.plan import run_jobs
 from retina_kit.runs.reuse import explain_reuse, jobs_to_train
 from retina_kit.runs.store import RunStore
+from retina_kit.session import RunOptions, Session
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +27,7 @@ def test_a_probe_measures_what_the_store_does_not_know(tmp_path, monkeypatch):
     monkeypatch.setattr("retina_kit.runs.estimate.PROBE_SECONDS", 0.05)
     store, arms = RunStore(tmp_path / "runs"), [small_arm("short"), small_arm("long", recipe={"steps": 30})]
     rows = estimate_costs(small_jobs(arms, seeds=(0, 1)), store, "nowhere", "cpu")
+    assert all(row["evaluation_seconds"] > 0 and row["gflop_a_step"] > 0 for row in rows)
     assert [(row["run"], row["steps"], row["from"]) for row in rows] == [
         ("short (seed 0)", 3, "a probe"), ("short (seed 1)", 3, "a probe"),
         ("long (seed 0)", 30, "a probe"), ("long (seed 1)", 30, "a probe"),
@@ -40,12 +43,35 @@ def test_a_probe_measures_what_the_store_does_not_know(tmp_path, monkeypatch):
 
 
 def test_hours_are_added_and_shared_among_workers():
-    row = {"seconds": 1800.0, "memory_mb": 500, "disk_mb": 30.0, "checkpoint_mb": 90.0, "from": "past runs"}
+    row = {
+        "paper": "hu2018", "arm": "scratch", "steps": 9, "gflop_a_step": None, "training_seconds": 1800.0,
+        "evaluation_seconds": None, "seconds": 1800.0, "memory_mb": 500, "disk_mb": 30.0, "checkpoint_mb": 90.0,
+        "from": "past runs",
+    }  # fmt: skip
     facts = summary([row] * 4, "cpu", 2)
     assert (facts["runs"], facts["cpu_hours"], facts["hours_to_wait"]) == (4, 2.0, 1.0)
     assert (facts["memory_mb_per_run"], facts["disk_mb"]) == (500, 4 * 30 + 2 * 90)
     assert "measured by past runs" in facts["text"][0]
     assert summary([], "cpu", 2)["runs"] == 0
+
+
+def test_an_arm_without_steps_costs_only_its_evaluation(tmp_path):
+    jobs = small_jobs([small_arm("parent"), small_arm("untrained", start={"parent": "parent"}, recipe={"steps": 0})])
+    row = estimate_costs(jobs, RunStore(tmp_path / "runs"), "nowhere", "cpu")[-1]
+    assert (row["steps"], row["training_seconds"], row["gflop_a_step"]) == (0, 0.0, 0.0)
+    assert row["seconds"] == row["evaluation_seconds"] > 0
+
+
+def test_the_most_expensive_arm_of_each_paper_comes_first():
+    def row(paper, arm, training, evaluation):
+        costs = {"training_seconds": training, "evaluation_seconds": evaluation, "seconds": training + evaluation}
+        return {"paper": paper, "arm": arm, "steps": 5, "gflop_a_step": 1.0, "memory_mb": 7, **costs}
+
+    rows = [row("a", "small", 1.0, 0.5), row("b", "only", 9.0, 0.0), row("a", "large", 1.0, 1.0)]
+    table = by_arm([*rows, rows[0]])
+    assert table[["paper", "arm", "runs", "seconds"]].to_numpy().tolist() == [
+        ["a", "small", 2, 3.0], ["a", "large", 1, 2.0], ["b", "only", 1, 9.0],
+    ]  # fmt: skip
 
 
 def test_seed_and_length_do_not_change_the_cost_of_a_step_but_batch_and_network_do():
@@ -55,6 +81,18 @@ def test_seed_and_length_do_not_change_the_cost_of_a_step_but_batch_and_network_
 
     assert key() == key(seed=1) == key(recipe={"steps": 50, "learning_rate": 0.5})
     assert len({key(), key(recipe={"batch_size": 1}), key(model={"norm": None}), key(data={"size": [16, 16]})}) == 4
+
+
+@pytest.mark.parametrize("paper", list_papers())
+def test_the_lesson_of_every_paper_can_be_planned(paper, tmp_path, monkeypatch):
+    """A probe costs the same whatever it finds, so it is replaced; every job goes through all else."""
+    cost = {"seconds_a_step": 0.5, "gflop_a_step": 2.0, "steps": 10, "memory_mb": 3}
+    cost |= {"scoring_seconds": 1.0, "validation_seconds": 0.1}
+    monkeypatch.setattr("retina_kit.runs.estimate.probe", lambda *_: cost | {"weights_mb": 1.0, "from": "a probe"})
+    plan = Session([paper], RunOptions(output_root=tmp_path, device="cpu", workers=2)).plan()
+    assert sum(arm["runs"] for arm in plan["arms"]) == plan["runs"] > 20
+    assert sum(arm["seconds"] for arm in plan["arms"]) == pytest.approx(sum(row["seconds"] for row in plan["rows"]))
+    json.dumps(plan)
 
 
 def test_the_command_line_says_what_a_run_would_cost(tmp_path):

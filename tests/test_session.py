@@ -55,3 +55,15 @@ def test_fresh_is_explained_and_planned_for_every_run(tmp_path):
     session = Session(["huang2023"], smoke(tmp_path, fresh=True))
     rows = session.explain()["papers"]["huang2023"]
     assert {row["state"] for row in rows if not row["state"].startswith("the same run")} == {"to be trained (--fresh)"}
+
+
+def test_the_front_page_exists_before_the_first_paper_is_trained(tmp_path, monkeypatch):
+    session, existed = Session(["huang2023"], smoke(tmp_path)), []
+
+    def stand_in(self, experiment):
+        existed.append((tmp_path / "outputs" / "index.html").is_file())
+        return {}
+
+    monkeypatch.setattr(Session, "_run", stand_in)
+    assert session.run()["exit_code"] == 0
+    assert existed == [True]

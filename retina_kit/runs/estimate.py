@@ -1,31 +1,42 @@
 """Estimates what a batch will cost before it starts: hours, memory and disk, from measured steps."""
 
+import functools
+import itertools
+import json
+import statistics
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from retina_kit.runs.execute import peak_memory_mb
 from retina_kit.runs.plan import Job
 from retina_kit.runs.store import RunStore, canonical_hash
+from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device, device_name
-from retina_kit.training.inference import predict_probability
-from retina_kit.training.loop import Stopwatch, fit
+from retina_kit.training.loop import fit, is_due
 from retina_kit.training.prepare import prepare_arm, start_model
 
 DECIDES_COST = ("loss", "auxiliary_loss", "auxiliary_weight", "optimizer", "batch_size", "augmentation")
-PROBE_SECONDS = 4.0
+PROBE_SECONDS, PROBE_STEPS = 0.3, 3  # at least; the median step counts
+PROBE_IMAGES = 2  # test images that a probe predicts
+SECONDS = ("training_seconds", "evaluation_seconds", "seconds")
 ROOM_FOR_OPTIMIZER = 3  # a checkpoint contains the weights and up to two momenta of each
 
 
 def cost_key(description: dict[str, Any]) -> str:
-    """Hash what decides the time and memory of one step; seed, length and learning rate do not."""
+    """Hash what decides the time and memory of one step; seed, length above 0 and learning rate do not."""
     recipe = {key: value for key, value in description["recipe"].items() if key in DECIDES_COST}
     data = {key: value for key, value in description["data"].items() if key != "mask"}
-    parts = {key: description.get(key) for key in ("task", "model", "split")}
-    return canonical_hash(parts | {"recipe": recipe, "data": data, "freeze": description.get("freeze", [])})
+    parts = {key: description.get(key) for key in ("task", "model", "split", "evaluation")}
+    trains = bool(description["recipe"].get("steps") or description["recipe"].get("epochs"))
+    parts |= {"recipe": recipe, "data": data, "freeze": description.get("freeze", []), "trains": trains}
+    return canonical_hash(parts)
 
 
 def measured_costs(store: RunStore, device: torch.device) -> dict[str, dict[str, Any]]:
@@ -37,7 +48,9 @@ def measured_costs(store: RunStore, device: torch.device) -> dict[str, dict[str,
             weights = sum(path.stat().st_size for path in run.folder.glob("*.safetensors"))
             costs[cost_key(facts["description"])] = {
                 "seconds_a_step": facts["seconds"] / facts["steps"],  # reading, validating and scoring included
-                "extra_seconds": 0.0,
+                "scoring_seconds": None,
+                "validation_seconds": None,
+                "gflop_a_step": None,
                 "steps": facts["steps"],
                 "memory_mb": facts["peak_memory_mb"],
                 "weights_mb": weights / 2**20,
@@ -47,20 +60,19 @@ def measured_costs(store: RunStore, device: torch.device) -> dict[str, dict[str,
 
 
 def probe(job: Job, data_root: str | Path, device: torch.device) -> dict[str, Any]:
-    """Measure the cost of a job on a few real steps of it, and on scoring a few of its test images."""
+    """Measure the cost of a job on a few real steps of it, and on predicting a few of its test images."""
     task = prepare_arm(job.arm, job.seed, job.fold, data_root)
-    recipe, model = job.arm.recipe, start_model(job.arm, job.seed)
-    batches = task.make_batches(job.seed, device)
-    fit(model, batches, recipe, device=device, precision=job.precision, watch=lambda *_: True)  # the first is slow
-    clock = Stopwatch(PROBE_SECONDS)
-    fit(model, batches, recipe, device=device, precision=job.precision, watch=clock)
-    images, began = task.images[task.test[:4]], time.perf_counter()
-    predict_probability(model, batches, images, precision=job.precision, batch_size=len(images))
-    scoring = (time.perf_counter() - began) * len(task.test) / len(images)
-    times = 1 + (len(batches) // recipe.validate_every if recipe.validate_every else 0)
+    model, batches = start_model(job.arm, job.seed), task.make_batches(job.seed, device)
+    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    seconds, gflop = _cost_of_a_step(job, model, batches, device) if len(batches) else (0.0, 0.0)
+    index, began = task.test[:PROBE_IMAGES], time.perf_counter()
+    task.predict(model, batches, index, precision=job.precision)
+    an_image = (time.perf_counter() - began) / len(index)
     return {
-        "seconds_a_step": clock.seconds / clock.num_steps,
-        "extra_seconds": scoring * times,
+        "seconds_a_step": seconds,
+        "scoring_seconds": an_image * len(task.test) * len(job.arm.evaluation.variants),
+        "validation_seconds": an_image * (job.arm.evaluation.validate_on or len(task.validation)),
+        "gflop_a_step": gflop,
         "steps": len(batches),
         "memory_mb": peak_memory_mb(device),
         "weights_mb": sum(tensor.nbytes for tensor in model.state_dict().values()) / 2**20,
@@ -68,10 +80,37 @@ def probe(job: Job, data_root: str | Path, device: torch.device) -> dict[str, An
     }
 
 
+def _cost_of_a_step(job: Job, model: nn.Module, batches: Batches, device: torch.device) -> tuple[float, float]:
+    """Measure the seconds and count the GFLOP (forward and backward, as torch counts them) of one step."""
+    train = functools.partial(fit, model, batches, job.arm.recipe, device=device, precision=job.precision)
+    with FlopCounterMode(display=False) as counter:
+        train(watch=lambda *_: True)  # the first step is slow
+    marks = [time.perf_counter()]
+
+    def watch(step: int, num_steps: int, losses: list[torch.Tensor], scores: dict[str, float]) -> bool:
+        losses[-1].item()  # waits for the device
+        marks.append(time.perf_counter())
+        return len(marks) > PROBE_STEPS and marks[-1] - marks[0] > PROBE_SECONDS
+
+    train(watch=watch)
+    seconds = [later - earlier for earlier, later in itertools.pairwise(marks)]
+    return statistics.median(seconds), counter.get_total_flops() / 1e9
+
+
+def _evaluation_seconds(job: Job, steps: int, cost: dict[str, Any]) -> float | None:
+    """Sum up the validations of a run and the scoring of its test images; None if they are part of its steps."""
+    if cost["scoring_seconds"] is None:
+        return None
+    num_validations = sum(is_due(step, job.arm.recipe.validate_every, steps) for step in range(steps))
+    return cost["scoring_seconds"] + num_validations * cost["validation_seconds"]
+
+
 def estimate_costs(jobs: Iterable[Job], store: RunStore, data_root: str | Path, device: str) -> list[dict[str, Any]]:
     """Estimate each of these jobs: a row with seconds, memory, disk, and what they were taken from.
 
-    `seconds` count the arm's own number of steps; jobs of one cost key are measured once.
+    `seconds` is `training_seconds`, which count the arm's own number of steps, plus `evaluation_seconds`. Costs that
+    past runs tell include reading and evaluating; then `evaluation_seconds` and `gflop_a_step` are None. Jobs of one
+    cost key are measured once.
     """
     chosen = choose_device(device)
     costs, rows, lengths = measured_costs(store, chosen), [], {}
@@ -82,12 +121,17 @@ def estimate_costs(jobs: Iterable[Job], store: RunStore, data_root: str | Path, 
             costs[key] = probe(job, data_root, chosen)
             lengths[key] = length
         cost = costs[key]
-        steps = job.arm.recipe.steps or cost["steps"] * length / lengths.get(key, length)
+        steps = round(job.arm.recipe.steps or cost["steps"] * length / (lengths.get(key, length) or 1))
+        training, evaluation = steps * cost["seconds_a_step"], _evaluation_seconds(job, steps, cost)
         rows.append(
             {
                 "run": job.title,
-                "steps": round(steps),
-                "seconds": steps * cost["seconds_a_step"] + cost["extra_seconds"],
+                "arm": job.arm.name,
+                "steps": steps,
+                "gflop_a_step": cost["gflop_a_step"],
+                "training_seconds": training,
+                "evaluation_seconds": evaluation,
+                "seconds": training + (evaluation or 0.0),
                 "memory_mb": cost["memory_mb"],
                 "disk_mb": cost["weights_mb"],
                 "checkpoint_mb": cost["weights_mb"] * ROOM_FOR_OPTIMIZER,
@@ -95,6 +139,29 @@ def estimate_costs(jobs: Iterable[Job], store: RunStore, data_root: str | Path, 
             }
         )
     return rows
+
+
+def by_arm(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Tabulate where the time goes: a row per paper and arm, the most expensive arm of each paper first.
+
+    Columns: paper, arm, runs, steps (of one run), gflop_a_step, then the seconds of all its runs for training,
+    evaluation and both, and peak_memory_mb of a process.
+
+    >>> run = {"paper": "hu2018", "arm": "scratch", "steps": 100, "gflop_a_step": 2.0, "training_seconds": 30.0,
+    ...        "evaluation_seconds": 1.5, "seconds": 31.5, "memory_mb": 600}
+    >>> by_arm([run, run]).to_dict("records")  # doctest: +NORMALIZE_WHITESPACE
+    [{'paper': 'hu2018', 'arm': 'scratch', 'runs': 2, 'steps': 100, 'gflop_a_step': 2.0, 'training_seconds': 60.0,
+      'evaluation_seconds': 3.0, 'seconds': 63.0, 'peak_memory_mb': 600}]
+    """
+    if not rows:
+        return pd.DataFrame()
+    sums = {name: (name, lambda values: values.sum(min_count=1)) for name in SECONDS}
+    groups = pd.DataFrame(rows).astype(dict.fromkeys(["gflop_a_step", *SECONDS], float)).groupby(["paper", "arm"])
+    table = groups.agg(
+        runs=("arm", "size"), steps=("steps", "max"), gflop_a_step=("gflop_a_step", "max"), **sums,
+        peak_memory_mb=("memory_mb", "max"),
+    )  # fmt: skip
+    return table.reset_index().sort_values(["paper", "seconds"], ascending=[True, False], ignore_index=True)
 
 
 def summary(rows: list[dict[str, Any]], device: str, workers: int) -> dict[str, Any]:
@@ -119,4 +186,12 @@ def summary(rows: list[dict[str, Any]], device: str, workers: int) -> dict[str, 
         f"{' and '.join(sources) or 'nothing: all runs are in the store'}",
         f"memory: {memory:,} MiB per run; disk: {disk:,.0f} MiB with checkpoints",
     ]
-    return {"text": lines, **facts, "rows": rows}
+    arms = by_arm(rows)
+    for paper, table in arms.groupby("paper") if rows else ():
+        lines += ["", f"{paper}: {table['seconds'].sum():,.0f} s", as_text(table.drop(columns="paper"))]
+    return {"text": lines, **facts, "arms": json.loads(arms.to_json(orient="records")), "rows": rows}
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """Print a table of `by_arm`, with "-" for what nobody has measured."""
+    return table.to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.1f}")

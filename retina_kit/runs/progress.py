@@ -37,7 +37,7 @@ class TrainingProgress:
         self.titles: dict[str, str] = {}
         self.tasks: dict[str, Any] = {}
         self.began: dict[str, float] = {}
-        self.last_line = time.monotonic()
+        self.entered = self.last_line = time.monotonic()
         self.stop_requested = False
 
     def _make_bars(self) -> Progress:
@@ -90,6 +90,9 @@ class TrainingProgress:
         seconds = time.monotonic() - self.began[job.key]
         text = f"[{self.num_done}/{self.num_jobs}] {job.title}: "
         text += f"failed: {outcome}" if isinstance(outcome, Exception) else f"{seconds:.1f} s"
+        if self.num_done < self.num_jobs:
+            left = (time.monotonic() - self.entered) / self.num_done * (self.num_jobs - self.num_done)
+            text += f", {time_left(left)}"
         if self.bars:
             self.bars.remove_task(self.tasks.pop(job.key))
         self._line(text)
@@ -101,3 +104,12 @@ class TrainingProgress:
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.last_line = time.monotonic()
+
+
+def time_left(seconds: float) -> str:
+    """State roughly how long a batch will still take.
+
+    >>> time_left(12), time_left(95), time_left(7300)
+    ('less than a minute left', 'about 2 min left', 'about 122 min left')
+    """
+    return "less than a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"

@@ -1,6 +1,5 @@
 """Generates fundus photographs: field of view, disc and cup, fovea, vessels, lesions, each with an exact mask."""
 
-import concurrent.futures
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -82,10 +81,8 @@ def generate_fundus(
     def photograph(job: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
         return _photograph(eyes[job[0]], look, size, noise, contrast, np.random.default_rng([seed, *job, 5]))
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        rngs = [np.random.default_rng([seed, patient]) for patient in range(num_patients)]
-        eyes = list(pool.map(lambda rng: _sample_eye(rng, look, lesions), rngs))
-        taken = list(pool.map(photograph, jobs))
+    eyes = [_sample_eye(np.random.default_rng([seed, patient]), look, lesions) for patient in range(num_patients)]
+    taken = [photograph(job) for job in jobs]  # threads do not help: small calls hold the interpreter's lock
     images = np.stack([image for image, _, _ in taken])
     masks = {name: np.stack([found[name] for _, found, _ in taken]) for name in MASKS}
     listed = list_photographs(num_patients, images_per_patient)
