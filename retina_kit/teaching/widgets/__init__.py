@@ -6,7 +6,7 @@ from retina_kit.teaching.widgets.explorer import explore_predictions
 from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
 from retina_kit.teaching.widgets.live_curve import LiveCurve
 from retina_kit.teaching.widgets.own_image import predict_own
-from retina_kit.teaching.widgets.static import png_of, present, show, show_folded, show_source
+from retina_kit.teaching.widgets.static import png_of, present, show, show_folded, show_settings, show_source
 
 __all__ = [
     "LiveCurve",
@@ -19,5 +19,6 @@ __all__ = [
     "present",
     "show",
     "show_folded",
+    "show_settings",
     "show_source",
 ]

@@ -4,11 +4,14 @@ import base64
 import html
 import inspect
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from IPython.display import Code, Image, display
 from ipywidgets import Widget
+
+from retina_kit.errors import unknown_name
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -36,6 +39,22 @@ def show_folded(summary: str, table: pd.DataFrame) -> None:
         rows = table.to_html(index=False)
     page = f"<details><summary>{html.escape(summary)} ({len(table)} rows)</summary>{rows}</details>"
     display({"text/html": page, "text/plain": f"{summary}\n{table.to_string(index=False)}"}, raw=True)
+
+
+def show_settings(settings: pd.DataFrame, important: Sequence[str], *, arms: pd.DataFrame) -> None:
+    """Show the few settings that matter, and fold all settings and all arms below them.
+
+    `settings` is what `Experiment.settings` returns, `important` the names of those that matter, `arms` the table of
+    arms. Raises UsageError for an important setting that does not exist.
+    """
+    for name in important:
+        if name not in set(settings["setting"]):
+            raise unknown_name("setting", name, settings["setting"])
+    with pd.option_context("display.max_colwidth", None):
+        short = settings.set_index("setting").loc[list(important)].drop(columns="where it is reported")
+        display({"text/html": short.to_html(index=False), "text/plain": short.to_string(index=False)}, raw=True)
+    show_folded("All settings", settings)
+    show_folded("All arms", arms)
 
 
 def show_source(*things: Any) -> None:
