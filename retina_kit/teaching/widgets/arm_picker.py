@@ -1,7 +1,7 @@
 """The arm picker: choose two arms and see what they differ in; a controlled comparison differs in one factor.
 
-A factor is what a reader would change as one thing: the start of the network (its parent and the parts that are copied),
-what is frozen, the number of steps, the loss, the data, and so on. Several settings can belong to one factor.
+A factor is what a reader would change as one thing: the start of the network (its parent and the copied parts), what
+is frozen, the number of steps, the loss, the data, and so on. Several settings can belong to one factor.
 """
 
 import html

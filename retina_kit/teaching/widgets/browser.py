@@ -43,8 +43,8 @@ def browse_images(
     """Show images one by one, with controls; a static page keeps the first image that has a mask.
 
     `collections` is one image set, or several as {name: image set}; `shown` names the masks that are on at first
-    (default: all), so that two annotators can be compared. `points` maps a name to the columns of x and y, in pixels, of
-    a point that is marked in image sets without masks.
+    (default: all), so that two annotators can be compared. `points` maps a name to the columns of x and y, in pixels,
+    of a point that is marked in image sets without masks.
     """
     browser = ImageBrowser(collections, shown, opacity, points)
     first = browser.image_set.rows["id"][browser.index]
