@@ -29,7 +29,7 @@ INSTEAD = {  # a pattern, and what to write instead
     r"readings": "checkpoint, inference mode",
     r"(?:what|that|can that|cannot|they|it|why can \w+) (?:can)?not be(?=[.,;:?])": "impossible",
     r"(?:one|two|three|four|five|an?|\d+|as many) (?!with|in |on |or |and |is |as |of |where)[\w-]+ an? "
-    r"(?:paper|notebook|image|photograph|lesion|stage|patient|arm|replicate|run|fold|class|level|session|week)": "per, each",
+    r"(?:paper|notebook|image|photograph|lesion|stage|patient|arm|replicate|run|fold|class|level|session|week)": "per",
     r"at home and abroad|like best|likes best|turn the dials?": "the field's term",
     r"gap bench": "domain-gap explorer",
     r"to speak of|speaks? of": "points to",
@@ -39,7 +39,7 @@ INSTEAD = {  # a pattern, and what to write instead
     r"grey\w*|haem\w+|oedema\w*|an(?:ae|æ)sth\w+": "gray, hem-, edema",
     r"(?:normal|local|optim|recogn|initial|organ|visual|summar|character|regular|general|equal|random|synthes|"
     r"priorit|standard|parametr|vector|serial|util|emphas|quant|binar)is(?:e|es|ed|ing|er|ers|ation|ations)": "-ize",
-    r"licen[c]es?|artefacts?|judgements?|labelled|modelling|catalogues?|analysed?|whilst|practise[ds]?": "American spelling",
+    r"licen[c]es?|artefacts?|judgements?|labelled|modelling|catalogues?|analysed?|whilst|practise[ds]?": "American",
 }
 PATTERN = re.compile(
     r"(?<![\w./`-])(?:" + "|".join(f"(?P<w{k}>{pattern})" for k, pattern in enumerate(INSTEAD)) + r")(?!\s*=|[\w/(`])",

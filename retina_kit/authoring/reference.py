@@ -34,9 +34,9 @@ CLASSES = (
 INTRODUCTION = """# Reference of the experiment file
 
 `notebooks/experiments/<paper>.py`, or `experiment.py` in a folder made by `retina-kit paper new`, defines `PAPER`, a
-`Paper`. Its `arms` is an ordinary function of the resolved settings that yields arms. An unknown field, a wrong type or a
-setting that nothing reads is an error that names the file, the line and the closest known name. A guided example is in
-[own_paper.md](own_paper.md).
+`Paper`. Its `arms` is an ordinary function of the resolved settings that yields arms. An unknown field, a wrong type or
+a setting that nothing reads is an error that names the file, the line and the closest known name. A guided example is
+in [own_paper.md](own_paper.md).
 
 This page is made from the classes by `python -m retina_kit.authoring.reference`."""
 
