@@ -272,7 +272,10 @@ explore_predictions(*experiment.probabilities(three[1]))
 # ## 12 · Claims and verdicts
 # Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
 # (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
-# effect, never its size. Compare with your guess.
+# effect, never its size.
+#
+# **How to read the result.** If the replication is supported but "pretraining, nothing frozen" is not, the paper's gain
+# comes from freezing, or from chance. If both are supported, pretraining itself helps. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())

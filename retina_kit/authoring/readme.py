@@ -66,7 +66,7 @@ def _verdict_of(table: pd.DataFrame, claim: Claim) -> str:
 def _scores_of(scores: pd.DataFrame, claim: Claim) -> str:
     """Write our score and the published one of each arm that a claim compares, in percent."""
     cells = [_score_of(scores, arm, claim.metric) for arm in _names(claim.arms)]
-    return f"{claim.metric.replace('_', ' ')} {' against '.join(cells)}"
+    return f"{claim.metric.replace('_', ' ').capitalize()} in %: {'; '.join(cells)}"
 
 
 def _names(arms: Sequence[str] | Sequence[Sequence[str]]) -> list[str]:
@@ -78,10 +78,10 @@ def _score_of(scores: pd.DataFrame, arm: str, metric: str) -> str:
     """Write one arm's score in percent, with the published value if there is one."""
     rows = scores[(scores["arm"] == arm) & (scores["metric"] == metric) & scores["ours_mean"].notna()]
     if rows.empty:
-        return "-"
+        return f"{arm}: -"
     row = rows.iloc[0]
     published = f" (paper {percent(row['paper_value'])})" if pd.notna(row["paper_value"]) else ""
-    return f"{percent(row['ours_mean'])}{published}"
+    return f"{row['label']}: {percent(row['ours_mean'])}{published}"
 
 
 def with_findings(readme: str, markdown: str) -> str:
