@@ -76,7 +76,7 @@ if __name__ == "__main__":
     if given.train:
         began = time.perf_counter()
         found["gap explorer: training, seconds"] = {
-            "dice": train_across_gap(generate_gap()),
+            "dice": train_across_gap(generate_gap()).scores,
             "seconds": time.perf_counter() - began,
         }
     print(json.dumps(found, indent=1) if given.json else "\n".join(f"{name}: {value}" for name, value in found.items()))

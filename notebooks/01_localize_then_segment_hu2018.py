@@ -1,92 +1,100 @@
 # %% [markdown]
 # # Localize the optic disc, then segment it
 #
-# **Reproduces** S.-Y. Hu et al., *Deep feature transfer between localization and segmentation tasks*,
-# arXiv:1811.02539 (2018).
+# **Reproduces** S.-Y. Hu et al., *Deep feature transfer between localization and segmentation tasks*, arXiv:1811.02539
+# (2018).
 #
-# A click on the disc's center takes a second, its outline a minute. The paper lets a network learn from thousands of
-# centers first, keeps its encoder, and then learns outlines from 92 masks. It finds that this beats a random start.
+# **The question.** Marking the center of the optic disc takes a second; outlining the disc takes a minute. Can a
+# network learn from thousands of cheap centers first, and then need fewer expensive outlines?
 #
-# **You will do** both phases, beside the printed numbers, and the two arms that the paper left out.
-# **You will learn** to tell *pretraining* from *freezing*, which the paper changed at once, and to look at single
-# images where a mean hides failures.
-# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the images are *drawn*
-# (synthetic), and so are all numbers that follow from them. `data = "public"` takes real photographs (IDRiD).
+# **The claim.** The paper trains a network to *localize* the disc, keeps its encoder frozen, and trains a decoder to
+# *segment* the disc from 92 masks. It reports a higher Dice than training from scratch (random weights).
+#
+# **The problem.** The paper's two networks differ in two ways: one is pretrained *and* frozen, the other is random
+# *and* trainable. Pretraining and freezing are *confounded*. The kit adds the two missing combinations as *control
+# arms*.
+#
+# **Your guess, before any result.** Write down three things: Does pretraining help if nothing is frozen? Does freezing
+# help or hurt? When does it matter more, with few masks or with many?
+#
+# **You will** reproduce both phases, compare them with the published results, and add the control arms. **You need**
+# Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default the images are
+# synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD).
 
 # %% tags=["colab"]
 import os
 import sys
 
-if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # with the libraries that are there
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
     # %pip install --quiet --no-deps ./retina-kit
     pass
 
 # %%
-
 from retina_kit.data.transforms import preprocess, resize_images
 from retina_kit.evaluation.comparisons import compare_families, spread_over_images, training_shares
 from retina_kit.experiment import Experiment
 from retina_kit.models.build import describe_layers
+from retina_kit.models.unet import Decoder, Encoder
 from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own
+from retina_kit.teaching.widgets import show, show_folded, show_settings, show_source
 from retina_kit.training.loop import fit
+from retina_kit.training.losses import LOSSES, pooled_soft_dice
 
 # %% [markdown]
-# ## 1 · Settings
-# `smoke` proves that everything runs (its numbers mean nothing), `lesson` shows the trends in minutes,
-# `paper` takes all six shares of the training images, full widths and a GPU.
+# ## 1 · Setup
+# A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
+# the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
+# that training does not learn, such as the learning rate. The words of this course are in the
+# [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
 data = "synthetic"  # synthetic or public
-data_root = "data"  # where real data packs lie
+data_root = "data"  # where real data sets are
 output_root = "outputs"  # where results go
 seeds = None  # a list such as [0, 1, 2]; None: the profile's
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
-workers = 1  # processes that train side by side
+workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
 # %%
-experiment = Experiment(
-    "hu2018",
-    profile,
-    data,
-    data_root=data_root,
-    output_root=output_root,
-    seeds=seeds,
-    device=device,
-    precision=precision,
-    overrides=overrides,
-)
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
+experiment = Experiment("hu2018", profile, data, overrides=overrides, **options)
 report = Report(experiment.folder)
-report.save_table("settings", experiment.settings(), tidy=False)
-
-# %% [markdown]
-# The paper prints no width, depth, image size, dropout rate, learning rate, batch size or number of epochs. All
-# these are *ours*. An **arm** is one trained network: a row below. *Replication* arms do what the paper did;
-# *control* arms change one thing that the paper's comparison left uncontrolled. Pick two and see in what they differ.
-
-# %%
-pick_arms(experiment.arms, "pretrained_frozen_100", "random_trainable_100")
-experiment.arms_table()
+settings = report.save_table("settings", experiment.settings(), tidy=False)
 
 # %% [markdown]
 # ## 2 · Look at the data
-# Phase 1 knows one point an image, phase 2 an outline (yellow): choose the data set, the patient and the image.
+# Phase 1 learns one point per image, phase 2 an outline. The outline is the *ground truth*: what an expert annotated,
+# and what a prediction is compared with. Choose a data set, a patient and an image.
 
 # %%
 centers, masks = experiment.images("localizer"), experiment.images("pretrained_frozen_100")
-browse_images({"outlines": masks, "centers": centers})
+browse_images({"outlines": masks, "centers": centers}, points={"center": experiment.parameters["test_center"]})
+
+# %% [markdown]
+# **What matters here.** An **arm** is one experimental condition: data, network, start and training settings. One arm
+# with one seed and one fold is a **run**. A *replication arm* does what the paper did; a *control arm* removes one
+# confound. The paper reports no width, depth, image size, dropout rate, learning rate, batch size or number of epochs:
+# those values are ours. Pick two arms below: a fair comparison differs in *one* factor.
+
+# %%
+important = ["target", "folds", "size", "loss", "learning_rate", "steps", "localizer_steps", "seeds"]
+pick_arms(experiment.arms, "pretrained_frozen_100", "random_trainable_100")
+show_settings(settings, important, arms=experiment.arms_table())
 
 # %% [markdown]
 # ## 3 · Split: who is tested?
-# Five folds by patient: every image with a mask is tested once. What leaks is less obvious: images of phase 1 may
-# be those that phase 2 tests on. In the public data 61 photographs are in both sets, and two more are byte-identical
-# copies of such ones. The fair localizer leaves them all out, the leaky one does not. The paper says nothing of it.
+# *Cross-validation* splits the patients into five folds. Each fold is tested once, by a network trained on the others.
+#
+# *Data leakage* means that training has seen something of the test set. Here it is easy to miss: an image of phase 1
+# may be a test image of phase 2. In the public data 61 photographs are in both sets, and two more are byte-identical
+# copies. The fair localizer excludes all of them, the leaky one does not. The paper does not mention this.
 
 # %%
 fair, leaky = (experiment.prepared(name) for name in ("localizer", "localizer_leaky"))
@@ -110,8 +118,14 @@ show(shown)
 
 # %% [markdown]
 # ## 5 · The networks (Figure 1)
-# Drawn from the layers of the two networks of this run. The head is thrown away after phase 1; a U-Net's decoder takes
-# its place, and every level of the encoder is concatenated to it (the paper calls these connections residual).
+# **A U-Net has two halves.** The *encoder* repeats two 3 x 3 convolutions and halves the image by max-pooling: each
+# level sees a larger area, in more channels, at a lower resolution. It learns *what* is in the image. The *decoder*
+# doubles the size level by level, until each pixel gets a score (*logit*). *Skip connections* copy the features of each
+# encoder level to the decoder level of the same size. They tell the decoder *where* the edges are. (The paper calls
+# them residual.)
+#
+# Phase 1 puts a small head on the encoder that outputs the center as (x, y). Phase 2 removes that head and adds the
+# decoder. The code below is the library's own. The table then traces the shape of the data: channels, height, width.
 
 # %%
 localizer, unet = (experiment.arm(name).model for name in ("localizer", "pretrained_frozen_100"))
@@ -119,22 +133,43 @@ layers = [describe_layers(model, (1, *arm.data.size)) for model in (localizer, u
 figure1 = figures.plot_two_phases(*layers)
 report.save_figure("figure1", figure1, alt="Figure 1: encoder with a head for the center, then with a decoder")
 show(figure1)
+show_source(Encoder.forward, Decoder.forward)
+show_folded("Shape trace through the U-Net, layer by layer", layers[1])
 
 # %% [markdown]
 # ## 6 · Train one network by hand
-# A U-Net from a random start, on all training images of fold 0. The loop is `retina_kit/training/loop.py`, short
-# enough to read aloud. **Stop** keeps the weights so far.
+# **Dice** measures the overlap of the predicted mask $A$ and the ground truth $B$. From counts of pixels (true
+# positives TP, false positives FP, false negatives FN):
+#
+# $$\mathrm{Dice} = \frac{2\,|A \cap B|}{|A| + |B|} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad
+# \mathrm{IoU} = \frac{TP}{TP + FP + FN}$$
+#
+# *By hand:* a disc of 4 pixels, a prediction of 6 pixels, 3 of them right. Then TP = 3, FP = 3, FN = 1, so Dice = 6 /
+# (6 + 3 + 1) = 0.6. A perfect mask has 1, no overlap 0.
+#
+# A thresholded mask has no gradient, so the loss uses *soft Dice*, with the probability $p_i$ of each pixel and its
+# label $y_i$. The paper minimizes its negative logarithm (smoothing $s = 1$):
+#
+# $$L = -\log \frac{2 \sum_i p_i y_i + s}{\sum_i p_i + \sum_i y_i + s}$$
+#
+# *Overfitting* means that a network learns its training images by heart: the loss falls, but new images get no better.
+# With ten masks this is the main risk. Now train a U-Net from scratch on fold 0 and watch its *learning curve*.
+#
+# The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
+# **Stop** keeps the weights so far.
 
 # %%
 batches = experiment.batches("random_trainable_100")
 model = experiment.model("random_trainable_100")
 recipe = experiment.arm("random_trainable_100").recipe
+show_source(pooled_soft_dice, LOSSES[recipe.loss], fit)
 history = fit(model, batches, recipe, device=batches.images.device, watch=LiveCurve())
 show(figures.plot_history(history))
 
 # %% [markdown]
 # ## 7 · Train all arms
-# Folds and shares are one sweep: finished runs are loaded from the run store, interrupted ones go on.
+# Every arm is trained for every fold and every percentage of training images. Finished runs are loaded from the run
+# store; interrupted runs resume from their last checkpoint.
 
 # %%
 runs = experiment.train(workers=workers)
@@ -143,8 +178,8 @@ print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.valu
 
 # %% [markdown]
 # ## 8 · Phase 1: how far from the center?
-# In pixels of an image of the stated size, and in disc diameters. The paper prints squared errors only, of images
-# whose size it does not print, so the two cannot be compared.
+# The distance between the predicted and the annotated center, in pixels of an image of the stated size and in disc
+# diameters. The paper reports squared errors for images whose size it does not report, so they cannot be compared.
 
 # %%
 localization = report.save_table("localization", experiment.table("localization"))
@@ -155,10 +190,13 @@ report.save_figure("localization", errors, alt="Error maps of the localizers, an
 show(errors)
 
 # %% [markdown]
-# ## 9 · Phase 2: Dice against the share of training images (Figure 2a)
-# The mean over the images of all folds, as in the paper. Its two arms differ in *two* things: the start of the
-# encoder, and whether it may learn. The other two arms of the 2 x 2 tell them apart. A fifth one takes the localizer's
-# answer instead of its features: it cuts a window out around the found center and segments that.
+# ## 9 · Phase 2: Dice against the percentage of training images (Figure 2a)
+# This plot of score against the amount of data is a *learning curve* over data set sizes. Dice is computed per image
+# and then averaged. (*Pooled* Dice would add up the pixels of all images first, so that large discs would weigh more.)
+#
+# The paper's two arms differ in *two* factors: the start of the encoder, and whether it is frozen. The 2 x 2 design has
+# all four combinations, so each factor can be isolated. A fifth arm uses the localizer's *output* instead of its
+# features: it cuts a window around the predicted center and segments only that.
 
 # %%
 shares = training_shares(experiment.arms)
@@ -169,7 +207,7 @@ families = {
     "random_trainable": "random, trainable (the paper's)",
     "pretrained_trainable": "pretrained, trainable (control)",
     "random_frozen": "random, frozen (control)",
-    "window": "window around the found center (control)",
+    "window": "window around the predicted center (control)",
 }
 shown = figures.plot_dice_by_share(figure2a.merge(shares, on="arm"), families)
 report.save_figure("figure2a", shown, alt="Figure 2a: Dice against the share of training images, five arms")
@@ -178,7 +216,7 @@ show(shown)
 # %% [markdown]
 # ## 10 · Figure 2b: is the difference significant?
 # The paper's paired t-test treats images as independent; Wilcoxon's test does the same with ranks. The bootstrap
-# resamples patients instead. None of them knows that images of a fold share one network.
+# resamples patients instead. None of these tests accounts for the fact that all images of a fold share one network.
 
 # %%
 last = experiment.scores[experiment.scores["variant"] == "last"]
@@ -187,9 +225,9 @@ report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: 
 report.save_table("figure2b", figure2b, tidy=False)
 
 # %% [markdown]
-# Is it pretraining or freezing? Each row of the next figure changes one thing only, but for the first and the last.
-# The last one asks what a localizer is good for besides its features: its *answer* says where to look, so that the
-# U-Net sees a window around the found center, four times as finely on photographs.
+# Is it pretraining or freezing? Each row of the next figure changes one factor, except the first and the last. The last
+# row uses the localizer's *output*: it tells the U-Net where to look, so that the U-Net sees a window around the
+# predicted center, at four times the resolution (public data).
 
 # %%
 contrasts = {
@@ -200,17 +238,17 @@ contrasts = {
     ("random_frozen", "random_trainable"): "freezing, both random",
     ("leaky_frozen", "pretrained_frozen"): "the leak: test images seen in phase 1",
     ("color", "random_trainable"): "color, both random and trainable",
-    ("window", "color"): "a window around the found center, both in color",
+    ("window", "color"): "a window around the predicted center, both in color",
 }
 two_by_two = report.save_table("two_by_two", compare_families(last, shares, list(contrasts)), tidy=False)
 shown = figures.plot_contrasts(two_by_two, contrasts)
-report.save_figure("two_by_two", shown, alt="Differences of the 2 x 2 design, share by share")
+report.save_figure("two_by_two", shown, alt="Differences of the 2 x 2 design at each percentage of images")
 show(shown)
 
 # %% [markdown]
 # ## 11 · Behind the means
-# An SD of 0.2 beside a mean of 0.84 (the paper's baseline) speaks of complete failures. Above each column: how many
-# images have a Dice of practically 0.
+# The paper's baseline has a mean of 0.84 with an SD of 0.2. So large an SD points to complete failures on some images,
+# not to slightly worse masks on all. The number above each column counts the images with a Dice of practically 0.
 
 # %%
 chosen = {arm: labels[arm] for arm in shares.loc[shares["percent"].isin([10, 100]), "arm"]}
@@ -219,33 +257,37 @@ show(report.save_figure("distribution", shown, alt="Dice of every image, arm by 
 report.save_table("distribution", spread_over_images(last, chosen), tidy=False).round(3)
 
 # %% [markdown]
-# The worst images of the paper's two arms and of the window, each by the network that did not train on it: bright
-# lesions pass for a disc where the whole image is searched. Then the test images of one fold: move the threshold
-# and see which mistakes go, and which come.
+# The worst test images of the paper's two arms and of the window arm. If the whole image is searched, bright lesions
+# are mistaken for the disc. Then the test images of one fold: move the threshold and see which errors disappear and
+# which appear.
 
 # %%
 three = ["random_trainable_100", "pretrained_frozen_100", "window_100"]
-images, truth, predicted, names = experiment.predictions(three, num_images=4, pick="worst")
-worst = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in three}, titles=names)
+images, ground_truth, predicted, names = experiment.predictions(three, num_images=4, pick="worst")
+worst = figures.plot_predictions(images, ground_truth, {labels[name]: predicted[name] for name in three}, titles=names)
 show(report.save_figure("worst", worst, alt="The four images with the lowest Dice"))
 explore_predictions(*experiment.probabilities(three[1]))
 
 # %% [markdown]
 # ## 12 · Claims and verdicts
-# Each claim of the paper (*replication*) stands beside its *control*. Drawn data decide a direction only, never a
-# number.
+# Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
+# (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
+# effect, never its size.
+#
+# **How to read the result.** If the replication is supported but "pretraining, nothing frozen" is not, the paper's gain
+# comes from freezing, or from chance. If both are supported, pretraining itself helps. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())
 report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
 report.finish(experiment.description())
-show_claims(claims)
+show_claims(claims).style.hide(axis="index")
 
 # %% [markdown]
 # ## 13 · Your own image
-# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
-# Does the network find what you see? It was trained on images of one source, so expect less on others.
-# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+# Weights carry everything that prediction needs. Choose an image of any size with the button, or give its path. Does
+# the network find what you see? It was trained on images from one source. Expect lower accuracy on others: this is
+# *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("pretrained_frozen_100").folder, device=device), path="")
@@ -254,21 +296,21 @@ predict_own(Predictor.load(experiment.run_of("pretrained_frozen_100").folder, de
 # ## 14 · What differs from the paper, and why
 # - The paper's RetCam images are private. Synthetic images or IDRiD take their place; IDRiD shows adults with diabetic
 #   retinopathy, not premature infants.
-# - Everything that the paper does not print is ours: five levels, widths, size, dropout, learning rates, batch sizes,
-#   updates, a learning rate that falls to 0, and augmentation by mirror, resize and shift.
-# - The localizer's answer as a place to cut at is ours; the paper hands on its features only.
-# - All shares get the same number of updates. With epochs, fewer images would also mean fewer updates.
-# - "Frozen" means weights and BatchNorm statistics. A random frozen encoder keeps those it was built with.
-# - The localizer's head counts in pixels, as the paper's errors do, and is one linear layer ("without activation").
-# - Public centers for training are those of CODRAS boxes, another group's; the 103 test centers are the official ones.
-#   The two differ by 3.4 pixels of 640 on average: no localizer that learns from one can be closer to the other.
-# - Both sets' Dice is taken at the masks' full size, after the probability was enlarged.
+# - Everything that the paper does not report is ours: five levels, widths, size, dropout, learning rates, batch sizes,
+#   numbers of steps, a learning rate that falls to 0, and augmentation by mirroring, resizing and shifting.
+# - The window arm is ours; the paper transfers the localizer's features only.
+# - All percentages of images get the same number of steps. With epochs, fewer images would also mean fewer steps.
+# - "Frozen" covers weights and BatchNorm statistics. A random frozen encoder keeps its initial ones.
+# - The localizer predicts pixels, as in the paper's errors, with one linear layer ("without activation").
+# - Public training centers come from the CODRAS boxes of another group; the 103 test centers are the official ones. The
+#   two differ by 3.4 pixels of 640 on average, so no localizer trained on one can get closer to the other.
+# - Dice is computed at the masks' full size, after the probabilities are enlarged.
 #
 # ## 15 · Exercises
-# Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
+# Replace `...` with your answer. Each check tells you whether it is right, and why; a wrong answer gets a hint.
 
 # %% [markdown]
-# **1.** Which arm differs from `pretrained_frozen_100` in the start of the encoder, and in nothing else?
+# **1.** Which arm differs from `pretrained_frozen_100` in the start of the encoder and in nothing else?
 
 # %% tags=["exercise"]
 check = experiment.check
@@ -278,8 +320,8 @@ check.only_the_start(...)
 check.only_the_start("random_frozen_100")
 
 # %% [markdown]
-# **2.** By how much does pretraining raise the mean Dice where nothing is frozen, with all training images? Compute
-# it from `figure2a`.
+# **2.** By how much does pretraining raise the mean Dice if nothing is frozen, with all training images? Compute it
+# from `figure2a`.
 
 # %% tags=["exercise"]
 check.gain_of_pretraining(...)
@@ -289,7 +331,7 @@ means = figure2a.set_index("arm")["ours_mean"]
 check.gain_of_pretraining(means["pretrained_trainable_100"] - means["random_trainable_100"])
 
 # %% [markdown]
-# **3.** The paper has 92 images with a mask and five folds. How many images, about, are 10 % of a training fold?
+# **3.** The paper has 92 images with a mask and five folds. About how many images are 10 % of a training fold?
 
 # %% tags=["exercise"]
 check.ten_percent(...)
@@ -298,8 +340,8 @@ check.ten_percent(...)
 check.ten_percent(0.1 * 92 * 4 / 5)
 
 # %% [markdown]
-# **4.** The validation error of the localizer is printed as an MSE of 132.16 pixels squared. If that is the mean over
-# x and y, how far from the center is it, as a root mean square distance in pixels?
+# **4.** The paper reports a validation MSE of 132.16 pixels squared for the localizer. If that is the mean over x and
+# y, what is the root mean square distance to the center, in pixels?
 
 # %% tags=["exercise"]
 check.distance_from_mse(...)
@@ -308,9 +350,9 @@ check.distance_from_mse(...)
 check.distance_from_mse((2 * 132.16) ** 0.5)
 
 # %% [markdown]
-# **5.** Design the control. A pretrained network has had the localizer's updates as well as its own. Which random,
-# trainable arm (100 %) has had as many? An arm is a dictionary: `name`, the arm it is `like`, and what it changes,
-# such as `{"name": "mine", "like": "random_frozen_100", "recipe.steps": 50}`.
+# **5.** Design the control. A pretrained network was trained for the localizer's steps as well as its own. Which
+# random, trainable arm (100 %) is trained for equally many in total? An arm is a dictionary: `name`, the arm it is
+# `like`, and what it changes, such as `{"name": "mine", "like": "random_frozen_100", "recipe.steps": 50}`.
 
 # %% tags=["exercise"]
 check.control_for_updates(...)
@@ -320,6 +362,6 @@ steps = sum(experiment.arm(name).recipe.steps for name in ("localizer", "random_
 check.control_for_updates({"name": "random_longer", "like": "random_trainable_100", "recipe.steps": steps})
 
 # %% [markdown]
-# **To go on:** set `overrides = {"steps": 20}` and run all again: which arm loses most, and why? Set `seeds = [0, 1,
-# 2]`: what does another draw of 10 % of the images change? How large would the leak have to be to explain the
-# paper's gain?
+# **Going further:** set `overrides = {"steps": 20}` and run everything again: which arm loses most, and why? Set `seeds
+# = [0, 1, 2]`: how much does another random 10 % of the images change? How large would the leak have to be to explain
+# the paper's gain? Take your guess from the top: what did the control show, and what would change your mind?

@@ -4,19 +4,28 @@
 # **Reproduces** M. Melinščak et al., *Retinal OCT image segmentation: how well do algorithms generalize or how
 # transferable are the data?* (MIPRO 2020).
 #
-# A U-Net learns to find fluid in OCT scans of one device, from 256, 512 or 1000 annotated B-scans; once from a random
-# start and once after it has learned fluid on scans of another set. The paper finds that both data and transfer help.
+# **The question.** Annotating an OCT scan is expensive. How many annotated scans does a U-Net need to segment fluid,
+# and does it help to train on scans of another device first (*transfer learning*)?
 #
-# **You will do** what the paper did, beside its printed numbers; then turn the gap between the two devices yourself.
-# **You will learn** why "more data" is also "more updates", what a ± may stand for, and what a split by B-scan hides.
-# **You need** Python and two CPU cores for three minutes. Nothing is downloaded: by default the scans are *drawn*
-# (synthetic), and so are all numbers that follow from them. `data = "public"` takes real scans as the target.
+# **The claim.** The paper trains on 256, 512 or 1000 B-scans, from scratch and after pretraining. It reports that more
+# data help and that transfer helps.
+#
+# **The problem.** Training in *epochs* means that more data bring more training steps, and so does pretraining. Data,
+# transfer and steps are *confounded*. The paper also splits by B-scan, so neighbors of test scans are in the training
+# set (*data leakage*). The control arms equalize the steps and split by patient.
+#
+# **Your guess, before any result.** Write down: With equally many steps, does transfer still help? Does it help most
+# with the smallest or with the largest training set? How much does the leak add to the score?
+#
+# **You will** compare both with the published results, add the controls, and vary the gap between the devices yourself.
+# **You need** Python and two CPU cores; section 8 shows how long the training took. Nothing is downloaded: by default
+# the scans are synthetic, and so are all scores that follow. `data = "public"` uses real scans as the target.
 
 # %% tags=["colab"]
 import os
 import sys
 
-if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # with the libraries that are there
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
     # %pip install --quiet --no-deps ./retina-kit
     pass
 
@@ -28,61 +37,46 @@ from retina_kit.data.splits import shared_patients
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.experiment import Experiment
 from retina_kit.teaching.domain_gap import generate_gap, train_across_gap
-from retina_kit.models.build import build_model, count_parameters
-from retina_kit.models.filters import as_images, maximize_filters
+from retina_kit.models import build, filters, unet
 from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own
+from retina_kit.teaching.widgets import show, show_folded, show_settings, show_source
 from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
-from retina_kit.training.loop import fit
+from retina_kit.training import loop, losses
 
 # %% [markdown]
-# ## 1 · Settings
-# `smoke` proves that everything runs (its numbers mean nothing), `lesson` shows the trends in minutes,
-# `paper` takes every printed setting and a GPU.
+# ## 1 · Setup
+# A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
+# the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
+# that training does not learn, such as the learning rate. The words of this course are in the
+# [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
 data = "synthetic"  # synthetic, public or paper
-data_root = "data"  # where real data packs lie
+data_root = "data"  # where real data sets are
 output_root = "outputs"  # where results go
 seeds = None  # a list such as [0, 1, 2]; None: the profile's
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
-workers = 1  # processes that train side by side
+workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"gap": 0.4}
 
 # %%
-experiment = Experiment(
-    "melinscak2020",
-    profile,
-    data,
-    data_root=data_root,
-    output_root=output_root,
-    seeds=seeds,
-    device=device,
-    precision=precision,
-    overrides=overrides,
-)
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
+experiment = Experiment("melinscak2020", profile, data, overrides=overrides, **options)
 report = Report(experiment.folder)
-experiment.settings()
-
-# %% [markdown]
-# An **arm** is one trained network: a row below. *Replication* arms do what the paper did; *control* arms change one
-# thing that its comparison left uncontrolled. Arms without updates are the source model, scored as it is. Pick two and
-# see in what they differ.
-
-# %%
-labels = {arm.name: arm.title for arm in experiment.arms}
-pick_arms(experiment.arms, "transfer_small", "scratch_small_equal_updates")
-experiment.arms_table()
+settings = experiment.settings()
 
 # %% [markdown]
 # ## 2 · Look at the data: Figure 1
-# Fluid under the pigment epithelium (PED), under the retina (SRF) and inside it (IRF). It fills two per cent of a
-# scan. The paper merges the three into one class. Real scans of the public set have two graders instead.
+# An OCT *B-scan* is a slice through the retina. Fluid collects under the pigment epithelium (PED), under the retina
+# (SRF) and inside it (IRF), and fills about two percent of a scan. The paper merges the three into one class. The
+# colored areas are the *ground truth*: what an expert annotated. The public scans have two graders instead of three
+# classes.
 
 # %%
 target = experiment.images("scratch_large", masks=experiment.parameters["fluids"])
@@ -93,36 +87,51 @@ report.save_figure("figure1", figure1, alt="Figure 1: B-scans with their fluids,
 browse_images(target)
 
 # %% [markdown]
+# **What matters here.** An **arm** is one experimental condition: data, network, start and training settings. One arm
+# with one seed is a **run**. A *replication arm* does what the paper did; a *control arm* removes one confound. Arms
+# without steps are the source model, scored as it is (*zero-shot*). Pick two arms: a fair comparison differs in *one*
+# factor. Steps count pretraining, too.
+
+# %%
+important = ["sizes", "scratch_epochs", "source_epochs", "tuning_epochs", "target_split", "learning_rate", "seeds"]
+pair = ("transfer_small", "scratch_small_equal_updates")
+pick_arms(experiment.arms, *pair, num_steps=lambda name: len(experiment.batches(name)))
+show_settings(settings, important, arms=experiment.arms_table())
+
+# %% [markdown]
 # ## 3 · The gap between two devices
-# The same drawn eye as the target's device shows it (0) and ever nearer to the other device (1). `gap` in the settings
-# is where the source scans are taken; turn it with `overrides = {"gap": 0.4}`.
+# A network trained on one device often fails on another: this is *domain shift*. The images show the same synthetic eye
+# as the target's device sees it (0) and step by step more like the other device (1). The setting `gap` is where the
+# source scans are; change it with `overrides = {"gap": 0.4}`.
 #
-# Then turn the dials yourself. The button trains a tiny U-Net on the source and tunes it on the target, in seconds: how
-# does it do before and after?
+# Now try the controls yourself. The button trains a tiny U-Net on the source and fine-tunes it on the target. How does
+# it score before and after? Noise is a gap, too: 1 is the device's own noise, 0 is none.
 
 # %%
 gaps = (0.0, 0.25, 0.5, 0.75, 1.0)
 eyes = [generate_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed=4) for gap in gaps]
-titles = [f"drawn, gap {gap:g}" for gap in gaps]
+titles = [f"synthetic, gap {gap:g}" for gap in gaps]
 images, masks = (np.concatenate(part) for part in zip(*[(eye.images, eye.masks["fluid"]) for eye in eyes], strict=True))
 show(figures.plot_images(images, masks, titles, num_columns=5))
 explore_domain_gap(generate_gap, train_across_gap)
 
 # %% [markdown]
 # ## 4 · How well do people agree? Figure 2
-# The paper had 75 scans annotated again by the same expert (Dice 0.889) and by another (0.822): nobody can ask more of
-# a network. Drawn scans have two imperfect annotators, one of them twice; the public set has two graders.
+# In the paper, 75 scans were annotated again by the same expert (*intra-rater agreement*, Dice 0.889) and by another
+# (*inter-rater agreement*, 0.822). This is a practical upper bound for a network: a higher score only means that it
+# imitates one annotator. Synthetic scans have two imperfect annotators, one of them twice; the public set has two.
 
 # %%
 seen = experiment.images("scratch_large", masks=experiment.parameters["graders"]).subset(largest[:2])
 figure2 = figures.plot_annotators(seen.images, seen.masks, titles=seen.rows["id"])
-show(report.save_figure("figure2", figure2, alt="Figure 2: two scans as each annotator saw them"))
+show(report.save_figure("figure2", figure2, alt="Figure 2: two scans with the outlines of each annotator"))
 report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).round(3)
 
 # %% [markdown]
 # ## 5 · Split: who is tested?
-# The authors' script shuffles B-scans, so neighbors of nearly every test scan are trained on. Here patients are
-# parted; the leaky split is an arm of its own. The training sets are nested: the small one lies within the large one.
+# The authors' script shuffles B-scans, so neighbors of nearly every test scan are in the training set. That is *data
+# leakage*: neighboring B-scans are near-copies. Here the split is by patient; the leaky split is a separate arm. The
+# training sets are nested: the small one is part of the large one.
 
 # %%
 prepared, leaky = experiment.prepared("scratch_large"), experiment.prepared("scratch_large_leaky")
@@ -132,56 +141,84 @@ print(f"patients on both sides: {shared[0]} split by patient, {shared[1]} split 
 
 # %% [markdown]
 # ## 6 · The network
-# Five levels, no normalization, no dropout (the published code has it commented out): 7,759,521 weights. A lesson is
-# narrower and normalizes; the settings table says so.
+# **A U-Net has two halves.** The *encoder* repeats two 3 x 3 convolutions and halves the image by max-pooling: it
+# learns *what* is in the image. The *decoder* doubles the size level by level until each pixel gets a score (*logit*).
+# *Skip connections* concatenate the encoder's features of the same size: they tell the decoder *where* the edges are.
+#
+# The paper's network has five levels, no normalization and no dropout (commented out in the published code): 7,759,521
+# weights. The lesson's is narrower and uses BatchNorm. The code is the library's own; the table traces the shape of the
+# data (channels, height, width) through the network.
 
 # %%
 with torch.device("meta"):
-    published = count_parameters(build_model({"name": "unet"}))
-model = experiment.model("scratch_large")
-print(f"{published:,} weights in the paper, {count_parameters(model):,} in this run")
+    published = build.count_parameters(build.build_model({"name": "unet"}))
+model, batches = experiment.model("scratch_large"), experiment.batches("scratch_large")
+print(f"{published:,} weights in the paper, {build.count_parameters(model):,} in this run")
+show_source(unet.Encoder.forward, unet.Decoder.forward)
+arm = experiment.arm("scratch_large")
+show_folded("Shape trace, layer by layer", build.describe_layers(arm.model, batches.images.shape[1:]))
 
 # %% [markdown]
 # ## 7 · Train one network by hand
-# No augmentation: the paper left it out to see the data's share alone. The loss is 1 - soft Dice of the whole batch.
-# At the start the network says 0.5 everywhere, so with a share f of fluid the loss is 1 - f / (f + 0.5), about 0.96.
+# **Dice** measures the overlap of a predicted mask $A$ and the ground truth $B$, and **IoU** is its close relative:
+#
+# $$\mathrm{Dice} = \frac{2\,|A \cap B|}{|A| + |B|} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad
+# \mathrm{IoU} = \frac{TP}{TP + FP + FN}, \qquad \mathrm{Dice} = \frac{2\,\mathrm{IoU}}{1 + \mathrm{IoU}}$$
+#
+# *By hand:* 4 pixels of fluid, 6 predicted, 3 of them right: TP = 3, FP = 3, FN = 1, Dice = 6 / 10 = 0.6.
+#
+# Training needs a gradient, so the loss is *soft Dice*, with probabilities $p_i$ instead of a thresholded mask, over
+# all pixels of the batch ($y_i$ is the label, $s = 1$):
+#
+# $$L = 1 - \frac{2 \sum_i p_i y_i + s}{\sum_i p_i + \sum_i y_i + s}$$
+#
+# An untrained network predicts 0.5 everywhere. With a fraction $f$ of fluid the first loss is about $1 - f / (f +
+# 0.5)$. There is no augmentation: the paper left it out to isolate the effect of the amount of data. Watch the
+# *learning curve*. If the loss falls but new scans get no better, the network *overfits*: it learns its training scans
+# by heart.
+#
+# The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
+# **Stop** keeps the weights so far.
 
 # %%
-batches = experiment.batches("scratch_large")
-recipe = experiment.arm("scratch_large").recipe
-history = fit(model, batches, recipe, device=batches.images.device, watch=LiveCurve())
+show_source(losses.soft_dice, losses.pooled_soft_dice, loop.fit)
+history = loop.fit(model, batches, batches.recipe, device=batches.images.device, watch=LiveCurve())
 share = prepared.targets[prepared.train].float().mean().item()
 print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (share + 0.5):.3f}")
 
 # %% [markdown]
 # ## 8 · Train all arms
-# Finished runs are loaded from the run store, interrupted ones go on from their last checkpoint.
+# Finished runs are loaded from the run store; interrupted runs resume from their last checkpoint.
 #
-# Does our loss behave like theirs? A plateau near 0.96 first, then the fall. The dotted lines were read off a plot in
-# the authors' notebook (70 epochs, smoothed).
+# Does our loss behave like theirs? It should stay near its first value at the beginning, then fall. The dotted lines
+# were digitized from a plot in the authors' notebook (70 epochs, smoothed).
 
 # %%
 runs = experiment.train(workers=workers)
+labels = {arm.name: arm.title for arm in experiment.arms}
 seconds = sum(run.settings["seconds"] for run in runs.values())
 print(f"{len(runs)} runs, {seconds:.0f} seconds of training in all")
-losses = experiment.histories.groupby("arm", sort=False)["loss"].agg(first="first", lowest="min", last="last")
+loss_values = experiment.histories.groupby("arm", sort=False)["loss"].agg(first="first", lowest="min", last="last")
 shown = {name: labels[name] for name in ("source", "scratch_large", "transfer_large")}
 log = experiment.published.curves("notebook_curve_b")
 figure = figures.plot_losses(experiment.histories, shown, published=log)
-show(report.save_figure("losses", figure, alt="Training loss of three arms beside the authors' log"))
-report.save_table("losses", losses.reset_index(), tidy=False).round(3)
+show(report.save_figure("losses", figure, alt="Training loss of three arms, compared with the authors' log"))
+report.save_table("losses", loss_values.reset_index(), tidy=False).round(3)
 
 # %% [markdown]
 # ## 9 · Figure 4: Dice against the number of training scans
-# The mean over test images. `dice` is strict: above 0.5 or not. `dice_half_thresholded` is what the authors' code
-# computes: values up to 0.5 stay as they are, so what little the network sees in the background is counted against it.
+# Dice per image, averaged over the test images. (*Pooled* Dice adds up the pixels of all images first.) `dice` uses a
+# threshold of 0.5. `dice_half_thresholded` is what the authors' code computes: values up to 0.5 stay as they are, so
+# residual background probability lowers the score.
 #
-# What is a ±? The paper prints "SEM", but 0.27 cannot be the standard error of 224 scores between 0 and 1: it is the
-# standard deviation. First figure: as printed. Second: the interval that says how sure the mean is, patients drawn
-# anew.
+# What does ± mean? The paper calls it SEM, but 0.27 is too large for a standard error of 224 scores between 0 and 1: it
+# is the standard deviation (SD). The SD tells how much single images differ; the standard error tells how precise the
+# mean is. First figure: with SD, as in the paper. Second figure: with the 95 % interval of the mean, from resampling
+# patients (*bootstrap*).
 #
-# ## 10 · The source model, at home and abroad
-# Untuned, the paper's source model falls from 0.717 to 0.348 (the last table below).
+# ## 10 · The source model in and out of its domain
+# Without fine-tuning, the paper's source model falls from 0.717 to 0.348: domain shift. Ours is in the last table
+# below.
 
 # %%
 figure4 = report.save_table("figure4", experiment.table("figure4"))
@@ -190,7 +227,11 @@ spreads = report.save_table("figure4_spreads", experiment.by_size("figure4"), ti
 starts = ("scratch", "transfer")
 lines = {start: [arm for arm in spreads["arm"] if arm.startswith(start)] for start in starts}
 printed = figures.plot_dice_by_size(spreads, lines, spread="sd_of_images")
-show(report.save_figure("figure4_as_printed", printed, alt="Figure 4 with standard deviations, printed as SEM"))
+show(
+    report.save_figure(
+        "figure4_as_printed", printed, alt="Figure 4 with standard deviations, which the paper calls SEM"
+    )
+)
 figure = figures.plot_dice_by_size(spreads, lines)
 show(report.save_figure("figure4", figure, alt="Figure 4: Dice against training set size, intervals over patients"))
 source_model = report.save_table("source_model", experiment.table("source_model"))
@@ -202,30 +243,41 @@ show_comparison(source_model, labels)
 # %%
 sizes = ("small", "medium", "large")
 above, below = [f"scratch_{n}" for n in sizes], ["source_on_target", *[f"transfer_{n}" for n in sizes]]
-images, truth, predicted, names = experiment.predictions([*above, *below], num_images=1, pick="largest")
+images, ground_truth, predicted, names = experiment.predictions([*above, *below], num_images=1, pick="largest")
 rows = [{labels[arm]: predicted[arm][0] for arm in row} for row in (above, below)]
-figure3 = figures.plot_one_image(images[0], truth[0], rows)
-show(report.save_figure("figure3", figure3, alt="Figure 3: one test scan, its truth and the masks of all networks"))
+figure3 = figures.plot_one_image(images[0], ground_truth[0], rows)
+show(
+    report.save_figure(
+        "figure3", figure3, alt="Figure 3: one test scan, its ground truth and the masks of all networks"
+    )
+)
 
 # %% [markdown]
-# ## 12 · Figure 5: what the filters like best
-# Gradient ascent on the input, all filters of a layer at once. The paper calls layers 10, 13 and 16 the decoder;
-# layer 10 is still the bottleneck. Filters that never respond keep their noise.
+# ## 12 · Figure 5: feature visualization
+# *Activation maximization*: change an input by gradient ascent until it excites a filter most. The paper calls layers
+# 10, 13 and 16 the decoder; layer 10 is still the bottleneck. Filters that never respond keep their initial noise.
 
 # %%
 layers, num_steps = experiment.parameters["filter_layers"], experiment.parameters["filter_steps"]
 networks = {labels[arm]: experiment.trained(arm) for arm in ("scratch_small", "source", "transfer_small")}
 liked = {
-    label: [as_images(maximize_filters(network, layer, num_steps=num_steps)).numpy() for layer in layers]
+    label: [
+        filters.as_images(filters.maximize_filters(network, layer, num_steps=num_steps)).numpy() for layer in layers
+    ]
     for label, network in networks.items()
 }
 figure5 = figures.plot_filters(liked, [f"convolution {layer}" for layer in layers])
-show(report.save_figure("figure5", figure5, alt="Figure 5: what filters of six layers like best, three networks"))
+show(
+    report.save_figure(
+        "figure5", figure5, alt="Figure 5: inputs that excite filters of six layers most, three networks"
+    )
+)
 
 # %% [markdown]
 # ## 13 · Controls: what the paper's comparison left open
-# Transfer had more updates in all (source plus tuning), so a random start gets as many. "More of the same" gets twice
-# the target scans instead of another device's. And the split by B-scan shows what the leak is worth.
+# These arms are an *ablation*: each removes one ingredient. Transfer has more steps in total (pretraining plus
+# fine-tuning), so one control trains from scratch for equally many. Another gets twice the target scans instead of
+# scans of another device. A third is split by B-scan and shows how much the leak adds.
 
 # %%
 controls = report.save_table("controls", experiment.table("controls"))
@@ -235,51 +287,54 @@ show_comparison(controls, labels)
 
 # %% [markdown]
 # ## 14 · The worst images
-# Where the network that learned most failed most. Move the threshold: which mistakes go, and which come?
+# The lowest scores of the network with most training data. Move the threshold: which errors disappear, and which
+# appear?
 
 # %%
-images, truth, predicted, names = experiment.predictions(["transfer_large"], num_images=4, pick="worst")
-worst = figures.plot_predictions(images, truth, {labels["transfer_large"]: predicted["transfer_large"]}, titles=names)
+images, ground_truth, predicted, names = experiment.predictions(["transfer_large"], num_images=4, pick="worst")
+worst = figures.plot_predictions(
+    images, ground_truth, {labels["transfer_large"]: predicted["transfer_large"]}, titles=names
+)
 report.save_figure("worst", worst, alt="The four worst test images")
 explore_predictions(*experiment.probabilities("transfer_large"))
 
 # %% [markdown]
 # ## 15 · Claims and verdicts
-# Each claim of the paper (*replication*) stands beside its *control*. Intervals are over patients, seeds averaged.
-# Drawn data decide a direction only, never a number.
+# Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
+# (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
+# effect, never its size. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())
 report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
 report.finish(experiment.description())
-show_claims(claims)
+show_claims(claims).style.hide(axis="index")
 
 # %% [markdown]
 # ## 16 · Your own image
-# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
-# Does the network find what you see? It was trained on images of one source, so expect less on others.
-# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+# Weights carry everything that prediction needs. Choose an image of any size with the button, or give its path. Does
+# the network find what you see? It was trained on images from one source. Expect lower accuracy on others: this is
+# *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("transfer_large").folder, device=device), path="")
 
 # %% [markdown]
 # ## 17 · What differs from the paper, and why
-# - Its target set is private and its source set needs a registration. By default both are drawn (synthetic). On
-#   `public` data the target is Chiu 2015, two subjects left out at a time, and the source is drawn: from simulation
-#   to reality.
-# - It parts B-scans; here patients are parted, and the leaky split is one arm.
-# - Nothing was seeded; here every arm has three seeds, and a seed also decides which scans are in a training set.
-# - It evaluates the last epoch, and so does this kit. Dropout is commented out in its code and absent here.
-# - `lesson` has fewer scans, narrower networks, BatchNorm and a larger, decaying learning rate: without BatchNorm the
-#   Dice loss of so few updates often ends in "no fluid at all". The settings table lists every such difference.
+# - Its target set is private and its source set needs a registration. By default both are synthetic. With `public` data
+#   the target is Chiu 2015, two subjects left out at a time, and the source is synthetic: from simulation to reality.
+# - The paper splits by B-scan; we split by patient, and the leaky split is one arm.
+# - The paper set no seeds; here every arm has several, and a seed also decides which scans are in a training set.
+# - The paper evaluates the last epoch, and so does this kit. Dropout is commented out in its code and absent here.
+# - `lesson` has fewer scans, narrower networks, BatchNorm and a larger, decaying learning rate. Without BatchNorm, the
+#   Dice loss often ends in "no fluid at all" after few steps. The settings table lists every difference.
 #
 # ## 18 · Exercises
-# Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
+# Replace `...` with your answer. Each check tells you whether it is right, and why; a wrong answer gets a hint.
 
 # %% [markdown]
-# **1.** Which arm had as many updates as `transfer_large` in all (source plus tuning), on the same target scans, from a
-# random start?
+# **1.** Which arm is trained for as many steps as `transfer_large` in total (source plus fine-tuning), on the same
+# target scans, from a random start?
 
 # %% tags=["exercise"]
 check = experiment.check
@@ -289,7 +344,7 @@ check.equal_updates(...)
 check.equal_updates("scratch_large_equal_updates")
 
 # %% [markdown]
-# **2.** The paper prints 0.579 ± 0.272 ("SEM") over 224 test scans. If 0.272 is the standard deviation, what is the
+# **2.** The paper reports 0.579 ± 0.272 ("SEM") over 224 test scans. If 0.272 is the standard deviation, what is the
 # standard error?
 
 # %% tags=["exercise"]
@@ -310,7 +365,7 @@ means = [t[t["metric"] == "dice"].set_index("arm")["ours_mean"] for t in (figure
 check.gain_at_equal_updates(means[0]["transfer_large"] - means[1]["scratch_large_equal_updates"])
 
 # %% [markdown]
-# **4.** Two per cent of a scan are fluid, and an untrained network says 0.5 everywhere. What is its loss, 1 - soft
+# **4.** Two percent of a scan is fluid, and an untrained network predicts 0.5 everywhere. What is its loss, 1 - soft
 # Dice?
 
 # %% tags=["exercise"]
@@ -320,9 +375,9 @@ check.first_loss(...)
 check.first_loss(1 - 2 * 0.5 * 0.02 / (0.5 + 0.02))
 
 # %% [markdown]
-# **5.** Design the control. `transfer_large` knows fluid from another device, but it also knows OCT scans as such.
-# Which two arms tell these apart? Each is a dictionary: `name`, the arm it is `like`, and what it changes, such as
-# `{"name": "mine", "like": "scratch_large", "data.mask": "srf"}`.
+# **5.** Design the control. `transfer_large` has learned fluid on another device, but it has also learned what OCT
+# scans look like. Which two arms separate these? Each is a dictionary: `name`, the arm it is `like`, and what it
+# changes, such as `{"name": "mine", "like": "scratch_large", "data.mask": "srf"}`.
 
 # %% tags=["exercise"]
 check.control_for_fluid(...)
@@ -333,6 +388,6 @@ tuned = {"name": "transfer_retina", "like": "transfer_large", "start.parent": "s
 check.control_for_fluid([retina, tuned])
 
 # %% [markdown]
-# **To go on:** set `overrides = {"gap": 0.0}` and run all again: what is left of the gain of transfer, and why is it
-# not zero? Which arms part "more data" from "more updates", which the paper could not? Which one decides between
-# "another device" and "more of the same"?
+# **Going further:** set `overrides = {"gap": 0.0}` and run everything again: what is left of the gain of transfer, and
+# why is it not zero? Which arms separate "more data" from "more steps", which the paper could not? Which one decides
+# between "another device" and "more of the same"? Compare with your guess: what did the control show?

@@ -4,20 +4,28 @@
 # **Reproduces** R. Ortiz-Feregrino, S. Tovar-Arriaga, J. C. Pedraza-Ortega, A. Takacs, *Retinal Lesion Segmentation
 # Using Transfer Learning with an Encoder-Decoder CNN* (2022).
 #
-# Stage 1: a network says whether a fundus photograph shows a lesion. Stage 2: its encoder, copied and frozen, gets a
-# decoder that marks exudates, hemorrhages or microaneurysms. So says the text; the published code copies nothing and
-# freezes nothing, so its stage 2 starts from random weights. Here both are trained, side by side.
+# **The question.** A label "this photograph shows a lesion" is cheap; marking each lesion is expensive. Can a network
+# that learned to *classify* photographs help to *segment* lesions?
 #
-# **You will do** what the code did, beside the printed numbers, then what the text says.
-# **You will learn** what copying and freezing are worth, why pixel accuracy misleads, and how augmented copies leak.
-# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the images are *drawn*
-# (synthetic), and so are all numbers that follow from them. `data = "public"` takes real photographs (IDRiD).
+# **The claim.** Stage 1: a network classifies photographs (lesion or none). Stage 2: its encoder, copied and frozen,
+# gets a decoder that marks exudates, hemorrhages or microaneurysms. The paper reports that this learns faster.
+#
+# **The problem.** The text describes this; the published code does something else. It copies nothing and freezes
+# nothing, so its stage 2 starts from random weights. Even as described, copying and freezing would be *confounded*. The
+# control arms compare copied and random, frozen and trainable encoders.
+#
+# **Your guess, before any result.** Write down: Which of the four combinations scores best? Does a copied encoder learn
+# faster? What accuracy does a network reach that finds no lesion at all?
+#
+# **You will** reproduce what the code did, compare it with the published results, then do what the text describes.
+# **You need** Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default
+# the images are synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD).
 
 # %% tags=["colab"]
 import os
 import sys
 
-if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # with the libraries that are there
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
     # %pip install --quiet --no-deps ./retina-kit
     pass
 
@@ -32,43 +40,41 @@ from retina_kit.evaluation.convergence import convergence_of
 from retina_kit.experiment import Experiment
 from retina_kit.models.stages import stages_of
 from retina_kit.prediction.predictor import Predictor
-from retina_kit.reporting import figures
+from retina_kit.reporting import figures, tables
 from retina_kit.reporting.report import Report
-from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
-from retina_kit.training.loop import fit
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own
+from retina_kit.teaching.widgets import show, show_folded, show_settings, show_source
+from retina_kit.training import loop, losses
 from retina_kit.training.tasks.segment_patches import pixel_counts
 
 # %% [markdown]
-# ## 1 · Settings
-# `smoke` proves that everything runs (its numbers mean nothing), `lesson` shows the trends in minutes,
-# `paper` takes every printed setting and a GPU. An **arm** is one trained network, a row of the table below:
-# *replication* arms do what the paper's code did; *control* arms do what its text says, or tell two explanations apart.
+# ## 1 · Setup
+# A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
+# the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
+# that training does not learn, such as the learning rate. The words of this course are in the
+# [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
 data = "synthetic"  # synthetic or public
-data_root = "data"  # where real data packs lie
+data_root = "data"  # where real data sets are
 output_root = "outputs"  # where results go
 seeds = None  # a list such as [0, 1, 2]; None: the profile's
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
-workers = 1  # processes that train side by side
+workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
 # %%
-options = {"data_root": data_root, "output_root": output_root, "seeds": seeds}
-options |= {"device": device, "precision": precision}
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
 experiment = Experiment("ortiz2022", profile, data, overrides=overrides, **options)
 report = Report(experiment.folder)
-report.save_table("settings", experiment.settings(), tidy=False)
-pick_arms(experiment.arms, "published", "copied_frozen")
-experiment.arms_table()
+settings = report.save_table("settings", experiment.settings(), tidy=False)
 
 # %% [markdown]
 # ## 2 · Look at the data
-# Stage 1 learns one yes or no a photograph, stage 2 a mask a lesion. The two stages share no photograph that is
-# tested.
+# Stage 1 learns one label (yes or no) per photograph, stage 2 one mask per kind of lesion. The mask is the *ground
+# truth*: what an expert annotated. No test photograph of stage 2 is used in stage 1.
 
 # %%
 lesions = {"exudates": "exudates_vgg_cbam", "hemorrhages": "hemorrhages_vgg_cbam"}
@@ -77,10 +83,21 @@ image_set = {lesion: experiment.images(arm) for lesion, arm in lesions.items()}
 browse_images(image_set)
 
 # %% [markdown]
+# **What matters here.** An **arm** is one experimental condition: data, network, start and training settings. One arm
+# with one seed is a **run**. A *replication arm* does what the paper's code did; a *control arm* does what its text
+# describes, or removes one confound. Pick two arms: a fair comparison differs in *one* factor.
+
+# %%
+important = ["target", "patch", "stage1_epochs", "stage1_steps", "epochs", "steps", "learning_rate", "loss", "seeds"]
+pick_arms(experiment.arms, "published", "copied_frozen")
+show_settings(settings, important, arms=experiment.arms_table())
+
+# %% [markdown]
 # ## 3 · Split: copies before or after?
-# The paper made two moved copies of each photograph and then drew the validation images. So copies of one
-# photograph stand on both sides: its counts give it away (100,046 and 11,116 add up to three times the photographs,
-# but neither is a multiple of three). Made after the split, copies are harmless. Which photographs are on both sides?
+# The paper made two shifted copies of each photograph and *then* chose the validation images. So copies of one
+# photograph are in both sets: *data leakage*. The counts reveal it: 100,046 and 11,116 add up to three times the
+# photographs, but neither is a multiple of three. Copies made after the split are harmless. How many photographs are in
+# both sets?
 
 # %%
 classified, leaked = experiment.prepared("classify_vgg"), experiment.prepared("classify_vgg_leaked")
@@ -89,16 +106,15 @@ sides = {"copies after the split": classified, "copies before the split": leaked
 
 # %% [markdown]
 # ## 4 · Preprocessing
-# Crop to the field of view, CLAHE with clip limit 1.5 on 8 x 8 tiles, patches without overlap. Joined again, patches
-# must give the very image: the published code stretches the remainders at the right and bottom, this one pads them.
+# Crop to the field of view, CLAHE with clip limit 1.5 on 8 x 8 tiles, patches without overlap. Reassembled, the patches
+# must reproduce the image exactly. The published code stretches the remainders at the right and bottom; ours pads them.
 
 # %%
 segmented = experiment.prepared("exudates_vgg_cbam")
 side, example = segmented.arm.data.patch, segmented.images[:1].numpy()
 patches = cut_patches(example, side)
-print({"patches": len(patches), "joined again": np.array_equal(join_patches(patches, example.shape[-2:]), example)})
-
-# %%
+exact = np.array_equal(join_patches(patches, example.shape[-2:]), example)
+print({"patches": len(patches), "reassembled exactly": exact})
 richest = int(segmented.masks.sum(axis=(1, 2)).argmax())
 raw, cleaned = image_set["exudates"].images[richest], segmented.images[richest].numpy()
 best = cut_patches(segmented.targets[richest : richest + 1].numpy(), side).sum(axis=(1, 2)).argmax()
@@ -109,9 +125,9 @@ report.save_figure("figure1", figure1, alt="Figure 1: from the photograph to the
 show(figure1)
 
 # %% [markdown]
-# How much of a retina is lesion? So little that "healthy everywhere" is right almost always: **pixel accuracy
-# misleads**, and a network that sees all patches learns just that. The training patches are balanced: one without a
-# lesion for each one with it.
+# Lesions cover very little of a retina, so "healthy everywhere" is right for almost all pixels: **pixel accuracy is
+# misleading**. A network that sees all patches learns just that. The training patches are balanced: one without a
+# lesion for each one with a lesion.
 
 # %%
 batches = {lesion: experiment.batches(arm) for lesion, arm in lesions.items()}
@@ -130,34 +146,56 @@ show(figure2)
 
 # %% [markdown]
 # ## 5 · The networks
-# Drawn from the networks themselves, at full width, as the code has them: "VGG-16" has 12 convolutions, and what is
-# called CBAM looks over the channels in both its parts. 97 % of the VGG classifier is its dense head; most of the
-# encoder-decoder is decoder, so a frozen encoder freezes a sixth of it.
+# The diagrams show the published networks at full width, computed from their layers. Details that the text does not
+# mention: "VGG-16" has 12 convolutions, both parts of its CBAM attend to channels, and 97 % of the VGG classifier's
+# weights are in its dense head. In stage 2 most weights are in the decoder: freezing the encoder freezes a sixth of the
+# network.
+#
+# **An encoder-decoder is built like a U-Net.** The *encoder* halves the image stage by stage and learns *what* is in
+# it. The *decoder* doubles the size again until each pixel gets a score (*logit*). *Skip connections* give the decoder
+# the encoder's features of the same size, so that it knows *where* the edges are. The code is the library's own; the
+# folded table traces the shape of the data (channels, height, width).
 
 # %%
 networks = {arm: experiment.arm(f"classify_{arm}") for arm in ("vgg", "vgg_cbam", "resnet", "resnet_cbam")}
 full = {"width": 1.0, "input_size": [480, 480]}
 stages = {arm.title: stages_of(arm.model | full, (3, 480, 480)) for arm in networks.values()}
 figure3 = figures.plot_stages(stages, num_columns=2)
-show(report.save_figure("figure3", figure3, alt="Figure 3: the four classifiers, a box a stage"))
+show(report.save_figure("figure3", figure3, alt="Figure 3: the four classifiers, one box per stage"))
 decoders = {name: experiment.arm(f"exudates_{name}").model | {"width": 1.0} for name in ("vgg_cbam", "resnet_cbam")}
 joined = {networks[name].title: stages_of(settings, (3, 160, 160)) for name, settings in decoders.items()}
 figure4 = figures.plot_stages(joined)
-show(report.save_figure("figure4", figure4, alt="Figure 4: the encoder-decoder with its skips"))
+show(report.save_figure("figure4", figure4, alt="Figure 4: the encoder-decoder with its skip connections"))
+show_source(type(experiment.model("exudates_vgg_cbam")).forward)
+show_folded("Shape trace through the encoder-decoder", joined[networks["vgg_cbam"].title])
 
 # %% [markdown]
 # ## 6 · Train one network by hand
-# The loop is `retina_kit/training/loop.py`, short enough to read aloud. **Stop** keeps the weights so far.
+# The loss is the mean *cross-entropy*: it is large if the true class of a pixel gets a small probability $p_i$.
+#
+# $$L = -\frac{1}{n} \sum_i \left[ y_i \log p_i + (1 - y_i) \log (1 - p_i) \right]$$
+#
+# Masks are scored with **Dice**, which counts no background, or **IoU**. With true positives TP, false positives FP and
+# false negatives FN:
+#
+# $$\mathrm{Dice} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad \mathrm{IoU} = \frac{TP}{TP + FP + FN}$$
+#
+# *By hand:* a lesion of 4 pixels, 6 predicted, 3 of them right: TP = 3, FP = 3, FN = 1, Dice = 6 / 10 = 0.6. (*Soft*
+# Dice has probabilities instead of a thresholded mask, so that it has a gradient; notebooks 01 and 02 train with it.)
+# *Pooled* scores add up the pixels of all images first; a *per-image mean* gives each image the same weight.
+#
+# The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
+# **Stop** keeps the weights so far.
 
 # %%
 model, lesion_batches = experiment.model("quick_published"), experiment.batches("quick_published")
-recipe = lesion_batches.recipe
-history = fit(model, lesion_batches, recipe, device=lesion_batches.images.device, watch=LiveCurve())
+show_source(losses.LOSSES[lesion_batches.recipe.loss], loop.fit)
+history = loop.fit(model, lesion_batches, lesion_batches.recipe, device=lesion_batches.images.device, watch=LiveCurve())
 show(figures.plot_history(history))
 
 # %% [markdown]
 # ## 7 · Train all arms
-# Finished runs are loaded from the run store, interrupted ones go on from their last checkpoint.
+# Finished runs are loaded from the run store; interrupted runs resume from their last checkpoint.
 
 # %%
 runs = experiment.train(workers=workers)
@@ -167,48 +205,49 @@ print(len(runs), "runs,", seconds, "seconds of training in all")
 
 # %% [markdown]
 # ## 8 · Table 1: lesion or no lesion
-# "SD" is over seeds, "CI" over patients drawn anew. The paper's four rows cannot come from one validation set: they
-# imply four different shares of images with a lesion (see the findings in section 9).
-# The ResNet-like networks have dropout before BatchNorm: statistics that were gathered with dropout do not fit features
-# without it. After few updates such a network may say the same of every photograph although its training loss falls.
+# "SD" is over seeds, "CI" comes from resampling patients. The paper's four rows cannot come from one validation set:
+# they imply four different percentages of images with a lesion (see the findings in section 9). The ResNet-like
+# networks have dropout before BatchNorm: statistics collected with dropout do not fit features without it. After few
+# steps such a network may predict the same for every photograph although its training loss falls.
 #
-# And what does the leak do? The same network, the same photographs, copies before or after the split.
+# What does the leak do? The second table compares the same network with copies made before and after the split.
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
 scored = table1[table1["metric"] != "time"]
 report.save_figure("table1", figures.plot_comparison(scored, labels=labels), alt="Table 1: four classifiers")
 leak = report.save_table("leak", experiment.table("leak"))
-show(show_comparison(table1, labels), show_comparison(leak, labels))
+show(tables.show_comparison(table1, labels), tables.show_comparison(leak, labels))
 
 # %% [markdown]
 # ## 9 · Table 2: three lesions
-# Accuracy, sensitivity and specificity come from one confusion matrix over all pixels of all test images, so
-# accuracy lies between the other two. In four printed rows it does not; the notes say so. Rows of other authors
-# follow ours.
+# Accuracy, sensitivity and specificity come from one confusion matrix over all pixels of all test images, so accuracy
+# must be between the other two. In four published rows it is not; the notes mark them. Rows of other authors follow
+# ours.
 
 # %%
 table2 = report.save_table("table2", experiment.table("table2"))
-drawn = figures.plot_comparison(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
-report.save_figure("table2", drawn, alt="Table 2: four encoders, three lesions")
+shown = figures.plot_comparison(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
+report.save_figure("table2", shown, alt="Table 2: four encoders, three lesions")
 findings = report.save_table("findings", find_anomalies(experiment.published), tidy=False)
-show(show_comparison(table2, labels), findings[["sure", "where", "arithmetic"]])
+show(tables.show_comparison(table2, labels), findings[["sure", "where", "arithmetic"]])
 
 # %% [markdown]
 # ## 10 · The paper's question: copied or random, frozen or not?
-# Four arms on exudates with one encoder, all alike but for the start; then the same four after a few updates only.
+# Four arms on exudates with one encoder: copied or random, frozen or trainable; then the same four after only a few
+# steps. Such a comparison is an *ablation*: it removes one ingredient at a time from a *baseline*.
 #
-# The paper's claim is speed. When has each arm reached 95 % of its own final score, for good? An arm that ends low is
-# there early: read the column *final* with it.
+# The paper's claim is speed. When does each arm reach 95 % of its own final score, for good? An arm with a low final
+# score reaches 95 % of it early, so read this column together with *final*.
 
 # %%
 four = report.save_table("four_arms", experiment.table("four_arms"))
 scored = four[four["metric"].isin(["dice", "average_precision"])]
 report.save_figure("four_arms", figures.plot_comparison(scored, labels=labels), alt="The four arms, long and short")
-show(show_comparison(four, labels))
+show(tables.show_comparison(four, labels))
 arms = {name: labels[name] for name in ("published", "copied_frozen", "copied_tuned", "random_frozen")}
 curves = experiment.histories[experiment.histories["arm"].isin(list(arms))]
-passes = {name: recipe.batch_size / len(lesion_batches.images) for name in arms}
+passes = {name: lesion_batches.recipe.batch_size / len(lesion_batches.images) for name in arms}
 speed = report.save_table("convergence", convergence_of(curves, "average_precision", passes), tidy=False)
 figure = figures.plot_validations(curves, "average_precision", arms)
 report.save_figure("convergence", figure, alt="Area under precision-recall of the four arms while they train")
@@ -217,7 +256,8 @@ speed.round(3)
 
 # %% [markdown]
 # ## 11 · Figure 5: whole images
-# Yellow: hit. Red: missed. Green: false alarm. The colors are the paper's.
+# Yellow: hit. Blue: missed. Orange: false alarm. (The paper uses red and green, which color-blind readers cannot tell
+# apart.)
 
 # %%
 panels = {lesion: experiment.predictions([arm], num_images=1) for lesion, arm in lesions.items()}
@@ -228,55 +268,58 @@ report.save_figure("figure5", figure5, alt="Figure 5: hits, misses and false ala
 show(figure5)
 
 # %% [markdown]
-# The worst images of the best start: what goes wrong there? Move the threshold: which mistakes go, and which come?
+# The test images with the lowest Dice: what goes wrong? Move the threshold: which errors disappear, and which appear?
 
 # %%
-images, truth, predicted, names = experiment.predictions(["published", "copied_tuned"], num_images=3, pick="worst")
-worst = figures.plot_predictions(images, truth, {labels[arm]: p for arm, p in predicted.items()}, titles=names)
+images, ground_truth, predicted, names = experiment.predictions(
+    ["published", "copied_tuned"], num_images=3, pick="worst"
+)
+worst = figures.plot_predictions(images, ground_truth, {labels[arm]: p for arm, p in predicted.items()}, titles=names)
 show(report.save_figure("worst", worst, alt="The test images with the lowest Dice"))
 explore_predictions(*experiment.probabilities("copied_tuned"))
 
 # %% [markdown]
 # ## 12 · Claims and verdicts
-# Each claim of the paper (*replication*) stands beside its *control*. Drawn data decide a direction only, never a
-# number.
+# Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
+# (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
+# effect, never its size. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())
 report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
 report.finish(experiment.description())
-show_claims(claims)
+tables.show_claims(claims).style.hide(axis="index")
 
 # %% [markdown]
 # ## 13 · Your own image
-# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
-# Does the network find what you see? It was trained on images of one source, so expect less on others.
-# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+# Weights carry everything that prediction needs. Choose an image of any size with the button, or give its path. Does
+# the network find what you see? It was trained on images from one source. Expect lower accuracy on others: this is
+# *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=device), path="")
 
 # %% [markdown]
 # ## 14 · What differs from the paper, and why
-# - Messidor, Kaggle and e-ophtha must be asked for; stage 1 takes IDRiD's grading set less every photograph that
-#   stage 2 is tested on, and byte-identical pairs stay on one side. Hemorrhages cannot come from e-ophtha, which has
-#   none.
-# - Which photographs the paper took, how it split them and whether it kept patches without a lesion is not printed.
-#   Here the official split is taken, and one patch without a lesion for each one with it.
-# - IDRiD_81 is left out for exudates: its mask file is opaque everywhere. 26 test photographs are left.
-# - The published code stretches the remainders at the right and bottom to whole patches; here the last patch is moved
-#   back, and where patches overlap they are averaged.
+# - Messidor, Kaggle and e-ophtha are available on request only; stage 1 uses the IDRiD grading set minus every image in
+#   stage 2's test set, and byte-identical pairs stay on one side of the split. e-ophtha has no hemorrhages, although
+#   the paper names it as their source.
+# - The paper does not report which photographs it used, how it split them, or whether it kept patches without a lesion.
+#   Here the split is the official one, with one patch without a lesion for each one with a lesion.
+# - IDRiD_81 is excluded for exudates because its mask file is opaque everywhere. 26 test photographs remain.
+# - The published code stretches the remainders at the right and bottom to whole patches; here the last patch is shifted
+#   back, and overlapping patches are averaged.
 # - Keras's L2 penalty on two stages of the ResNet, its learning-rate plateaus and early stopping are left out.
-# - The code starts its classifier on Messidor and goes on with Kaggle; here there is one set.
-# - `lesson` reduces width, image size, patches and updates, and lets BatchNorm settle faster. The settings table
-#   lists every such difference.
+# - The code starts its classifier on Messidor and continues on Kaggle; here there is one set.
+# - `lesson` reduces width, image size, patches and steps, and lets BatchNorm settle faster. The settings table lists
+#   every such difference.
 #
 # ## 15 · Exercises
-# Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
+# Replace `...` with your answer. Each check tells you whether it is right, and why; a wrong answer gets a hint.
 
 # %% [markdown]
-# **1.** Which of the four arms of section 10 does what the paper's text says, and which does what its code does? Give
-# both, as `{"one", "another"}`.
+# **1.** Which of the four arms of section 10 does what the paper's text describes, and which does what its code does?
+# Give both, as `{"one", "another"}`.
 
 # %% tags=["exercise"]
 check = experiment.check
@@ -286,8 +329,8 @@ check.what_the_text_says(...)
 check.what_the_text_says({"copied_frozen", "published"})
 
 # %% [markdown]
-# **2.** Microaneurysms cover about 0.1 % of the pixels. Which pixel accuracy (per cent) has a network that says
-# "healthy everywhere"? (Which printed accuracies of Table 2 does it beat?)
+# **2.** Microaneurysms cover about 0.1 % of the pixels. What is the pixel accuracy (in percent) of a network that
+# predicts "healthy everywhere"? (Which published accuracies of Table 2 does it beat?)
 
 # %% tags=["exercise"]
 check.healthy_everywhere(...)
@@ -296,8 +339,8 @@ check.healthy_everywhere(...)
 check.healthy_everywhere(100 - 0.1)
 
 # %% [markdown]
-# **3.** Table 2 prints, for exudates with VGG-16, sensitivity 88.12 and specificity 96.1 beside accuracy 98.1. What
-# is the highest accuracy (per cent) that these two allow?
+# **3.** For exudates with VGG-16, Table 2 reports sensitivity 88.12, specificity 96.1 and accuracy 98.1. What is the
+# highest accuracy (in percent) that the first two allow?
 
 # %% tags=["exercise"]
 check.possible_accuracy(...)
@@ -317,10 +360,10 @@ means = four[four["metric"] == "dice"].set_index("arm")["ours_mean"]
 check.part_of_transfer(means["copied_frozen"] - means["random_frozen"])
 
 # %% [markdown]
-# **5.** Design the control. `classify_vgg_leaked` has seen copies of its own validation photographs. Does that
-# flatter stage 2 as well? Take `exudates_vgg` with the encoder of the clean classifier, then with that of the leaked
-# one. An arm is a dictionary: `name`, the arm it is `like`, and what it changes, such as `"start.parent":
-# "classify_vgg"`.
+# **5.** Design the control. `classify_vgg_leaked` has seen copies of its own validation photographs. Does this leak
+# inflate the scores of stage 2 as well? Give two arms: `exudates_vgg` with the encoder of the clean classifier, then
+# with that of the leaked one. An arm is a dictionary: `name`, the arm it is `like`, and what it changes, such as
+# `"start.parent": "classify_vgg"`.
 
 # %% tags=["exercise"]
 check.does_the_leak_travel(...)
@@ -332,6 +375,6 @@ leaked = {"name": "leaked", "start.parent": "classify_vgg_leaked"} | encoder
 check.does_the_leak_travel([clean, leaked])
 
 # %% [markdown]
-# **To go on:** set `overrides = {"per_lesion": 0.0}` and run all again: with all patches, what happens to
-# sensitivity, and what to accuracy? Set `seeds = [0, 1, 2]`: how large is the SD over seeds beside the differences
-# between the four encoders?
+# **Going further:** set `overrides = {"per_lesion": 0.0}` and run everything again: with all patches, what happens to
+# sensitivity, and what to accuracy? Set `seeds = [0, 1, 2]`: how large is the SD over seeds, compared with the
+# differences between the four encoders? Compare with your guess: what did the controls show?

@@ -3,19 +3,27 @@
 #
 # **Reproduces** J. Huang, A. Kumar, J. Zheng, *Transfer learning for Domain Adaptation* (2023).
 #
-# A network that was trained to find vessels in fundus photographs is tuned to find fluid in OCT scans of eyes with
-# diabetic macular edema. The paper finds that this takes a tenth of the updates of a random start.
+# **The question.** A network has learned to find vessels in fundus photographs. Does this help it to find fluid in OCT
+# scans of eyes with diabetic macular edema? The two kinds of images look nothing alike.
 #
-# **You will do** what the paper did, beside its printed numbers; then run the controls that it left out.
-# **You will learn** why a comparison needs equal updates, equal samples and more than one seed.
-# **You need** Python and two CPU cores for five minutes. Nothing is downloaded: by default the images are *drawn*
-# (synthetic), and so are all numbers that follow from them. `data = "public"` takes the paper's own scans.
+# **The claim.** The paper *fine-tunes* (continues to train) a vessel network for 200 steps and trains another from
+# scratch for 2000. It reports that the fine-tuned network is as good or better after a tenth of the steps.
+#
+# **The problem.** The two networks differ in their start *and* in their number of steps: the two are *confounded*.
+# There is one seed, and the test set has two patients. The control arms equalize the steps and test every patient.
+#
+# **Your guess, before any result.** Write down: With equally many steps, does the vessel network still win? By more or
+# by less than two seeds of the same network differ? What is a fair second test patient worth?
+#
+# **You will** reproduce the paper's tables, compare them with the published results, then run the control arms. **You
+# need** Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default the
+# images are synthetic, and so are all scores that follow. `data = "public"` uses the paper's own scans.
 
 # %% tags=["colab"]
 import os
 import sys
 
-if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # with the libraries that are there
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
     # %pip install --quiet --no-deps ./retina-kit
     pass
 
@@ -23,69 +31,67 @@ if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # w
 import torch
 
 from retina_kit.experiment import Experiment
-from retina_kit.models.build import build_model, count_parameters
+from retina_kit.models.build import build_model, count_parameters, describe_layers
+from retina_kit.models.unet_s5_d16 import Backbone
 from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
-from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own, show
+from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own
+from retina_kit.teaching.widgets import show, show_folded, show_settings, show_source
 from retina_kit.training.loop import fit
+from retina_kit.training.losses import LOSSES
 
 # %% [markdown]
-# ## 1 · Settings
-# `smoke` proves that everything runs (its numbers mean nothing), `lesson` shows the trends in minutes,
-# `paper` takes every printed setting and a GPU.
+# ## 1 · Setup
+# A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
+# the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
+# that training does not learn, such as the learning rate. The words of this course are in the
+# [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
 data = "synthetic"  # synthetic, public or paper
-data_root = "data"  # where real data packs lie
+data_root = "data"  # where real data sets are
 output_root = "outputs"  # where results go
 seeds = None  # a list such as [0, 1, 2]; None: the profile's
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
-workers = 1  # processes that train side by side
+workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
 # %%
-experiment = Experiment(
-    "huang2023",
-    profile,
-    data,
-    data_root=data_root,
-    output_root=output_root,
-    seeds=seeds,
-    device=device,
-    precision=precision,
-    overrides=overrides,
-)
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
+experiment = Experiment("huang2023", profile, data, overrides=overrides, **options)
 report = Report(experiment.folder)
-report.save_table("table5", experiment.settings(), tidy=False)
-
-# %% [markdown]
-# An **arm** is one trained network: a row below. *Replication* arms do what the paper's code did; *control* arms
-# change one thing that the paper's comparison left uncontrolled. Pick two and see in what they differ.
-
-# %%
-pick_arms(experiment.arms, "fcn_stare", "fcn_scratch_long")
-experiment.arms_table()
+settings = report.save_table("table5", experiment.settings(), tidy=False)
 
 # %% [markdown]
 # ## 2 · Look at the data
-# The target shows fluid, the source vessels: choose the data set, the patient and the image, and switch the truth
-# and the graders on and off.
+# The *target* shows fluid, the *source* vessels. Choose the data set, the patient and the image, and switch the *ground
+# truth* (what counts as correct) and the masks of the graders on and off.
 
 # %%
 target, source = experiment.images("psp_chase", graders=True), experiment.images("vessels_psp_chase_db1")
 browse_images({"target": target, "source": source})
 
 # %% [markdown]
+# **What matters here.** An **arm** is one experimental condition: data, network, start and training settings. One arm
+# with one seed is a **run**. A *replication arm* does what the paper's code did; a *control arm* removes one confound.
+# Pick two arms: a fair comparison differs in *one* factor.
+
+# %%
+important = ["target", "target_split", "steps", "long_steps", "batch_size", "learning_rate", "loss", "seeds"]
+pick_arms(experiment.arms, "fcn_stare", "fcn_scratch_long")
+show_settings(settings, important, arms=experiment.arms_table())
+
+# %% [markdown]
 # ## 3 · Split: who is tested?
-# Neighboring B-scans of one eye are near-copies. A split by image puts such copies on both sides; this one
-# parts patients, so no bar below has two colors.
+# Neighboring B-scans of one eye are near-copies. A split by image puts such copies in both sets: *data leakage*. This
+# one splits by patient, so no bar below has two colors.
 #
-# How well do two people agree? Their pooled Dice is the ceiling that a network can be asked for. Real scans have two
-# graders; drawn ones have two imperfect annotators.
+# How well do two people agree? Their pooled Dice (*inter-rater agreement*) is a practical upper bound for the network.
+# Real scans have two graders; synthetic scans have two imperfect annotators.
 
 # %%
 prepared = experiment.prepared("psp_chase")
@@ -95,7 +101,9 @@ show(fluid.to_frame("%").T, report.save_table("graders", experiment.graders("psp
 
 # %% [markdown]
 # ## 4 · Augmentation
-# Each batch is resized, cropped and mirrored anew (section 3.3.2). Without this, the paper trained on half-size scans.
+# Each batch is randomly resized, cropped and mirrored (section 3.3.2). With few images this works against
+# *overfitting*: the network cannot learn its training images by heart if it never sees the same one twice. Without
+# augmentation, the paper trained on half-size scans.
 
 # %%
 arm = experiment.arm("psp_chase")
@@ -107,7 +115,12 @@ show(figures.plot_images(shown, crop_targets.numpy() == 1))
 
 # %% [markdown]
 # ## 5 · The network
-# A U-Net of five stages with one of three heads. At full width the counts must be those of the original.
+# **A U-Net has two halves.** The *encoder* repeats two 3 x 3 convolutions and halves the image by max-pooling: it
+# learns *what* is in the image. The *decoder* doubles the size stage by stage. *Skip connections* concatenate the
+# encoder's features of the same size: they tell the decoder *where* the edges are. This U-Net has five stages, and one
+# of three *heads* turns the features into two scores (*logits*) per pixel, background and fluid. At full width the
+# number of weights must equal the original's. The code is the library's own; the folded table traces the shape of the
+# data.
 
 # %%
 with torch.device("meta"):
@@ -116,18 +129,38 @@ with torch.device("meta"):
     }
 model = experiment.model("psp_chase")
 print({"full width": sizes, "this run": count_parameters(model)})
+show_source(Backbone.forward)
+show_folded("Shape trace, layer by layer", describe_layers(arm.model, crops.shape[1:]))
 
 # %% [markdown]
 # ## 6 · Train one network by hand
-# The loop is `retina_kit/training/loop.py`, short enough to read aloud. **Stop** keeps the weights so far.
+# **Dice** measures the overlap of a predicted mask and the ground truth, **IoU** is its close relative. With true
+# positives TP, false positives FP and false negatives FN:
+#
+# $$\mathrm{Dice} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad \mathrm{IoU} = \frac{TP}{TP + FP + FN}, \qquad
+# \mathrm{Dice} = \frac{2\,\mathrm{IoU}}{1 + \mathrm{IoU}}$$
+#
+# *By hand:* 4 pixels of fluid, 6 predicted, 3 of them right: TP = 3, FP = 3, FN = 1, Dice = 6 / 10 = 0.6, IoU = 3 / 7.
+# *Pooled* scores add up the pixels of all images first; a *per-image mean* gives each image the same weight.
+#
+# Training needs a gradient. The paper compares *cross-entropy* with losses based on *soft Dice* ($p_i$ is the predicted
+# probability of fluid at pixel $i$, $y_i$ its label, 0 or 1):
+#
+# $$L_{CE} = -\frac{1}{n} \sum_i \left[ y_i \log p_i + (1 - y_i) \log (1 - p_i) \right], \qquad
+# L_{Dice} = 1 - \frac{2 \sum_i p_i y_i + s}{\sum_i p_i + \sum_i y_i + s}$$
+#
+# The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
+# **Stop** keeps the weights so far.
 
 # %%
+model = experiment.model("psp_chase")
+show_source(LOSSES[recipe.loss], fit)
 history = fit(model, batches, recipe, device=batches.images.device, watch=LiveCurve())
 show(figures.plot_history(history))
 
 # %% [markdown]
 # ## 7 · Train all arms
-# Finished runs are loaded from the run store, interrupted ones go on from their last checkpoint.
+# Finished runs are loaded from the run store; interrupted runs resume from their last checkpoint.
 
 # %%
 runs = experiment.train(workers=workers)
@@ -136,11 +169,11 @@ seconds = sum(run.settings["seconds"] for run in runs.values())
 print(f"{len(runs)} runs, {seconds:.0f} seconds of training in all")
 
 # %% [markdown]
-# ## 8 · Tables, beside the printed numbers
-# Pooled over all test pixels, as the paper does. "SD" is over seeds, "CI" over patients drawn anew: with the paper's
-# two test subjects there is none to speak of. Two columns of the paper's tables are swapped; the notes say where.
-# Here it is the last update that counts. The paper's tables look like the best of its validations, on the test scans
-# themselves: that variant is `table1_best`.
+# ## 8 · Tables, compared with the published values
+# Scores are pooled over all test pixels, as in the paper. "SD" is over seeds. "CI" comes from resampling patients; with
+# the paper's two test subjects there is no useful interval. Two columns of the paper's tables are swapped; the notes
+# tell where. We report the final checkpoint. The paper's tables look like the best checkpoint, chosen on the test scans
+# themselves; the best-checkpoint variant is in `table1_best`.
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
@@ -159,7 +192,8 @@ for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmen
 
 # %% [markdown]
 # ## 9 · Figures 1 and 2: validation while training
-# Mean IoU of background and fluid, as the paper plots it. Predicting no fluid at all already gives about 0.495.
+# *Learning curves*: mean IoU of background and fluid against the step, as in the paper. Predicting no fluid at all
+# already gives about 0.495.
 
 # %%
 batch_arms = {
@@ -186,26 +220,26 @@ report.save_figure("figure2", figure2, alt="Figure 2: validation mIoU with and w
 show(figure2)
 
 # %% [markdown]
-# ## 10 · See what was found, and what was missed
-# The poster's Figure 4 shows four networks; here are four of ours on test scans. Then one of them, the worst image
-# first: where the threshold lies is a choice, too.
+# ## 10 · Qualitative results
+# The poster's Figure 4 shows four networks; here are four of ours on test scans. Then one of them, worst image first.
+# The threshold is a choice, too: move it.
 
 # %%
 four = ["fcn_scratch_long", "fcn_stare_long", "psp_chase", "psp_chase_fluid_dice"]
 report.save_table("poster", experiment.table("poster"))
-images, truth, predicted, names = experiment.predictions(four, num_images=4)
-poster = figures.plot_predictions(images, truth, {labels[name]: predicted[name] for name in four}, titles=names)
-report.save_figure("poster_figure4", poster, alt="Poster figure 4: truth and predictions of four networks")
+images, ground_truth, predicted, names = experiment.predictions(four, num_images=4)
+poster = figures.plot_predictions(images, ground_truth, {labels[name]: predicted[name] for name in four}, titles=names)
+report.save_figure("poster_figure4", poster, alt="Poster figure 4: ground truth and predictions of four networks")
 show(poster)
-images, truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_images=4, pick="worst")
+images, ground_truth, predicted, names = experiment.predictions(["psp_chase_fluid_dice"], num_images=4, pick="worst")
 worst = figures.plot_predictions(
-    images, truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=names
+    images, ground_truth, {"Dice of the fluid only": predicted["psp_chase_fluid_dice"]}, titles=names
 )
 report.save_figure("worst", worst, alt="The four worst test images")
 explore_predictions(*experiment.probabilities("psp_chase_fluid_dice"))
 
 # %% [markdown]
-# The paper tests on two patients. The control tests every patient once, two at a time: this is how far the score
+# The paper tests on two patients. The control tests every patient once, two at a time. This shows how much the score
 # depends on who is tested.
 
 # %%
@@ -218,43 +252,44 @@ show_comparison(left_out, labels)
 
 # %% [markdown]
 # ## 11 · Claims and verdicts
-# Each claim of the paper (*replication*) stands beside its *control*. With fewer than three test patients the seeds
-# are the replicates, and with one seed there is no verdict. Drawn data decide a direction only, never a number.
+# Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
+# (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
+# effect, never its size. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())
 report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
 report.finish(experiment.description())
-show_claims(claims)
+show_claims(claims).style.hide(axis="index")
 
 # %% [markdown]
 # ## 12 · Your own image
-# The weights carry everything that prediction needs: choose an image of any size with the button, or give its path.
-# Does the network find what you see? It was trained on images of one source, so expect less on others.
-# For teaching and research, not for clinical use. For many images: `retina-kit predict RUN --images DIR --output DIR`.
+# Weights carry everything that prediction needs. Choose an image of any size with the button, or give its path. Does
+# the network find what you see? It was trained on images from one source. Expect lower accuracy on others: this is
+# *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("fcn_stare").folder, device=device), path="")
 
 # %% [markdown]
 # ## 13 · What differs from the paper, and why
-# - The paper's "epochs" are iterations (its code); `steps` counts updates.
-# - Its "DeepLabV3+" is DeepLabV3 (the ASPP head); its truth is the union of two graders, not one expert.
+# - The paper's "epochs" are iterations (its code); here they are called steps.
+# - Its "DeepLabV3+" is DeepLabV3 (the ASPP head); its ground truth is the union of two graders, not one expert.
 # - Its vessel networks were downloaded; here they are trained first. Cityscapes weights are not part of the kit, so the
-#   poster's Cityscapes network is left out; HRF arms need the data pack `hrf`.
-# - The test windows keep half the side of the training crop, as the source networks had it; the variant
-#   `last_whole` in `scores` takes whole scans instead.
-# - Crops are drawn uniformly: the original redraws up to ten times until no class fills 75 % of a crop, which with 1 %
+#   poster's Cityscapes network is left out; HRF arms need the data set `hrf`.
+# - The test windows keep half the side of the training crop, as for the source networks; the variant `last_whole` in
+#   `scores` uses whole scans instead.
+# - Crops are sampled uniformly. The original tries up to ten times until no class fills 75 % of a crop, which with 1 %
 #   of fluid practically never happens.
-# - `lesson` uses a quarter of the width, a third of the size, Adam, and in all tables but Table 4 a Dice loss of the
-#   fluid: with so few updates cross-entropy hardly ever says 0.5. The settings table lists every such difference.
+# - `lesson` uses a quarter of the width, a third of the size, Adam, and a Dice loss of the fluid in all tables but
+#   Table 4: after few steps of cross-entropy hardly any pixel reaches 0.5. The settings table lists every difference.
 #
 # ## 14 · Exercises
-# Each check says what is right or wrong, and why. Replace the `...` by your answer; a wrong one shows a hint.
+# Replace `...` with your answer. Each check tells you whether it is right, and why; a wrong answer gets a hint.
 
 # %% [markdown]
-# **1.** Read the table of arms: which arm of Table 1 had exactly as many updates as `fcn_stare`, and differs from it
-# in nothing but the start?
+# **1.** Which arm of Table 1 is trained for exactly as many steps as `fcn_stare` and differs from it in nothing but the
+# start? The arm picker and the table of arms are in section 2.
 
 # %% tags=["exercise"]
 check = experiment.check
@@ -274,7 +309,7 @@ means = table1.set_index(["arm", "metric"])["ours_mean"]
 check.gain_of_vessels(means["fcn_stare", "dice"] - means["fcn_scratch", "dice"])
 
 # %% [markdown]
-# **3.** Table 4 prints IoU 45.29, Dice 65.25 and accuracy 62.34 (per cent) for cross-entropy. Dice and IoU are counted
+# **3.** For cross-entropy, Table 4 reports IoU 45.29, Dice 65.25 and accuracy 62.34 (in percent). Dice and IoU come
 # from the same pixels: which Dice follows from that IoU?
 
 # %% tags=["exercise"]
@@ -285,8 +320,8 @@ iou = 45.29 / 100
 check.dice_from_iou(100 * 2 * iou / (1 + iou))
 
 # %% [markdown]
-# **4.** One per cent of a scan is fluid. What does the loss `dice_all_classes`, 1 - Dice with both classes in one sum,
-# cost a network that says "no fluid anywhere"? (Then look at Table 4 again.)
+# **4.** One percent of a scan is fluid. What is the loss `dice_all_classes` (1 - Dice, both classes in one sum) of a
+# network that predicts no fluid anywhere? (Then look at Table 4 again.)
 
 # %% tags=["exercise"]
 check.price_of_nothing(...)
@@ -296,8 +331,8 @@ check.price_of_nothing(1 - 2 * 0.99 / (1 + 1))
 
 # %% [markdown]
 # **5.** Design the control. `fcn_stare` has learned vessels, but it has also learned *anything at all*. Which two arms
-# tell these apart? Each is a dictionary: `name`, the arm it is `like`, and what it changes, such as
-# `{"name": "mine", "like": "fcn_stare", "recipe.steps": 50}`.
+# separate these? Each is a dictionary: `name`, the arm it is `like`, and what it changes, such as `{"name": "mine",
+# "like": "fcn_stare", "recipe.steps": 50}`.
 
 # %% tags=["exercise"]
 check.control_for_vessels(...)
@@ -308,6 +343,7 @@ tuned = {"name": "fcn_stare_disc", "like": "fcn_stare", "start.parent": "disc_fc
 check.control_for_vessels([disc, tuned])
 
 # %% [markdown]
-# **To go on:** set `overrides = {"steps": 50}` or `seeds = [0, 1, 2]` in section 1 and run all again: does the gain of
-# exercise 2 grow, shrink, or drown in the spread over seeds? On `data = "public"`, `overrides = {"target_mask":
-# "grader2"}` asks whose opinion the network learned. `retina-kit data new` takes images of your own.
+# **Going further:** set `overrides = {"steps": 50}` or `seeds = [0, 1, 2]` in section 1 and run everything again: does
+# the gain of exercise 2 grow, shrink, or disappear in the spread over seeds? With `data = "public"`, `overrides =
+# {"target_mask": "grader2"}` asks whose opinion the network learned. Compare with your guess: what did the control
+# show?

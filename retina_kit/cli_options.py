@@ -1,4 +1,4 @@
-"""What the commands of the command line share: option types, and how they print results and errors."""
+"""What the commands of the command line share: option types, and how they show results and errors."""
 
 import json
 import sys

@@ -105,7 +105,7 @@ def data_new(
 
 
 def describe_pack(name: str, made: "NewPack", data_root: Path) -> dict[str, Any]:
-    """Say what was made of a person's files, and what to look at."""
+    """Report what was made of a person's files, and what to check."""
     rows, notes = made.rows, list(made.notes)
     num_patients = rows["patient"].nunique()
     masks = [column[5:] for column in rows if column.startswith("mask_") and not column.endswith("_sha256")]

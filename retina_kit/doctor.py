@@ -45,7 +45,7 @@ def _try(what: str, action: Callable[[], str], remedy: str, otherwise: str = "br
     """Do something for real; whatever it raises is the finding, in the state `otherwise`."""
     try:
         return _check(what, "works", action())
-    except Exception as error:  # a broken library may raise anything, and the report goes on
+    except Exception as error:  # a broken library may raise anything, and the report continues
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return _check(what, otherwise, f"{reason}; {remedy}")
 

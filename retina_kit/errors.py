@@ -9,6 +9,10 @@ class KitError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """Show only the message in a notebook: an error that the user can fix needs no frames of the library."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(KitError):
     """A wrong parameter, name or option (exit code 2)."""
@@ -17,7 +21,7 @@ class UsageError(KitError):
 
 
 class DataError(KitError):
-    """Data that are missing, damaged or not what the manifest says (exit code 3)."""
+    """Data that are missing, damaged or not what the manifest lists (exit code 3)."""
 
     exit_code = 3
 

@@ -338,7 +338,14 @@ class Experiment:
     def _result_of(self, job: Job) -> dict[str, Any]:
         run = self._settings_of(job)
         facts = {key: run[key] for key in ("seconds", "device", "precision", "torch", "peak_memory_mb")}
-        return {"arm": job.arm.name, "role": job.arm.role, "seed": job.seed, "fold": job.fold, "hash": job.key} | facts
+        return {
+            "arm": job.arm.name,
+            "label": job.arm.title,
+            "role": job.arm.role,
+            "seed": job.seed,
+            "fold": job.fold,
+            "hash": job.key,
+        } | facts
 
     def by_size(self, table_id: str) -> pd.DataFrame:
         """Return a table's arms with their number of training images, every spread, and the paper's values."""

@@ -1,7 +1,7 @@
 """One validation layer for everything a person writes: experiments, data set cards and published values.
 
-Settings are frozen pydantic dataclasses. A name that does not exist is an error that says where it stands and which
-name was probably meant; a value of the wrong type is an error that says what was expected.
+Settings are frozen pydantic dataclasses. A name that does not exist is an error that tells where it is and which
+name was probably meant; a value of the wrong type is an error that tells what was expected.
 """
 
 import dataclasses

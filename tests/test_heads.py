@@ -149,3 +149,11 @@ def test_enlarging_by_matrix_products_is_bilinear_interpolation(side):
     small = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(small, size=(20, 31), mode="bilinear", align_corners=False)
     torch.testing.assert_close(enlarge(small, (20, 31)), expected)
+
+
+def test_a_network_that_was_measured_on_the_meta_device_can_be_used_afterwards():
+    from retina_kit.models.heads import enlarge
+
+    with torch.device("meta"):
+        enlarge(torch.zeros(1, 1, 3, 5), (7, 11))
+    assert enlarge(torch.ones(1, 1, 3, 5), (7, 11)).mean().item() == pytest.approx(1)

@@ -130,3 +130,12 @@ def test_the_parameters_cell_holds_literals_only(tmp_path):
     source.write_text('# %% tags=["parameters"]\nprofile = "a"\nfolder = f"outputs/{profile}"\n')
     with pytest.raises(UsageError, match="literal"):
         nb.read_parameters(nb.build_notebook(source))
+
+
+def test_a_figure_keeps_its_description_on_the_page(make, tmp_path):
+    cell = "from retina_kit.reporting import figures\nfrom retina_kit.teaching.widgets import show\n"
+    cell += "ax = figures.new_axes(2, 2)\nax.figure.set_label('Dice & loss')\nshow(ax)"
+    executed = nb.execute_notebook(make(cell), tmp_path / "out.ipynb", {})
+    page = export_html(executed.path, tmp_path / "out.html", "a title").read_text()
+    assert 'alt="Dice &amp; loss"' in page
+    assert "No description" not in page

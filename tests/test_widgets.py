@@ -6,6 +6,7 @@ import signal
 import cv2
 import ipywidgets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from jupyter_client.manager import start_new_kernel
@@ -70,8 +71,8 @@ def test_errors_have_three_colors():
     predicted, target = np.array([[True, True, False, False]]), np.array([[True, False, True, False]])
     hit, false_alarm, missed, right = blend_errors(np.zeros((1, 1, 4), np.uint8), predicted, target, 1.0, width=4)[0]
     assert tuple(hit) == (0xF0, 0xE4, 0x42)
-    assert tuple(missed) == (0xD6, 0x27, 0x28)
-    assert tuple(false_alarm) == (0x2C, 0xA0, 0x2C)
+    assert tuple(missed) == (0x00, 0x72, 0xB2)
+    assert tuple(false_alarm) == (0xD5, 0x5E, 0x00)
     assert tuple(right) == (0, 0, 0)
 
 
@@ -94,6 +95,15 @@ def test_the_browser_takes_several_data_sets(image_set):
     browser.data.value = "two"
     assert browser.image_view.value != before
     assert browser.chosen == []
+
+
+def test_the_browser_marks_points_in_images_without_masks():
+    rows = pd.DataFrame({"id": ["a"], "patient": ["p"], "split": [""], "x": [20.0], "y": [10.0]})
+    plain = ImageSet(np.zeros((1, 1, 60, 60), np.uint8), {}, rows, "plain")
+    mask = ImageBrowser(plain, points={"center": ("x", "y"), "fovea": ("u", "v")}).image_set.masks
+    assert list(mask) == ["center"]
+    assert mask["center"].nonzero()[1].mean() == 10
+    assert mask["center"].sum() == 5  # radius 1
 
 
 def test_the_explorer_follows_the_threshold(image_set):
@@ -120,7 +130,7 @@ def test_two_arms_differ_in_what_was_changed():
     rows = differing_settings(to_json(first), to_json(second)).values.tolist()
     assert rows == [["recipe.steps", 2, 5], ["start.parent", "-", "v"], ["start.parts", "-", ["encoder"]]]
     picker = ArmPicker([first, second])
-    assert "2 settings differ" in picker.table.value
+    assert "2 factors differ (number of steps, start)" in picker.table.value
     picker.second.value = "a"
     assert "the same arm" in picker.table.value
 
@@ -128,9 +138,9 @@ def test_two_arms_differ_in_what_was_changed():
 def test_freezing_is_a_setting_and_another_start_is_one():
     plain, frozen = small_arm("plain"), small_arm("frozen", freeze=["encoder"])
     started = small_arm("started", start={"parent": "v", "parts": ["encoder"]})
-    assert "One setting differs" in comparison_html(plain, frozen)
-    assert "One setting differs" in comparison_html(plain, started)
-    assert "2 settings differ" in comparison_html(frozen, started)
+    assert "One factor differs, the freezing" in comparison_html(plain, frozen)
+    assert "One factor differs, the start" in comparison_html(plain, started)
+    assert "2 factors differ" in comparison_html(frozen, started)
 
 
 def test_the_live_curve_tells_how_to_stop_and_what_was_trained(capsys):
@@ -213,7 +223,8 @@ def test_a_real_kernel_that_is_interrupted_stops_training_and_keeps_the_weights(
 
 def test_the_gap_explorer_follows_its_settings_and_trains():
     scores = {"zero_shot": 0.1, "fine_tuned": 0.4, "scratch": 0.2}
-    explorer = GapExplorer(domain_gap.generate_gap, lambda domains: scores, annotators=("exact", "second"))
+    result = domain_gap.GapResult(scores, {"source": 7})
+    explorer = GapExplorer(domain_gap.generate_gap, lambda domains: result, annotators=("exact", "second"))
     seen = [explorer.image_view.value]
     for control, value in ((explorer.gap, 0.0), (explorer.noise, 2.0), (explorer.annotator, "second")):
         control.value = value
@@ -221,12 +232,15 @@ def test_the_gap_explorer_follows_its_settings_and_trains():
         seen.append(explorer.image_view.value)
     explorer.button.click()
     assert "0.40" in explorer.scores.value
+    assert "source stopped after 7 of 200 steps" in explorer.state.value
     assert "fine-tuned on the target: Dice 0.40" in explorer.describe()
 
 
 def test_a_tiny_network_is_trained_across_the_gap(monkeypatch):
     monkeypatch.setattr(domain_gap, "STEPS", dict.fromkeys(domain_gap.STEPS, 2))
-    scores = domain_gap.train_across_gap(domain_gap.generate_gap(annotator="second", num_patients=4))
+    result = domain_gap.train_across_gap(domain_gap.generate_gap(annotator="second", num_patients=4))
+    scores = result.scores
+    assert not result.stopped
     assert set(scores) == {"zero_shot", "fine_tuned", "scratch"}
     assert all(0 <= score <= 1 for score in scores.values())
 

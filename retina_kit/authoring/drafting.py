@@ -13,7 +13,7 @@ from retina_kit.training.arm import Arm
 SEGMENTATION = ("segment", "segment_patches")
 FIRST_TABLE = 7  # the number of the section of the first table
 MOST_EXAMPLES = 3  # arms whose predictions are shown next to one another
-FIGURES = ("examples", "claims")  # what the draft can make besides a figure per table
+FIGURES = ("examples", "claims")  # what the draft can make in addition to a figure per table
 
 
 def draft_notebook(paper: Paper) -> str:

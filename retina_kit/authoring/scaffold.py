@@ -17,7 +17,7 @@ MODALITIES = {  # what an experiment begins with: its synthetic data set, a mask
     "oct": {"dataset": "synthetic_oct", "mask": "fluid", "channels": 1, "per_patient": "scans_per_patient"},
 }
 TEMPLATES = ("experiment.py", "published.toml", "exercises.toml", "README.md")
-RESERVED = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]|runs")  # on Windows, and beside the papers' results
+RESERVED = re.compile("con|prn|aux|nul|com[0-9]|lpt[0-9]|runs")  # on Windows, and next to the papers' results
 
 
 def new_paper(key: str, *, title: str = "", folder: str | Path | None = None, modality: str = "fundus") -> Path:

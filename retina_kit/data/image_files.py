@@ -1,7 +1,7 @@
 """Read images as people have them: any common format, bit depth and number of pages, as 8-bit gray or RGB.
 
 The packs of the kit are read by `data.pixels`, whose decoder is part of their checksums. This module is for images
-that no manifest knows: it converts what can be converted, and says so in the notes of a page.
+that no manifest knows: it converts what can be converted, and reports it in the notes of a page.
 """
 
 import importlib.util
@@ -120,7 +120,7 @@ def _to_8_bit(path: Path, image: Image.Image) -> tuple[np.ndarray, tuple[str, ..
     turned = image.getexif().get(ORIENTATION, 1) not in (None, 0, 1)
     upright = ImageOps.exif_transpose(image) if turned else image
     if turned:
-        notes.append("turned upright as its EXIF orientation says")
+        notes.append("turned upright according to its EXIF orientation")
     if upright.mode in DEEP_MODES:
         pixels, bits = scaled_to_8_bit(np.asarray(upright), str(path))
         notes += [bits] if bits else []
@@ -148,7 +148,7 @@ def _without_alpha(image: Image.Image) -> tuple[Image.Image, str]:
 
 
 def scaled_to_8_bit(pixels: np.ndarray, what: str, bits: int = 0) -> tuple[np.ndarray, str]:
-    """Scale pixels of more than 8 bits to uint8, and say how.
+    """Scale pixels of more than 8 bits to uint8, and report how.
 
     Without `bits` the depth is the smallest of 8, 10, 12, 14 and 16 bits that holds the largest value, so a 12-bit
     scan in a 16-bit file keeps its contrast. Fractions are 0 to 1. Raises DataError for negative values and for more

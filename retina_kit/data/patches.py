@@ -52,7 +52,7 @@ def join_patches(patches: np.ndarray, size: Sequence[int]) -> np.ndarray:
 def balanced_index(targets: np.ndarray, per_lesion: float, seed: int) -> np.ndarray:
     """Choose the positions of all patches with a lesion and of `per_lesion` times as many without, in order.
 
-    `targets` is (N, side, side) with 1 where a lesion is. On a retina 99 of 100 pixels are healthy and most patches
+    `targets` is (N, side, side) with 1 for lesion. On a retina 99 of 100 pixels are healthy and most patches
     have no lesion: trained on all of them, a network learns to predict "healthy" everywhere and is right 99 times
     of 100. Those without a lesion are sampled with `seed`. With `per_lesion` 0 all patches are kept.
     """

@@ -17,7 +17,7 @@ from scipy import stats
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.patients import CURVES, PatientSums, mean_of_known, patient_sums, values_per_image
 
-MIN_PATIENTS = 3  # fewer patients than this say nothing about other patients
+MIN_PATIENTS = 3  # fewer patients than this tell nothing about other patients
 NUM_RESAMPLES = 2000
 
 

@@ -39,7 +39,7 @@ def resample_patients_and_seeds(
     """Return the bootstrap distribution (part, resample) of PatientSums with the same patients and seeds.
 
     Each resample takes as many patients and as many seeds with replacement as there are, the same for each part. The
-    patients of all resamples are drawn first, (resample, patient), then the seeds, (resample, seed).
+    patients of all resamples are sampled first, (resample, patient), then the seeds, (resample, seed).
     """
     rng = np.random.default_rng(seed)
     num_patients, num_seeds = len(parts[0].patients), parts[0].num_seeds

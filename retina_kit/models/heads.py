@@ -86,8 +86,13 @@ def enlarge(features: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _weights(old: int, new: int) -> Tensor:
-    """Give the weights (new, old) with which `old` samples are interpolated linearly at `new` places."""
-    return F.interpolate(torch.eye(old)[None], size=new, mode="linear", align_corners=False)[0].T.contiguous()
+    """Give the weights (new, old) with which `old` samples are interpolated linearly at `new` places.
+
+    They are kept, so they must not be on the meta device on which a network may be measured first.
+    """
+    return F.interpolate(torch.eye(old, device="cpu")[None], size=new, mode="linear", align_corners=False)[
+        0
+    ].T.contiguous()
 
 
 class ASPPHead(nn.Module):

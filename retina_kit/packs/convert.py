@@ -14,7 +14,7 @@ IDENTIFYING_SEGMENTS = {
     *range(0xE1, 0xEE),
     0xEF,
     0xFE,
-}  # of a JPEG: EXIF, XMP, comments; not APP14, which says how colors are coded
+}  # of a JPEG: EXIF, XMP, comments; not APP14, which tells how colors are coded
 JPEG_444 = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # no chroma subsampling
 THRESHOLD = 127  # of a label that was saved with loss
 

@@ -1,7 +1,7 @@
 """Make a data pack of your own images and masks: pair them, verify everything, then write one folder.
 
 The pack is <data_root>/<name>/ with images/, masks/<mask>/, manifest.csv, card.toml and preview.jpg. Nothing is written
-unless every image has its masks, all fit, and patients can be told apart. What was converted is said in notes.
+unless every image has its masks, all fit, and patients can be told apart. What was converted is reported in notes.
 """
 
 import json

@@ -65,7 +65,7 @@ def sources_of(card: Card, column: str, row: dict[Any, Any], position: int) -> t
 
 
 def check_file(file: PackFile, card: Card, content: bytes | None = None) -> None:
-    """Raise DataError unless a file (or the content that is to become it) is what the manifest says."""
+    """Raise DataError unless a file (or the content that is to become it) is what the manifest lists."""
     if file.column == "image":
         pixels = read_image(file.path, card.channels, content)
     else:
@@ -77,7 +77,7 @@ def check_file(file: PackFile, card: Card, content: bytes | None = None) -> None
 
 
 def is_verified(file: PackFile, card: Card) -> bool:
-    """Tell whether a file of a pack is there and is what the manifest says."""
+    """Tell whether a file of a pack is there and is what the manifest lists."""
     try:
         check_file(file, card)
     except DataError:
@@ -86,7 +86,7 @@ def is_verified(file: PackFile, card: Card) -> bool:
 
 
 def missing_files(card: Card, data_root: str | Path) -> list[PackFile]:
-    """List the files of a pack that are not there or not what the manifest says."""
+    """List the files of a pack that are not there or not what the manifest lists."""
     if Path(data_root).exists() and not Path(data_root).is_dir():
         raise DataError(f"{data_root} is a file; give the folder of the data packs")
     files = pack_files(card, data_root)

@@ -12,7 +12,7 @@ from retina_kit.data.image_files import Page, is_dicom, read_pages
 from retina_kit.errors import DataError, UsageError
 
 NEAR = 32  # gray values that a JPEG's compression may add to black and white
-OPAQUE = 128  # opacity from which a pixel counts as drawn
+OPAQUE = 128  # opacity from which a pixel counts as marked
 Color = tuple[int, int, int]
 BLACK: Color = (0, 0, 0)
 
@@ -95,7 +95,7 @@ def _is_jpeg(path: Path) -> bool:
 
 
 def _shape_in_alpha(path: Path) -> np.ndarray | None:
-    """Read a shape that is drawn in one color on a transparent layer; None if nothing is transparent.
+    """Read a shape that is painted in one color on a transparent layer; None if nothing is transparent.
 
     Raises DataError if colors and transparency both vary and disagree.
     """
@@ -106,7 +106,7 @@ def _shape_in_alpha(path: Path) -> np.ndarray | None:
             if "A" not in image.getbands() and "transparency" not in image.info:
                 return None
             pixels = np.asarray(image.convert("RGBA"))
-    except (OSError, ValueError, SyntaxError):  # the reader says what is wrong with the file
+    except (OSError, ValueError, SyntaxError):  # the reader tells what is wrong with the file
         return None
     drawn = np.asarray(pixels[..., 3] >= OPAQUE)
     if drawn.all():

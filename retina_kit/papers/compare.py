@@ -49,7 +49,7 @@ def compare_with_paper(summary: pd.DataFrame, published: Published, item: str, r
     """Return the tidy table of one item, TABLE_COLUMNS: our summary of each arm next to the published values.
 
     `summary` comes from scoring.summarize; `item` and `rows` are those of a Table. The paper's value is the corrected
-    one if a mistake is certain; the note tells what is printed. Published rows and columns without an arm follow, ours
+    one if a mistake is certain; the note has the published one. Published rows and columns without an arm follow, ours
     left empty, so nothing is dropped. Raises UsageError if the paper has no such item or row.
     """
     numbers = published.item(item) if item else published.numbers.iloc[:0]
@@ -90,7 +90,7 @@ def _line(arm: str, metric: str, ours: Mapping[Any, Any] | None, theirs: Mapping
 
 
 def paper_value(number: Mapping[Any, Any]) -> float:
-    """Return what the paper means: the printed value, or the corrected one if the mistake is certain."""
+    """Return what the paper means: the published value, or the corrected one if the mistake is certain."""
     return number["corrected"] if number["sure"] == "certain" else number["value"]
 
 
@@ -102,7 +102,7 @@ def note_of(number: Mapping[Any, Any]) -> str:
     elif number["sure"]:
         notes.append(f"perhaps {number['corrected']:g} ({number['sure']}): {number['why']}")
     if number["spread_is"] != number["spread_is_printed"]:
-        notes.append(f"the spread is printed as {number['spread_is_printed']}")
+        notes.append(f"the spread is reported as {number['spread_is_printed']}")
     if number["literature"]:
         notes.append("other authors' number")
     return "; ".join([*notes, *([number["note"]] if number["note"] else [])])

@@ -1,6 +1,6 @@
 """The values that a paper reports, read from data_manifests/published/<paper>.toml into one table.
 
-Each value is kept as printed (text), as a fraction, and with the half width that rounding, or digitizing a plot,
+Each value is kept as published (text), as a fraction, and with the half width that rounding, or digitizing a plot,
 leaves open, so that an audit can tell a mistake from a rounding error.
 """
 
@@ -165,7 +165,7 @@ def _records(entries: PublishedFile) -> Iterator[dict[str, Any]]:
 
 
 def _of_number(number: Number) -> dict[str, Any]:
-    """Return what a single number has besides its value: a correction, a spread, its own id."""
+    """Return what a single number has in addition to its value: a correction, a spread, its own id."""
     known: dict[str, Any] = {"literature": number.literature, "why": number.why, "sure": number.sure or ""}
     if number.id:
         known["id"] = number.id

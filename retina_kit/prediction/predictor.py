@@ -127,7 +127,7 @@ class Predictor:
 
     @property
     def metadata(self) -> Metadata:
-        """What the weights say about themselves; of several networks, the first."""
+        """The description inside the weights; of several networks, the first one's."""
         return self.networks[0].metadata
 
     def __call__(self, image: np.ndarray | str | Path) -> np.ndarray:
@@ -145,7 +145,7 @@ class Predictor:
 
 
 def weights_file(path: str | Path) -> Path:
-    """Find the file of weights: the file itself, or the one in a run's folder."""
+    """Find the file of weights: the file itself, or that of a run's folder."""
     path = Path(path)
     if path.is_dir():
         if not (path / WEIGHTS).is_file():

@@ -20,6 +20,7 @@ th, td {border-bottom: 1px solid #d9dde3; padding: .3rem .6rem; text-align: left
 h2 {border-top: 2px solid; padding-top: .8rem; margin-top: 2.5rem} code, pre {background: #f1f4f8; padding: .1rem .3rem}
 .anchor-link {display: none}
 """
+NO_ALT = "No description has been provided for this image"
 NOT_ON_SLIDES = {"badges", "parameters", "colab", "solution", "injected-parameters"}
 
 
@@ -32,6 +33,7 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
     executed = without_widgets(nbformat.read(notebook, as_version=4))
     executed.cells = [cell for cell in executed.cells if "badges" not in tags_of(cell)]  # images from the network
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
+    page = _described(page, executed)
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
     return _write(page, target)
 
@@ -54,7 +56,7 @@ def export_slides(notebook: str | Path, target: str | Path) -> Path:
     )
     slides = _as_slides(without_widgets(nbformat.read(notebook, as_version=4)))
     page, _ = exporter.from_notebook_node(slides, resources={"metadata": {"name": Path(target).stem.split(".")[0]}})
-    return _write(page, target)
+    return _write(_described(page, slides), target)
 
 
 def markdown_page(text: str, title: str) -> str:
@@ -78,6 +80,26 @@ def without_widgets(notebook: NotebookNode) -> NotebookNode:
                 del shown[WIDGET_VIEW]
     notebook.metadata.pop("widgets", None)
     return notebook
+
+
+def alt_texts(notebook: NotebookNode) -> list[str]:
+    """List what the images of a notebook's outputs show, in their order: the alternative text, or the text with them.
+
+    An output that also has HTML is shown as HTML, so it has no image on a page.
+    """
+    texts = []
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        shown = output.get("data", {})
+        if "image/png" in shown and "text/html" not in shown:
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt") or shown.get("text/plain", "")
+            texts.append("" if alt.startswith("<") else alt)
+    return texts
+
+
+def _described(page: str, notebook: NotebookNode) -> str:
+    """Give the images of a page their alternative texts; nbconvert only writes that there is none."""
+    texts = iter(alt_texts(notebook))
+    return re.sub(f'alt="{NO_ALT}"', lambda _: f'alt="{html.escape(next(texts, ""))}"', page)
 
 
 def _as_slides(notebook: NotebookNode) -> NotebookNode:

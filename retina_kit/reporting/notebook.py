@@ -189,7 +189,7 @@ def _papermill(
 
 
 def _transport(folder: str) -> Config:
-    """Connect to the kernel through sockets in a folder that only this user may read; by TCP if that cannot be.
+    """Connect to the kernel through sockets in a folder that only this user may read; by TCP if that is impossible.
 
     Kernels talk unencrypted, and any user of this machine can connect to a TCP port.
     """

@@ -42,6 +42,7 @@ class Report:
     def save_figure(self, name: str, figure: Any, *, alt: str = "") -> Any:
         """Write figures/<name>.png and .svg of a figure or of its axes, and return the figure; `alt` describes it."""
         figure = getattr(figure, "figure", figure)
+        figure.set_label(alt or name)  # `show` reads it: the figure keeps its description in a notebook, too
         for kind in ("png", "svg"):
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
             with atomic_path(self.folder / "figures" / f"{name}.{kind}") as path:

@@ -1,4 +1,4 @@
-"""Builds the front page: every paper that was run, its tables next to the published values, figures, verdicts."""
+"""Builds the front page: a card per run with its verdicts, then tables next to the published values, and figures."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import pandas as pd
 from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
 from retina_kit.reporting.tables import is_tidy, read_table
-from retina_kit.reporting.units import estimate, in_unit, interval
+from retina_kit.reporting.units import UNITS, estimate, in_unit
 
 
 def build_site(output_root: str | Path, paper_meta: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -47,43 +47,73 @@ def _read_run(folder: Path, output_root: Path, paper_meta: Mapping[str, Mapping[
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder} is not a complete run ({error}); rerun it with retina-kit run") from error
     meta = paper_meta.get(results["paper"]) or results.get("published", {})
+    labels = {arm["arm"]: arm.get("label") or arm["arm"] for arm in results["arms"]}
+    shown = _claims_of(claims)
     made = {figure["id"] for figure in results["figures"]} | set(results["tables"])
     return {
         "results": results,
         "link": folder.relative_to(output_root).as_posix(),
         "meta": meta,
-        "tables": {name: _rows_of(table) for name, table in tables.items() if is_tidy(table)},
+        "tables": {name: _rows_of(table, labels) for name, table in tables.items() if is_tidy(table)},
+        "key_figure": _key_figure(results["figures"], tables, shown),
+        "first": {kind: next((c for c in shown if c["kind"] == kind), None) for kind in ("replication", "control")},
         "other_tables": [name for name, table in tables.items() if not is_tidy(table)],
-        "claims": _claims_of(claims),
+        "claims": shown,
         "not_made": [item for item in meta.get("artifacts", []) if item["id"] not in made],
         "training_seconds": round(sum(arm["seconds"] for arm in results["arms"])),
         "devices": sorted({arm["device"] for arm in results["arms"]}),
     }
 
 
-def _rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a tidy table as readable rows, one per arm and metric, scores in percent."""
-    rows = []
-    for line in table.to_dict("records"):
-        rows.append(
-            {
-                "arm": line["arm"],
-                "metric": line["metric"],
-                "ours": in_unit(line["metric"], line["ours_mean"]),
-                "sd": in_unit(line["metric"], line["ours_sd"]),
-                "interval": interval(line["metric"], line["ours_ci_low"], line["ours_ci_high"]),
-                "seeds": line["n_seeds"],
-                "patients": line["n_patients"],
-                "paper": in_unit(line["metric"], line["paper_value"]),
-                "note": line["note"] if isinstance(line["note"], str) else "",
-            }
-        )
-    return rows
+def _key_figure(
+    figures: list[dict[str, str]], tables: Mapping[str, pd.DataFrame], claims: list[dict[str, Any]]
+) -> dict[str, str] | None:
+    """Choose the figure of a card: of the first table with both arms of the first claim, or of the last table."""
+    of_tables = [figure for figure in figures if figure["id"] in tables and is_tidy(tables[figure["id"]])]
+    for figure in of_tables:
+        arms = set(tables[figure["id"]]["arm"]) if claims else set()
+        if sum(arm in claims[0]["rule"].split() for arm in arms) > 1:
+            return figure
+    candidates = of_tables or figures
+    return candidates[-1] if candidates else None
+
+
+def _rows_of(table: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a tidy table as readable rows, one per arm and metric, each score with its unit."""
+    return [
+        {
+            "arm": labels.get(line["arm"], line["arm"]),
+            "metric": line["metric"].replace("_", " "),
+            "ours": _score(line["metric"], line["ours_mean"]),
+            "sd": _score(line["metric"], line["ours_sd"]),
+            "interval": _interval(line["metric"], line["ours_ci_low"], line["ours_ci_high"]),
+            "seeds": line["n_seeds"],
+            "patients": line["n_patients"],
+            "paper": _score(line["metric"], line["paper_value"]),
+            "note": line["note"] if isinstance(line["note"], str) else "",
+        }
+        for line in table.to_dict("records")
+    ]
+
+
+def _score(metric: str, value: float) -> str:
+    """Write a score with its unit, "-" if there is none.
+
+    >>> _score("dice", 0.5), _score("distance", 12.345), _score("dice", float("nan"))
+    ('50.0 %', '12.3 px', '-')
+    """
+    text = in_unit(metric, value)
+    return text if text == "-" or metric == "time" or metric in UNITS else f"{text} %"
+
+
+def _interval(metric: str, low: float, high: float) -> str:
+    """Write "low to high" with its unit, "-" if there is no interval."""
+    return "-" if pd.isna(low) else f"{in_unit(metric, low)} to {_score(metric, high)}"
 
 
 def _claims_of(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the claims as readable rows."""
-    keys = ("claim", "statement", "kind", "verdict", "sentence", "scope")
+    keys = ("claim", "statement", "kind", "verdict", "sentence", "scope", "statistic")
     return [
         {key: line[key] for key in keys} | {"estimate": estimate(line["estimate"], line["ci_low"], line["ci_high"])}
         for line in claims.to_dict("records")

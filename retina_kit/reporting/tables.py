@@ -151,7 +151,7 @@ def results_markdown(paths: Iterable[Path]) -> str:
     One folded table per run: the Dice of every arm, ours next to the published value.
     """
     lines = []
-    for path in sorted(paths):
+    for path in sorted(path for path in paths if not path.stem.endswith("_claims")):
         paper, profile, data = path.stem.split("_", 2)
         table = read_table(path)
         rows = table[(table["metric"] == "dice") & table["ours_mean"].notna()]

@@ -81,7 +81,7 @@ class Run:
             raise DataError(f"{path} contains no readable weights: {error}") from error
 
     def metadata(self, variant: str = "last") -> Metadata:
-        """Read what the weights say about themselves; DataError if an older kit wrote them."""
+        """Read the description inside the weights; DataError if an older kit wrote them."""
         return read_metadata(self._checked("best.safetensors" if variant == "best" else "weights.safetensors"))
 
     def problems(self) -> list[str]:

@@ -59,14 +59,15 @@ class Checks:
     def __init__(self, experiment: Lesson) -> None:
         self.experiment = experiment
         self.exercises = {exercise.name: exercise for exercise in read_exercises(experiment.exercises_file)}
+        self.solved: set[str] = set()
 
     def __getattr__(self, name: str) -> "Check":
         """Return the check of that name."""
-        if name.startswith("_") or name in ("experiment", "exercises"):
+        if name.startswith("_") or name in ("experiment", "exercises", "solved"):
             raise AttributeError(name)
         if name not in self.exercises:
             raise unknown_name("exercise", name, self.exercises)
-        return Check(self.exercises[name], self.experiment)
+        return Check(self.exercises[name], self)
 
     def __dir__(self) -> list[str]:
         """The names of the exercises, for completion with Tab."""
@@ -76,8 +77,8 @@ class Checks:
 class Check:
     """One exercise: call it with an answer."""
 
-    def __init__(self, exercise: Exercise, results: Results) -> None:
-        self.exercise, self.results = exercise, results
+    def __init__(self, exercise: Exercise, checks: Checks) -> None:
+        self.exercise, self.checks = exercise, checks
 
     def __repr__(self) -> str:
         """The question, and how to answer it."""
@@ -87,10 +88,12 @@ class Check:
         """Return the feedback on an answer."""
         if answer is ... or answer is None:
             return Outcome(False, f"No answer yet. {self.exercise.asks}", self.exercise.hint)
-        problem = self.exercise.problem(answer, self.results)
+        problem = self.exercise.problem(answer, self.checks.experiment)
         if problem:
             return Outcome(False, f"Not yet. {problem}", self.exercise.hint)
-        return Outcome(True, f"Right. {self.exercise.because}")
+        self.checks.solved.add(self.exercise.name)
+        progress = f"({len(self.checks.solved)} of {len(self.checks.exercises)} solved.)"
+        return Outcome(True, f"Right. {self.exercise.explanation(self.checks.experiment)} {progress}")
 
 
 @settings(frozen=True, config=STRICT)

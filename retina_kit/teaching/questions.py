@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from retina_kit.errors import KitError, UsageError
+from retina_kit.errors import KitError, UsageError, did_you_mean
 from retina_kit.reporting.tables import differing_settings, flattened
 from retina_kit.schema import STRICT, Names, parse, to_json
 from retina_kit.training.arm import Arm
@@ -40,6 +40,10 @@ class Question:
     hint: str
     because: str
 
+    def explanation(self, results: Results) -> str:
+        """Explain the right answer."""
+        return self.because
+
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class NamesQuestion(Question):
@@ -63,11 +67,18 @@ class NamesQuestion(Question):
         if not isinstance(answer, set | frozenset | list | tuple) or not all(isinstance(item, str) for item in answer):
             return 'Give a name, or a set of names such as {"one", "another"}.'
         for name in sorted(set(answer) - set(self.right)):
-            return self.wrong.get(name, f"{name!r} does not belong here.")
+            return self.wrong.get(name) or self._about(name, results)
         num_missing = len(set(self.right) - set(answer))
         if num_missing:
             return self.missing or f"{num_missing} more {'belongs' if num_missing == 1 else 'belong'} here."
         return ""
+
+    def _about(self, name: str, results: Results | None) -> str:
+        """Tell whether a wrong name is that of an arm at all, if the right ones are."""
+        arms = [arm.name for arm in results.arms] if results else []
+        if name not in arms and set(self.right) <= set(arms):
+            return f"No arm is called {name!r}{did_you_mean(name, arms)}"
+        return f"{name!r} does not belong here."
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -138,6 +149,12 @@ class NumberQuestion(Question, Source):
             if mistake.matches(number, self.tolerance, results):
                 return mistake.says
         return f"{number:g} is not the answer."
+
+    def explanation(self, results: Results) -> str:
+        """Explain the right answer; a difference of this run that is negative is pointed out."""
+        if self.of and self.minus and self.of.number(results) < self.minus.number(results):
+            return f"{self.because} In this run the difference is negative: {self.minus.arm} scores higher."
+        return self.because
 
 
 def _as_number(answer: Any) -> float | None:

@@ -57,7 +57,7 @@ class Batches:
         return self.normalization.as_channels_last(images), targets
 
     def normalized(self, index: Tensor, step: int) -> Tensor:
-        """Return the images at `index`, normalized; their colors are distorted first if the recipe says so."""
+        """Return the images at `index`, normalized; their colors are distorted first if the recipe asks for it."""
         images = self.images[index]
         if self.recipe.augmentation.photometric:
             images = distort_colors(images.float(), torch.Generator().manual_seed(mix(self.seed, step, 2)))

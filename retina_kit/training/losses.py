@@ -77,7 +77,7 @@ def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy of one logit an image, outputs (N, 1), targets (N, 1) (Ortiz 2022, stage 1)."""
+    """Mean binary cross-entropy of one logit per image, outputs (N, 1), targets (N, 1) (Ortiz 2022, stage 1)."""
     return F.binary_cross_entropy_with_logits(outputs, targets)
 
 

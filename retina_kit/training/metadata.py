@@ -1,4 +1,4 @@
-"""What a file of weights says about itself: all that is needed to predict with it, and what it was trained on.
+"""The description inside a file of weights: all that is needed to predict with it, and what it was trained on.
 
 It is one JSON text in the header of the safetensors file. The key carries a version, so an older kit that meets a
 newer file can tell what to do.
@@ -157,7 +157,7 @@ def from_header(header: Mapping[str, str] | None, path: str | Path) -> Metadata:
 
 
 def read_metadata(path: str | Path) -> Metadata:
-    """Read what a file of weights says about itself, without loading a tensor."""
+    """Read the description inside a file of weights, without loading a tensor."""
     try:
         with safe_open(path, framework="pt") as file:
             return from_header(file.metadata(), path)

@@ -6,7 +6,7 @@
 #
 # Does a U-Net with 30 thousand weights segment vessels as well as one with ten times as many?
 #
-# **Before you go on:** what do you expect? Write it down, and compare with section 10.
+# **Your guess first:** what do you expect? Write it down, and compare it with section 10.
 
 # %%
 import inspect
@@ -141,9 +141,9 @@ show_comparison(stare, labels)
 
 # %%
 chosen = ["small_chase", "large_chase", "pretrained_chase"]
-photographs, truth, predicted, names = experiment.predictions(chosen, num_images=4, pick="worst")
+photographs, ground_truth, predicted, names = experiment.predictions(chosen, num_images=4, pick="worst")
 shown = {labels[name]: predicted[name] for name in chosen}
-examples = figures.plot_predictions(photographs, truth, shown, titles=names)
+examples = figures.plot_predictions(photographs, ground_truth, shown, titles=names)
 show(report.save_figure("examples", examples, alt="Predictions on the four test images with the lowest scores"))
 
 # %%

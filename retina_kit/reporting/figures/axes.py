@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#444444")
 VERDICT_COLORS = {"supported": "#009E73", "not supported": "#D55E00", "inconclusive": "#888888"}
-HIT, MISS, FALSE_ALARM = "#F0E442", "#D62728", "#2CA02C"  # yellow, red, green: the colors of Ortiz 2022, Figure 5
+HIT, MISS, FALSE_ALARM = "#F0E442", "#0072B2", "#D55E00"  # yellow, blue, orange: told apart by color-blind readers
 
 matplotlib.rcParams.update(
     {

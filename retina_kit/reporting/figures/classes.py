@@ -82,7 +82,7 @@ def plot_one_image(image: np.ndarray, target: np.ndarray, rows: Sequence[Mapping
     """Plot one image (C, H, W), its ground truth (H, W) and the errors of several networks.
 
     `rows` is a list of {label: bool mask (H, W)} of equal length; the first row starts with the image and its ground
-    truth (Melinscak 2020, Figure 3). Colors: hits, misses, false alarms.
+    ground truth (Melinscak 2020, Figure 3). Colors: hits, misses, false alarms.
     """
     num_columns = max(len(rows[0]) + 2, *(len(row) for row in rows))
     figure, axes = new_grid(len(rows), num_columns, cell=2.2, aspect=image.shape[-2] / image.shape[-1] + 0.15)

@@ -49,7 +49,7 @@ def plot_images(
 
 
 def overlay_of(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Color two bool masks (H, W) as RGBA (H, W, 4): hits yellow, misses red, false alarms green, the rest clear.
+    """Color two bool masks (H, W) as RGBA (H, W, 4): hits yellow, misses blue, false alarms orange, the rest clear.
 
     >>> overlay_of(np.array([[True, False]]), np.array([[False, False]]))[0, :, 3].tolist()
     [1.0, 0.0]

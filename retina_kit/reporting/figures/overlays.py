@@ -60,7 +60,7 @@ def blend_masks(
 def blend_errors(
     image: np.ndarray, predicted: np.ndarray, target: np.ndarray, opacity: float = 0.5, *, width: int = 640
 ) -> np.ndarray:
-    """Lay hits (yellow), misses (red) and false alarms (green) over an image (C, H, W), as RGB (h, w, 3)."""
+    """Lay hits (yellow), misses (blue) and false alarms (orange) over an image (C, H, W), as RGB (h, w, 3)."""
     errors = {"hit": predicted & target, "missed": target & ~predicted, "false alarm": predicted & ~target}
     return blend_masks(image, errors, opacity, colors=tuple(ERROR_COLORS.values()), width=width)
 

@@ -6,7 +6,7 @@ from retina_kit.teaching.widgets.explorer import explore_predictions
 from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
 from retina_kit.teaching.widgets.live_curve import LiveCurve
 from retina_kit.teaching.widgets.own_image import predict_own
-from retina_kit.teaching.widgets.static import png_of, present, show
+from retina_kit.teaching.widgets.static import png_of, present, show, show_folded, show_settings, show_source
 
 __all__ = [
     "LiveCurve",
@@ -18,4 +18,7 @@ __all__ = [
     "predict_own",
     "present",
     "show",
+    "show_folded",
+    "show_settings",
+    "show_source",
 ]

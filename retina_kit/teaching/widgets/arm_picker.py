@@ -1,10 +1,15 @@
-"""The arm picker: choose two arms and see what they differ in; a controlled comparison differs in one setting."""
+"""The arm picker: choose two arms and see what they differ in; a controlled comparison differs in one factor.
+
+A factor is what a reader would change as one thing: the start of the network (its parent and the copied parts), what
+is frozen, the number of steps, the loss, the data, and so on. Several settings can belong to one factor.
+"""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import ipywidgets
+import pandas as pd
 
 from retina_kit.reporting.tables import differing_settings
 from retina_kit.schema import to_json
@@ -12,17 +17,68 @@ from retina_kit.teaching.widgets.static import present
 from retina_kit.training.arm import Arm
 
 STYLE = "style='text-align:left; padding:2px 10px'"
+FACTORS = {  # the beginning of a setting's name, and the factor it belongs to
+    "start.": "start",
+    "freeze": "freezing",
+    "recipe.steps": "number of steps",
+    "recipe.epochs": "number of steps",
+    "recipe.loss": "loss",
+    "recipe.auxiliary": "loss",
+    "data.": "data",
+    "split.": "split",
+    "folds": "split",
+    "model.": "network",
+    "evaluation.": "scoring",
+}
+STEPS = "number of steps"
+CountSteps = Callable[[str], int]  # name of an arm -> the number of its own steps
 
 
-def comparison_html(first: Arm, second: Arm) -> str:
-    """Describe what two arms differ in, as HTML: a sentence, and a table of setting, first and second."""
+def factor_of(setting: str) -> str:
+    """Return the factor that a setting belongs to; a setting that no factor lists is a factor of its own.
+
+    >>> [factor_of(name) for name in ("start.parts", "recipe.epochs", "recipe.batch_size")]
+    ['start', 'number of steps', 'batch size']
+    """
+    found = [factor for beginning, factor in FACTORS.items() if setting.startswith(beginning)]
+    return found[0] if found else setting.split(".")[-1].replace("_", " ")
+
+
+def total_steps(arm: Arm, arms: Mapping[str, Arm], count: CountSteps) -> int:
+    """Add up the steps of an arm and of all that it starts from."""
+    own = count(arm.name)
+    return own + total_steps(arms[arm.parent], arms, count) if arm.parent else own
+
+
+def differing_factors(first: Arm, second: Arm, totals: tuple[int, int] | None = None) -> pd.DataFrame:
+    """List what two arms differ in: factor, setting, first, second.
+
+    `totals` are the numbers of steps of both arms, pretraining included. If they are equal, the steps are no factor:
+    then the shorter training of one arm is part of its start.
+    """
     table = differing_settings(to_json(first), to_json(second))
+    table.insert(0, "factor", [factor_of(name) for name in table["setting"]])
+    if totals and totals[0] == totals[1]:
+        table.loc[table["factor"] == STEPS, "factor"] = "start"
+    return table
+
+
+def comparison_html(first: Arm, second: Arm, totals: tuple[int, int] | None = None) -> str:
+    """Describe what two arms differ in, as HTML: a sentence, and a table of factor, setting, first and second."""
+    table = differing_factors(first, second, totals)
     names = [html.escape(arm.title) for arm in (first, second)]
-    count = len({"start" if name.startswith("start.") else name for name in table["setting"]})
-    verdict = {0: "They are the same arm.", 1: "One setting differs: a controlled comparison."}.get(
-        count, f"{count} settings differ: the scores cannot tell which of them made a difference."
-    )
-    heads = "".join(f"<th {STYLE}>{name}</th>" for name in ("setting", *names))
+    factors = list(dict.fromkeys(table["factor"]))
+    count = len(factors)
+    if count == 0:
+        verdict = "They are the same arm."
+    elif count == 1:
+        verdict = f"One factor differs, the {factors[0]}: a controlled comparison."
+    else:
+        listed = ", ".join(factors)
+        verdict = f"{count} factors differ ({listed}): the scores cannot tell which of them made a difference."
+    if totals:
+        verdict += f" Steps, pretraining included: {totals[0]:,} and {totals[1]:,}."
+    heads = "".join(f"<th {STYLE}>{name}</th>" for name in ("factor", "setting", *names))
     rows = [
         "<tr>" + "".join(f"<td {STYLE}>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
         for row in table.itertuples(index=False)
@@ -31,21 +87,29 @@ def comparison_html(first: Arm, second: Arm) -> str:
     return f"<p><b>{names[0]}</b> compared with <b>{names[1]}</b>. {verdict}</p>{body}"
 
 
-def pick_arms(arms: Iterable[Arm], first: str | None = None, second: str | None = None) -> None:
+def pick_arms(
+    arms: Iterable[Arm], first: str | None = None, second: str | None = None, *, num_steps: CountSteps | None = None
+) -> None:
     """Show two arms next to each other, each chosen from a list; a static page keeps the first comparison.
 
     `arms` are those of an experiment; `first` and `second` are names (default: the first two arms that are not
-    pretraining).
+    pretraining). `num_steps` counts the steps of an arm by its name, for arms that are given in epochs.
     """
-    picker = ArmPicker(arms, first, second)
+    picker = ArmPicker(arms, first, second, num_steps)
     present(picker.box, html=picker.table.value, text=f"{picker.first.value} compared with {picker.second.value}")
 
 
 class ArmPicker:
     """The picker's two lists and its table; `box` is the widget."""
 
-    def __init__(self, arms: Iterable[Arm], first: str | None = None, second: str | None = None) -> None:
-        self.arms = {arm.name: arm for arm in arms}
+    def __init__(
+        self,
+        arms: Iterable[Arm],
+        first: str | None = None,
+        second: str | None = None,
+        num_steps: CountSteps | None = None,
+    ) -> None:
+        self.arms, self.num_steps = {arm.name: arm for arm in arms}, num_steps
         names = [arm.name for arm in self.arms.values() if arm.role != "pretraining"] or list(self.arms)
         self.first = ipywidgets.Dropdown(options=list(self.arms), value=first or names[0], description="this arm")
         self.second = ipywidgets.Dropdown(options=list(self.arms), value=second or names[1], description="that arm")
@@ -59,4 +123,9 @@ class ArmPicker:
 
     def update(self, _: Any = None) -> None:
         """Compare the chosen arms."""
-        self.table.value = comparison_html(self.arms[self.first.value], self.arms[self.second.value])
+        first, second = self.arms[self.first.value], self.arms[self.second.value]
+        totals = None
+        if self.num_steps:
+            one, two = (total_steps(arm, self.arms, self.num_steps) for arm in (first, second))
+            totals = (one, two)
+        self.table.value = comparison_html(first, second, totals)

@@ -1,9 +1,11 @@
 """The image browser: data set, patient, image, masks on and off, opacity."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets
+import numpy as np
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.reporting.figures.overlays import BRIGHT, as_png, blend_masks, with_caption
@@ -19,15 +21,32 @@ def image_with_masks(image_set: ImageSet, index: int, names: Sequence[str], opac
     return as_png(with_caption(blended, str(image_set.rows["id"][index]), dict(zip(names, chosen, strict=True))))
 
 
+def with_points(image_set: ImageSet, points: Mapping[str, Sequence[str]]) -> ImageSet:
+    """Give an image set a mask per point: a small disk around it. Points without such columns are left out."""
+    height, width = image_set.images.shape[-2:]
+    y, x = np.mgrid[:height, :width]
+    masks = {}
+    for name, (column_x, column_y) in points.items():
+        if {column_x, column_y} <= set(image_set.rows):
+            places = image_set.rows[[column_x, column_y]].to_numpy(float)
+            masks[name] = np.stack([np.hypot(x - left, y - top) <= max(height, width) / 60 for left, top in places])
+    return replace(image_set, masks=masks)
+
+
 def browse_images(
-    collections: ImageSet | Mapping[str, ImageSet], *, shown: Collection[str] | None = None, opacity: float = 0.3
+    collections: ImageSet | Mapping[str, ImageSet],
+    *,
+    shown: Collection[str] | None = None,
+    opacity: float = 0.3,
+    points: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Show images one by one, with controls; a static page keeps the first image that has a mask.
 
     `collections` is one image set, or several as {name: image set}; `shown` names the masks that are on at first
-    (default: all), so that two annotators can be compared.
+    (default: all), so that two annotators can be compared. `points` maps a name to the columns of x and y, in pixels,
+    of a point that is marked in image sets without masks.
     """
-    browser = ImageBrowser(collections, shown, opacity)
+    browser = ImageBrowser(collections, shown, opacity, points)
     first = browser.image_set.rows["id"][browser.index]
     present(browser.box, png=browser.image_view.value, text=f"image {first} with {', '.join(browser.chosen)}")
 
@@ -40,8 +59,12 @@ class ImageBrowser:
         collections: ImageSet | Mapping[str, ImageSet],
         shown: Collection[str] | None = None,
         opacity: float = 0.3,
+        points: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.collections = {collections.name: collections} if isinstance(collections, ImageSet) else dict(collections)
+        for name, image_set in self.collections.items():
+            if points and not image_set.masks:
+                self.collections[name] = with_points(image_set, points)
         self.shown = shown
         self.data = ipywidgets.Dropdown(options=list(self.collections), description="data")
         self.patient = ipywidgets.Dropdown(description="patient")
@@ -90,7 +113,7 @@ class ImageBrowser:
         patients = list(dict.fromkeys(image_set.rows["patient"]))
         self.patient.options, self.patient.value = patients, image_set.rows["patient"][first]
         mine = self._images_of(self.patient.value)
-        self.number.max, self.number.value = len(mine) - 1, mine.index(first)
+        self.number.max, self.number.value, self.number.disabled = len(mine) - 1, mine.index(first), len(mine) == 1
         self.update()
 
     def _switch(self, name: str) -> ipywidgets.Checkbox:
@@ -104,7 +127,8 @@ class ImageBrowser:
 
     def change_patient(self, _: Any = None) -> None:
         """Offer the images of the chosen patient."""
-        self.number.max = max(0, len(self._images_of(self.patient.value)) - 1)
+        mine = self._images_of(self.patient.value)
+        self.number.max, self.number.disabled = max(0, len(mine) - 1), len(mine) <= 1
         self.update()
 
     def update(self, _: Any = None) -> None:

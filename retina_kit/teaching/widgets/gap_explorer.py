@@ -8,14 +8,14 @@ import numpy as np
 
 from retina_kit.reporting.figures.axes import COLORS
 from retina_kit.reporting.figures.overlays import BRIGHT, as_png, blend_masks, side_by_side, with_caption
-from retina_kit.teaching.domain_gap import ANNOTATORS, DomainGap
+from retina_kit.teaching.domain_gap import ANNOTATORS, DomainGap, GapResult
 from retina_kit.teaching.widgets.static import present
 
 BAR = "<div style='display:inline-block; height:12px; width:{width}px; background:{color}'></div>"
 NAMES = {"zero_shot": "zero-shot (source only)", "fine_tuned": "fine-tuned on the target", "scratch": "target only"}
 DEVICES = ("cirrus", "spectralis")
 Generate = Callable[..., DomainGap]  # device, gap, noise, annotator -> source and target
-Train = Callable[[DomainGap], Mapping[str, float]]  # -> {zero_shot, fine_tuned, scratch}
+Train = Callable[[DomainGap], GapResult]
 
 
 def gap_png(domains: DomainGap, rank: int, annotator: str) -> bytes:
@@ -53,8 +53,8 @@ def explore_domain_gap(
 ) -> None:
     """Show the explorer; a static page keeps source and target, and the scores if they are given.
 
-    `generate(device, gap, noise, annotator)` returns a DomainGap, `train(domains)` its Dice: zero_shot, fine_tuned and
-    scratch. `scores` are those of the first setting if it was trained before.
+    `generate(device, gap, noise, annotator)` returns a DomainGap, `train(domains)` the Dice of zero-shot, fine-tuned
+    and scratch. `scores` are those of the first setting if it was trained before.
     """
     explorer = GapExplorer(generate, train, scores, devices, annotators)
     present(explorer.box, png=explorer.image_view.value, text=explorer.describe())
@@ -77,7 +77,7 @@ class GapExplorer:
         self.noise = ipywidgets.FloatSlider(1.0, min=0, max=3, step=0.25, description="noise")
         self.annotator = ipywidgets.Dropdown(options=annotators, description="annotator")
         self.scan = ipywidgets.IntSlider(0, min=0, max=0, description="scan")
-        self.button = ipywidgets.Button(description="Train", tooltip="train a tiny network, under 20 seconds")
+        self.button = ipywidgets.Button(description="Train", tooltip="train a tiny network, under 30 seconds")
         self.state, self.scores = ipywidgets.HTML(), ipywidgets.HTML(scores_html(scores) if scores else "")
         self.image_view = ipywidgets.Image(format="png", width=848)
         settings = {"device": self.device, "gap": self.gap, "noise": self.noise, "annotator": self.annotator}
@@ -107,9 +107,9 @@ class GapExplorer:
     def train(self, _: Any = None) -> None:
         """Train the tiny network, and show how much the scores have changed."""
         self.button.disabled, self.state.value = True, "training ..."
-        scores = self.train_across(self.domains)
-        self.scores.value = scores_html(scores, self.trained)
-        self.trained, self.button.disabled, self.state.value = scores, False, "trained"
+        result = self.train_across(self.domains)
+        self.scores.value = scores_html(result.scores, self.trained)
+        self.trained, self.button.disabled, self.state.value = result.scores, False, result.note
 
     def describe(self) -> str:
         """Put what is shown into words."""

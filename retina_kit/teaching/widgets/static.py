@@ -1,11 +1,17 @@
 """Shows a widget together with a static image or table for pages on which no widget works: one output holds both."""
 
 import base64
+import html
+import inspect
 import io
+from collections.abc import Sequence
 from typing import Any
 
-from IPython.display import Image, display
+import pandas as pd
+from IPython.display import Code, Image, display
 from ipywidgets import Widget
+
+from retina_kit.errors import unknown_name
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -18,9 +24,43 @@ def png_of(figure: Any) -> bytes:
 
 
 def show(*things: Any) -> None:
-    """Show figures (or axes) as images, and tables as they are, in the notebook's output."""
+    """Show figures (or axes) as images, and tables as they are, in the notebook's output.
+
+    A figure's alternative text is its label, which `Report.save_figure` sets.
+    """
     for thing in things:
-        display(Image(png_of(thing)) if hasattr(getattr(thing, "figure", thing), "savefig") else thing)
+        figure = getattr(thing, "figure", thing)
+        display(Image(png_of(figure), alt=figure.get_label() or None) if hasattr(figure, "savefig") else thing)
+
+
+def show_folded(summary: str, table: pd.DataFrame) -> None:
+    """Show a long table folded below one line of summary; a click on the line opens it."""
+    with pd.option_context("display.max_colwidth", None, "display.max_rows", None):
+        rows = table.to_html(index=False)
+    page = f"<details><summary>{html.escape(summary)} ({len(table)} rows)</summary>{rows}</details>"
+    display({"text/html": page, "text/plain": f"{summary}\n{table.to_string(index=False)}"}, raw=True)
+
+
+def show_settings(settings: pd.DataFrame, important: Sequence[str], *, arms: pd.DataFrame) -> None:
+    """Show the few settings that matter, and fold all settings and all arms below them.
+
+    `settings` is what `Experiment.settings` returns, `important` the names of those that matter, `arms` the table of
+    arms. Raises UsageError for an important setting that does not exist.
+    """
+    for name in important:
+        if name not in set(settings["setting"]):
+            raise unknown_name("setting", name, settings["setting"])
+    with pd.option_context("display.max_colwidth", None):
+        short = settings.set_index("setting").loc[list(important)].drop(columns="where it is reported")
+        display({"text/html": short.to_html(index=False), "text/plain": short.to_string(index=False)}, raw=True)
+    show_folded("All settings", settings)
+    show_folded("All arms", arms)
+
+
+def show_source(*things: Any) -> None:
+    """Show the source code of functions, classes or modules of the library, as `inspect.getsource` reads it."""
+    for thing in things:
+        display(Code(inspect.getsource(thing), language="python"))
 
 
 def present(widget: Widget, *, png: bytes | None = None, html: str | None = None, text: str = "") -> "Presented":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Task(abc.ABC):
-    """An arm's images, split and preprocessed, and what the network learns to say about them.
+    """An arm's images, split and preprocessed, and what the network learns to predict from them.
 
     `images` is uint8 (N, C, h, w) at working size; `targets` has one entry per image; `rows` is a DataFrame with one
     row per image; `train`, `test` and `validation` are positions, the last those of the test images or of the training

@@ -56,7 +56,7 @@ class Segmentation(Task):
         return pooled_scores((probability > 0.5).numpy(), (self.targets[self.validation] == 1).numpy())
 
     def window(self, variant: str) -> dict[str, Any]:
-        """Return window, stride and batch size of a variant; "whole" takes whole images whatever the arm says."""
+        """Return window, stride and batch size of a variant; "whole" takes whole images whatever the arm sets."""
         settings: Evaluation = self.arm.evaluation
         if variant.endswith("whole"):
             return {"batch_size": self.batch_size}

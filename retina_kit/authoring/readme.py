@@ -1,0 +1,109 @@
+"""The README's table "What we found", made from the kept claims: `python -m retina_kit.authoring.readme`.
+
+Kept claims are notebooks/results/<paper>_<profile>_<data>_claims.csv, copies of a run's claims.csv. A paper without
+kept claims gets the published and our scores of the arms that its first claim compares.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from retina_kit.evaluation.claims import Claim
+from retina_kit.experiment_file import find_paper, list_papers
+from retina_kit.files import atomic_path, kit_root
+from retina_kit.reporting.tables import read_table
+from retina_kit.reporting.units import estimate, percent
+
+BEGIN, END = "<!-- findings: made by `python -m retina_kit.authoring.readme` -->", "<!-- end of findings -->"
+HEAD = "| paper | its claim | our replication | with the control | data |\n|---|---|---|---|---|"
+
+
+def findings_markdown(folder: Path, papers: Iterable[str] = ()) -> str:
+    """Write one row per paper as Markdown: its first claim, our verdict, and the verdict of the first control.
+
+    `folder` holds the kept results. Real data come before synthetic data if both are kept.
+    """
+    rows = [_row_of(key, folder) for key in papers or list_papers()]
+    return "\n".join([HEAD, *rows])
+
+
+def _row_of(key: str, folder: Path) -> str:
+    """Write the row of one paper."""
+    paper = find_paper(key)
+    replication = next(claim for claim in paper.claims if claim.kind == "replication")
+    control = next((claim for claim in paper.claims if claim.kind == "control"), None)
+    link = f"[{paper.title}](notebooks/{paper.notebook}.ipynb)"
+    for data in ("public", "synthetic"):
+        kept = sorted(folder.glob(f"{key}_*_{data}_claims.csv"))
+        if kept:
+            table = read_table(kept[0]).set_index("claim")
+            cells = [_verdict_of(table, claim) for claim in (replication, control) if claim]
+            return _line(link, replication.statement, *cells, data)
+    for data in ("public", "synthetic"):
+        kept = sorted(folder.glob(f"{key}_*_{data}.csv"))
+        if kept:
+            scores = read_table(kept[0])
+            cells = [_scores_of(scores, claim) for claim in (replication, control) if claim]
+            return _line(link, replication.statement, *cells, data)
+    return _line(link, replication.statement, "not run yet", "not run yet", "-")
+
+
+def _line(*cells: str) -> str:
+    """Join the cells of a row of a Markdown table."""
+    return f"| {' | '.join(re.sub('[|]', '/', cell) for cell in cells)} |"
+
+
+def _verdict_of(table: pd.DataFrame, claim: Claim) -> str:
+    """Write the verdict on a claim with its estimate and interval."""
+    if claim.id not in table.index:
+        return "not run yet"
+    row = table.loc[claim.id]
+    return f"**{row['verdict']}**, {estimate(row['estimate'], row['ci_low'], row['ci_high'])}"
+
+
+def _scores_of(scores: pd.DataFrame, claim: Claim) -> str:
+    """Write our score and the published one of each arm that a claim compares, in percent."""
+    cells = [_score_of(scores, arm, claim.metric) for arm in _names(claim.arms)]
+    return f"{claim.metric.replace('_', ' ').capitalize()} in %: {'; '.join(cells)}"
+
+
+def _names(arms: Sequence[str] | Sequence[Sequence[str]]) -> list[str]:
+    """List the names of arms, of pairs the first two."""
+    return [arm for pair in arms for arm in ([pair] if isinstance(pair, str) else pair)][:2]
+
+
+def _score_of(scores: pd.DataFrame, arm: str, metric: str) -> str:
+    """Write one arm's score in percent, with the published value if there is one."""
+    rows = scores[(scores["arm"] == arm) & (scores["metric"] == metric) & scores["ours_mean"].notna()]
+    if rows.empty:
+        return f"{arm}: -"
+    row = rows.iloc[0]
+    published = f" (paper {percent(row['paper_value'])})" if pd.notna(row["paper_value"]) else ""
+    return f"{row['label']}: {percent(row['ours_mean'])}{published}"
+
+
+def with_findings(readme: str, markdown: str) -> str:
+    """Return a README with the table between its two markers replaced.
+
+    >>> print(with_findings(f"a\\n{BEGIN}\\nold\\n{END}", "new"))
+    a
+    <!-- findings: made by `python -m retina_kit.authoring.readme` -->
+    new
+    <!-- end of findings -->
+    """
+    before, rest = readme.split(BEGIN, 1)
+    return f"{before}{BEGIN}\n{markdown}\n{END}{rest.split(END, 1)[1]}"
+
+
+def main() -> None:
+    """Write the table into the README of this checkout."""
+    readme = kit_root() / "README.md"
+    fresh = with_findings(readme.read_text(encoding="utf-8"), findings_markdown(kit_root() / "notebooks" / "results"))
+    with atomic_path(readme) as path:
+        path.write_text(fresh, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
