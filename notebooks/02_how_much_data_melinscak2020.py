@@ -130,11 +130,11 @@ report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).ro
 # %% [markdown]
 # ## 5 · Split: who is tested?
 # The authors' script shuffles B-scans, so neighbors of nearly every test scan are in the training set. That is *data
-# leakage*: neighboring B-scans are near-copies. Here the split is by patient; the leaky split is a separate arm. The
-# training sets are nested: the small one is part of the large one.
+# leakage*: neighboring B-scans are near-copies. Here the split is by patient. Two arms test every
+# scan once, one split by patient, one by B-scan. The training sets are nested: the small one is part of the large one.
 
 # %%
-prepared, leaky = experiment.prepared("scratch_large"), experiment.prepared("scratch_large_leaky")
+prepared, leaky = experiment.prepared("scratch_by_patient"), experiment.prepared("scratch_by_scan")
 show(figures.plot_split(prepared.rows, prepared.train, prepared.test))
 shared = [len(shared_patients(p.rows, p.train, p.test)) for p in (prepared, leaky)]
 print(f"patients on both sides: {shared[0]} split by patient, {shared[1]} split by B-scan")
@@ -277,12 +277,12 @@ show(
 # ## 13 · Controls: what the paper's comparison left open
 # These arms are an *ablation*: each removes one ingredient. Transfer has more steps in total (pretraining plus
 # fine-tuning), so one control trains from scratch for equally many. Another gets twice the target scans instead of
-# scans of another device. A third is split by B-scan and shows how much the leak adds.
+# scans of another device. Two more test every scan once, split by patient and by B-scan: how much does the leak add?
 
 # %%
 controls = report.save_table("controls", experiment.table("controls"))
 figure = figures.plot_comparison(controls, labels=labels)
-show(report.save_figure("controls", figure, alt="Control arms: equal updates, more of the same, split by B-scan"))
+show(report.save_figure("controls", figure, alt="Controls: equal steps, more of the same, loss, split by B-scan"))
 show_comparison(controls, labels)
 
 # %% [markdown]

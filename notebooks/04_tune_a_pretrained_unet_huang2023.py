@@ -245,7 +245,8 @@ explore_predictions(*experiment.probabilities("psp_chase_fluid_dice"))
 # %%
 left_out = report.save_table("left_out", experiment.table("left_out"))
 last = experiment.scores[experiment.scores["variant"] == "last"]
-patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in ("fcn_stare", "fcn_stare_left_out")})
+shown = ("fcn_stare", "fcn_stare_left_out", "fcn_scratch_left_out")
+patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in shown})
 report.save_figure("patients", patients, alt="Dice of every test image, by patient")
 show(patients)
 show_comparison(left_out, labels)

@@ -113,7 +113,7 @@ def _interval(metric: str, low: float, high: float) -> str:
 
 def _claims_of(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the claims as readable rows."""
-    keys = ("claim", "statement", "kind", "verdict", "sentence", "scope", "statistic")
+    keys = ("claim", "statement", "kind", "verdict", "rule", "sentence", "scope", "statistic")
     return [
         {key: line[key] for key in keys} | {"estimate": estimate(line["estimate"], line["ci_low"], line["ci_high"])}
         for line in claims.to_dict("records")
