@@ -184,8 +184,10 @@ print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.valu
 # %%
 localization = report.save_table("localization", experiment.table("localization"))
 show(localization[["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]])
-localizers = {name: labels[name] for name in ("localizer", "localizer_leaky", "localizer_color")}
+localizers = {name: labels[name] for name in ("localizer", "localizer_leaky", "localizer_shuffled", "localizer_color")}
 errors = figures.plot_point_errors(experiment.scores, localizers, experiment.parameters["pixels"])
+validated = experiment.histories.dropna(subset=["mse"]).groupby(["arm", "step"])["mse"].mean().unstack("arm")
+show(validated.rename_axis(index="updates", columns="MSE on validation images"))
 report.save_figure("localization", errors, alt="Error maps of the localizers, and the distribution of distances")
 show(errors)
 
@@ -206,11 +208,10 @@ families = {
     "pretrained_frozen": "pretrained, frozen (the paper's)",
     "random_trainable": "random, trainable (the paper's)",
     "pretrained_trainable": "pretrained, trainable (control)",
-    "random_frozen": "random, frozen (control)",
-    "window": "window around the predicted center (control)",
+    "random_frozen": "random, frozen, statistics calibrated (control)",
 }
 shown = figures.plot_dice_by_share(figure2a.merge(shares, on="arm"), families)
-report.save_figure("figure2a", shown, alt="Figure 2a: Dice against the share of training images, five arms")
+report.save_figure("figure2a", shown, alt="Figure 2a: Dice against the share of training images, four arms")
 show(shown)
 
 # %% [markdown]
@@ -237,8 +238,13 @@ contrasts = {
     ("pretrained_frozen", "pretrained_trainable"): "freezing, both pretrained",
     ("random_frozen", "random_trainable"): "freezing, both random",
     ("leaky_frozen", "pretrained_frozen"): "the leak: test images seen in phase 1",
-    ("color", "random_trainable"): "color, both random and trainable",
-    ("window", "color"): "a window around the predicted center, both in color",
+    ("pretrained_frozen", "shuffled_frozen"): "the learned centers: against shuffled ones, both frozen",
+    ("pretrained_frozen", "random_trainable_longer"): "the paper's comparison at equal steps",
+    ("random_frozen", "random_frozen_uncalibrated"): "calibrated statistics, both random and frozen",
+    ("random_trainable", "gray"): "CLAHE and gamma, both gray and random",
+    ("color", "gray"): "color, both random and without CLAHE",
+    ("whole", "color"): "finer pixels, both in color",
+    ("window", "whole"): "a window around the predicted center, both at the same pixel size",
 }
 two_by_two = report.save_table("two_by_two", compare_families(last, shares, list(contrasts)), tidy=False)
 shown = figures.plot_contrasts(two_by_two, contrasts)

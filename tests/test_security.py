@@ -30,7 +30,7 @@ RUNS_STRANGERS_CODE = {
 }  # fmt: skip
 ALLOWED = {
     ("experiment_file.py", "exec"),  # an experiment file is a program that the user wrote or chose
-    ("models/standard_encoders.py", "weights_only"),  # ImageNet's published files, by torch's reader of tensors only
+    ("models/tensor_files.py", "weights_only"),  # ImageNet's published files, by torch's reader of tensors only
 }
 
 
@@ -54,7 +54,7 @@ def test_the_bytecode_knows_nothing_that_runs_a_strangers_code(path):
     name = path.relative_to(PACKAGE).as_posix()
     assert found - {allowed for file, allowed in ALLOWED if file == name} == set()
     loads = re.findall(r"\b(?:torch|np|numpy)\.load\((.*)\)", source)
-    assert all(name == "models/standard_encoders.py" and "weights_only=True" in load for load in loads)
+    assert all(name == "models/tensor_files.py" and "weights_only=True" in load for load in loads)
     assert "shell=True" not in source
 
 
