@@ -77,7 +77,7 @@ def noise_of(
     patient was tested. `num_patients` is the number that decides the degrees of freedom, if it is not that of the rows:
     the patients of the smaller of two arms that share none.
 
-    >>> scores = np.array([[0.1, 0.3], [0.3, 0.5]])  # two patients, two seeds: no noise besides their own
+    >>> scores = np.array([[0.1, 0.3], [0.3, 0.5]])  # two patients, two seeds: no noise but their own
     >>> found = noise_of((scores - scores.mean(0)) / 2, scores.mean(0))
     >>> [round(value, 4) for value in (found.patients, found.seeds, found.shared)]
     [0.01, 0.01, 0.0]
