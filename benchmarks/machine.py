@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from retina_kit.machine import processor_name
+
 
 def describe_machine(device):
     """Return what computes, as JSON-able data: processor or GPU, cores, threads, memory, versions of what matters."""
@@ -24,13 +26,6 @@ def describe_machine(device):
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-
-
-def processor_name():
-    """Return the processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def peak_gpu_memory_mb():

@@ -1,6 +1,7 @@
 """Memory and processors of this machine, as far as this process may use them."""
 
 import os
+import platform
 from pathlib import Path
 
 import psutil
@@ -44,3 +45,14 @@ def usable_cores() -> int:
 def _within_container(num_bytes: float) -> float:
     allowed = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
     return num_bytes if allowed == "max" else min(num_bytes, int(allowed))
+
+
+def processor_name() -> str:
+    """Name the processor as the system does.
+
+    >>> isinstance(processor_name(), str)
+    True
+    """
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
