@@ -361,7 +361,7 @@ check.part_of_transfer(means["copied_frozen"] - means["random_frozen"])
 
 # %% [markdown]
 # **5.** Design the control. `classify_vgg_leaked` has seen copies of its own validation photographs. Does this leak
-# inflate the scores of stage 2 as well? Give two arms: `exudates_vgg` with the encoder of the clean classifier, then
+# inflate the scores of stage 2 as well? Give two arms: `published` with the encoder of the clean classifier, then
 # with that of the leaked one. An arm is a dictionary: `name`, the arm it is `like`, and what it changes, such as
 # `"start.parent": "classify_vgg"`.
 
@@ -369,7 +369,7 @@ check.part_of_transfer(means["copied_frozen"] - means["random_frozen"])
 check.does_the_leak_travel(...)
 
 # %% tags=["solution"]
-encoder = {"like": "exudates_vgg", "start.parts": ["encoder"]}
+encoder = {"like": "published", "start.parts": ["encoder"]}
 clean = {"name": "clean", "start.parent": "classify_vgg"} | encoder
 leaked = {"name": "leaked", "start.parent": "classify_vgg_leaked"} | encoder
 check.does_the_leak_travel([clean, leaked])
