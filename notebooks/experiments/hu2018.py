@@ -146,13 +146,12 @@ SETTINGS = {
         paper=[256, 384],
         lesson=[64, 96],
         smoke=[32, 48],
-        on_public=ByProfile(lesson=[96, 144]),
         what="height and width that the networks see, in pixels",
         ours=True,
     ),
     "fine_size": Setting(
         paper=[512, 768],
-        lesson=[192, 288],
+        lesson=[256, 384],
         smoke=[32, 48],
         on_synthetic=ByProfile(paper=[256, 384], lesson=[96, 144]),
         what="height and width of the images out of which the window around a found center is cut, in pixels",
@@ -160,7 +159,7 @@ SETTINGS = {
     ),
     "window": Setting(
         paper=[192, 192],
-        lesson=[80, 80],
+        lesson=[96, 96],
         smoke=[16, 16],
         on_synthetic=ByProfile(paper=[96, 96], lesson=[48, 48]),
         what="height and width of that window, in pixels: about two disc diameters",
@@ -172,8 +171,9 @@ SETTINGS = {
     "widths": Setting(
         paper=[32, 64, 128, 256, 512],
         lesson=[8, 16, 32, 64],
+        on_public=ByProfile(lesson=[8, 16, 32, 64, 128]),
         smoke=[4, 4, 8, 8],
-        what="channels of the levels: five, in the lesson four",
+        what="channels of the levels: five, in the lesson on synthetic images four",
         ours=True,
     ),
     "norm": Setting(paper="batch", what="normalization after every convolution", where="section 2.2"),
@@ -222,7 +222,7 @@ SETTINGS = {
     "learning_rate": Setting(paper=0.005, lesson=0.02, what="learning rate of phase 2", ours=True),
     "window_learning_rate": Setting(
         paper=0.0025,
-        lesson=0.01,
+        on_synthetic=ByProfile(lesson=0.01),
         what="learning rate of the U-Net that sees a window around the found center",
         ours=True,
     ),
@@ -237,12 +237,12 @@ SETTINGS = {
         paper=0.5, lesson=0.125, smoke=0.0625, what="width of the EfficientNet-Lite0's decoder", ours=True
     ),
     "imagenet_learning_rate": Setting(paper=0.001, what="learning rate of the EfficientNet-Lite0", ours=True),
-    "batch_size": Setting(paper=8, lesson=4, smoke=2, what="batch size of phase 2", ours=True),
+    "batch_size": Setting(paper=8, smoke=2, on_synthetic=ByProfile(lesson=4), what="batch size of phase 2", ours=True),
     "steps": Setting(
         paper=1000,
         lesson=60,
         smoke=2,
-        on_public=ByProfile(lesson=150),
+        on_public=ByProfile(lesson=250),
         what="updates of phase 2, the same for every share of the training images",
         ours=True,
     ),
@@ -259,16 +259,20 @@ SETTINGS = {
     ),
     "crop": Setting(
         paper=0,
-        lesson=48,
-        smoke=0,
-        on_public=ByProfile(lesson=80),
+        on_synthetic=ByProfile(lesson=48),
         what="side of the square crops that phase 2 is trained on, in pixels; 0: whole images",
         ours=True,
     ),
+    "whole_crop": Setting(
+        paper=0,
+        lesson=96,
+        smoke=0,
+        on_synthetic=ByProfile(paper=0, lesson=48),
+        what="the same for the whole image at the window's pixel size; in the lesson that of the window",
+        ours=True,
+    ),
     "foreground": Setting(
-        paper=0.0,
-        lesson=0.5,
-        smoke=0.0,
+        paper=0.5,
         what="share of those crops that is centered on a pixel of the disc",
         ours=True,
     ),
@@ -330,7 +334,8 @@ def disc(s: Settings, name: str, label: str, role: str, percent: int, *, color: 
     size, rate = changes.pop("size", s.size), changes.pop("learning_rate", s.learning_rate)
     model = {"widths": s.widths, "norm": s.norm, "dropout": s.dropout} | ({"in_channels": 3} if color else {})
     data = {"preprocess": [] if color else s.preprocess} | changes.pop("data", {})
-    crops = {"crop": s.crop, "foreground": s.foreground} if changes.pop("in_crops", True) else {}
+    crop = changes.pop("crop", s.crop)
+    crops = {"crop": crop, "foreground": s.foreground if crop else 0.0}
     return Arm(
         f"{name}_{percent}",
         label=f"{label}, {percent} %",
@@ -430,7 +435,7 @@ def input_controls(s: Settings) -> Iterator[Arm]:
     )
     yield disc(s, "color", "random start, trainable, in color", "control", 100, color=True)
     fine = {"color": True, "size": s.fine_size, "learning_rate": s.window_learning_rate}
-    yield disc(s, "whole", "whole image in color at the window's pixel size", "control", 100, **fine)
+    yield disc(s, "whole", "whole image in color at the window's pixel size", "control", 100, crop=s.whole_crop, **fine)
     yield disc(
         s,
         "window",
@@ -438,7 +443,7 @@ def input_controls(s: Settings) -> Iterator[Arm]:
         "control",
         100,
         **fine,
-        in_crops=False,
+        crop=0,
         model={"name": "localize_then_segment", "window": s.window, "localizer": head(s)},
         start=Start("localizer_color", into="localizer"),
         freeze=["localizer"],
@@ -536,6 +541,19 @@ CLAIMS = (
         test="greater",
         pooled=False,
         arms=("pretrained_frozen_10", "random_trainable_10"),
+    ),
+    Claim(
+        id="helps_at_every_size",
+        statement="With 10, 40 and 100 % of the training images, the pretrained and frozen encoder is better",
+        kind="replication",
+        test="all_greater",
+        pooled=False,
+        arms=(
+            ("pretrained_frozen_100", "random_trainable_100"),
+            ("pretrained_frozen_40", "random_trainable_40"),
+            ("pretrained_frozen_10", "random_trainable_10"),
+        ),
+        where="section 3.2, Figure 2b",
     ),
     Claim(
         id="pretraining_helps_when_both_are_trainable",
@@ -673,10 +691,11 @@ CLAIMS = (
         id="the_pretrained_network_reaches_0_88",
         statement="The pretrained and frozen network reaches a mean Dice of 0.88",
         kind="replication",
-        test="above_value",
+        test="reaches_value",
         pooled=False,
         arms=("pretrained_frozen_100",),
         value=0.88,
+        margin=0.02,
     ),
 )
 PAPER = Paper(
