@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retina_kit.data.synthetic.kept import keep_images
 from retina_kit.errors import KitError, SetupError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
@@ -116,7 +117,8 @@ class Session:
 
     def _for_each(self, do: Callable[[Experiment], Row]) -> Row:
         """Do something for each paper, continue after a failure, and sum up with an exit code."""
-        with open_workers(self.options.scheduler, self.workers) as self.cluster:
+        generated = keep_images(self.options.output_root / "runs" / ".synthetic")
+        with generated, open_workers(self.options.scheduler, self.workers) as self.cluster:
             rows, code = [], 0
             for experiment in self.experiments:
                 began, row = time.perf_counter(), Row(paper=experiment.paper)

@@ -33,7 +33,7 @@ def store_verify(output_root: OutputRoot = Path("outputs"), as_json: Json = Fals
 
 @store_app.command("clean")
 def store_clean(output_root: OutputRoot = Path("outputs"), as_json: Json = False) -> None:
-    """Remove checkpoints of unfinished runs and damaged entries; finished runs stay."""
+    """Remove checkpoints, damaged entries and synthetic images; finished runs stay."""
     from retina_kit.runs.store import RunStore
 
     removed = RunStore(output_root / "runs").clean()

@@ -142,3 +142,10 @@ def test_the_top_level_is_the_one_on_the_card():
     }
     assert expected <= top
     assert top <= expected | around
+
+
+def test_the_public_api_loads_without_what_only_some_of_it_needs():
+    code = "import sys, retina_kit as rk; rk.Experiment; rk.Predictor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"scipy", "torchvision", "matplotlib", "dask", "distributed", "rich", "nbconvert", "papermill", "IPython"}
+    assert not slow & set(done.stdout.split())

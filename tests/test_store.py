@@ -205,10 +205,10 @@ def test_a_file_that_is_no_zip_is_refused(store, tmp_path):
 
 def test_clean_removes_leftovers_and_keeps_runs(store):
     key = put(store, seed=0)
-    for name in (".unfinished/aa", ".set_aside/bb", f".{key}.1.ff.part", ".cc.ff.old"):
+    for name in (".unfinished/aa", ".set_aside/bb", ".synthetic/cc.npz", f".{key}.1.ff.part", ".cc.ff.old"):
         (store.folder / name).mkdir(parents=True)
     (store.folder / ".unfinished" / "stray").touch()
-    assert len(store.clean()) == 5
+    assert len(store.clean()) == 6
     assert [run.folder.name for run in store.runs()] == [key]
     assert store.clean() == []
 

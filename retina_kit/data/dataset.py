@@ -80,8 +80,10 @@ def load_images(
     given = {key: value for key, value in named.items() if value not in (None, False)} | {"copies": copies} | options
     settings = check_options(name, given, data_root)
     if name in SYNTHETIC:
+        from retina_kit.data.synthetic.kept import generate_once
+
         known = inspect.signature(_generator(name)).parameters
-        image_set = _generator(name)(**{key: getattr(settings, key) for key in known})
+        image_set = generate_once(_generator(name), {key: getattr(settings, key) for key in known})
     else:
         image_set = _read(name, data_root, masks, settings)
     for mask in masks:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.patients import CURVES, PatientSums, mean_of_known, patient_sums, values_per_image
@@ -170,6 +169,8 @@ def paired_t(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     difference = difference[~np.isnan(difference)]
     if len(difference) < 2 or np.ptp(difference) < 1e-12:
         return math.nan
+    from scipy import stats  # half a second, which only a test needs
+
     return float(stats.ttest_1samp(difference, 0.0).pvalue)
 
 
@@ -183,6 +184,8 @@ def wilcoxon(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     difference = difference[~np.isnan(difference)]
     if not np.any(difference):
         return math.nan
+    from scipy import stats
+
     return float(stats.wilcoxon(difference).pvalue)
 
 

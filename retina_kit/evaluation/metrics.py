@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 if TYPE_CHECKING:  # numpy arrays are scored without loading torch
     import torch
@@ -272,6 +271,8 @@ def average_precision_of_bins(positives: np.ndarray, negatives: np.ndarray) -> A
     >>> average_precision_of_bins(np.array([1, 0, 1]), np.array([0, 1, 0])).round(4).item()  # + - +: (1 + 2/3) / 2
     0.8333
     """
+    from scipy import special  # slow to load, and only the classifier's curves need it
+
     p, n = np.flip(positives, -1).astype(float), np.flip(negatives, -1).astype(float)
     tp, fp = np.cumsum(p, -1) - p, np.cumsum(n, -1) - n
     c = 1 + n / (p + 1)

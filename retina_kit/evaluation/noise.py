@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
 
 ROUNDING = 1e-12  # a half width below this is that of equal numbers
 
@@ -41,6 +40,8 @@ class Noise:
 
     def half_width(self, confidence: float = 0.95) -> float:
         """Return half the width of the interval."""
+        from scipy import stats  # half a second, which only a verdict needs
+
         tail = (1 - confidence) / 2
         t_patients, t_folds, t_seeds = (
             float(stats.t.isf(tail, number - 1)) if number > 1 else 0.0
@@ -56,6 +57,8 @@ class Noise:
         >>> round(Noise(patients=0.01, num_patients=16).p_value(0.2131), 3)
         0.05
         """
+        from scipy import optimize
+
         width = self.half_width()
         if math.isnan(width):
             return math.nan

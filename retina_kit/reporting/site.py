@@ -72,7 +72,7 @@ def _key_figure(
     of_tables = [figure for figure in figures if figure["id"] in tables and is_tidy(tables[figure["id"]])]
     for figure in of_tables:
         arms = set(tables[figure["id"]]["arm"]) if claims else set()
-        if sum(arm in claims[0]["rule"].split() for arm in arms) > 1:
+        if sum(arm in str(claims[0]["statistic"]).split() for arm in arms) > 1:
             return figure
     candidates = of_tables or figures
     return candidates[-1] if candidates else None

@@ -6,19 +6,11 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from retina_kit.runs.scheduling import Outcome, Scores
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from retina_kit.runs.plan import Job
 
 
@@ -31,6 +23,8 @@ class TrainingProgress:
     """
 
     def __init__(self, num_jobs: int, *, line_every: float = 30.0, file: TextIO | None = None) -> None:
+        from rich.console import Console  # a quarter of a second, which only training needs
+
         self.console = Console(file=file or sys.stderr)
         self.num_jobs, self.num_done, self.line_every = num_jobs, 0, line_every
         self.bars = self._make_bars() if self.console.is_terminal else None
@@ -40,7 +34,16 @@ class TrainingProgress:
         self.entered = self.last_line = time.monotonic()
         self.stop_requested = False
 
-    def _make_bars(self) -> Progress:
+    def _make_bars(self) -> "Progress":
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         return Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"), TimeElapsedColumn(), TimeRemainingColumn(), console=self.console,

@@ -6,6 +6,7 @@
                               weights.safetensors the last weights; best.safetensors if a best variant was asked for
     <output_root>/runs/.unfinished/<hash>/        the checkpoint of a run that is being trained
     <output_root>/runs/.set_aside/                entries whose files no longer match their checksums
+    <output_root>/runs/.synthetic/                synthetic images, generated once (see data.synthetic.kept)
     <output_root>/runs/.locks/                    a lock file per run, held by the process that trains it
 
 A finished run is written under a temporary name and renamed, so a kill leaves the whole entry or none.
@@ -35,7 +36,7 @@ from retina_kit.runs.locks import hold_lock, is_held
 from retina_kit.training.metadata import Metadata, read_metadata, to_header
 
 UNREADABLE = (ValueError, KeyError, AttributeError, TypeError)  # raised by a settings.json with other content
-LEFTOVERS = (".unfinished/*", ".set_aside/*", ".*.part*", ".*.old", ".locks/stop-*")
+LEFTOVERS = (".unfinished/*", ".set_aside/*", ".synthetic/*", ".*.part*", ".*.old", ".locks/stop-*")
 
 
 def canonical_hash(description: Any) -> str:
@@ -212,7 +213,10 @@ class RunStore:
         return problems
 
     def clean(self) -> list[str]:
-        """Remove checkpoints of unfinished runs, entries set aside and leftovers of killed processes; list them."""
+        """Remove whatever is not a finished run and list it.
+
+        That is checkpoints, entries set aside, generated images and leftovers of killed processes.
+        """
         leftovers = [path for pattern in LEFTOVERS for path in self.folder.glob(pattern)]
         for path in leftovers:
             if path.is_dir():
