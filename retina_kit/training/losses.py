@@ -71,6 +71,16 @@ def hybrid(logits: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy(logits, targets) + 3 * dice_all_classes(logits, targets, activation="sigmoid")
 
 
+def cross_entropy_and_dice(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy + (1 - pooled soft Dice of the foreground): small structures count, and every pixel has a gradient.
+
+    >>> logits, targets = torch.zeros(1, 1, 1, 2), torch.tensor([[[1, 0]]])
+    >>> round(cross_entropy_and_dice(logits, targets).item(), 4)  # log 2, and 1 - (2 x 0.5 + 1) / (1 + 1 + 1)
+    1.0265
+    """
+    return cross_entropy(logits, targets) + soft_dice(logits, targets)
+
+
 def mean_squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean squared error over all coordinates, both (N, D) (Hu 2018, section 2.2)."""
     return F.mse_loss(outputs, targets)
@@ -89,6 +99,7 @@ LossName = Literal[
     "soft_dice",
     "negative_log_dice",
     "hybrid",
+    "cross_entropy_and_dice",
     "mean_squared_error",
     "binary_cross_entropy",
 ]
@@ -98,6 +109,7 @@ LOSSES: dict[str, Loss] = {
     "soft_dice": soft_dice,
     "negative_log_dice": negative_log_dice,
     "hybrid": hybrid,
+    "cross_entropy_and_dice": cross_entropy_and_dice,
     "mean_squared_error": mean_squared_error,
     "binary_cross_entropy": binary_cross_entropy,
 }
