@@ -236,14 +236,10 @@ contrasts = {
     ("pretrained_trainable", "random_trainable"): "pretraining, both trainable",
     ("pretrained_frozen", "random_frozen"): "pretraining, both frozen",
     ("pretrained_frozen", "pretrained_trainable"): "freezing, both pretrained",
-    ("random_frozen", "random_trainable"): "freezing, both random",
     ("leaky_frozen", "pretrained_frozen"): "the leak: test images seen in phase 1",
     ("pretrained_frozen", "shuffled_frozen"): "the learned centers: against shuffled ones, both frozen",
     ("pretrained_frozen", "random_trainable_longer"): "the paper's comparison at equal steps",
     ("random_frozen", "random_frozen_uncalibrated"): "calibrated statistics, both random and frozen",
-    ("random_trainable", "gray"): "CLAHE and gamma, both gray and random",
-    ("color", "gray"): "color, both random and without CLAHE",
-    ("whole", "color"): "finer pixels, both in color",
     ("window", "whole"): "a window around the predicted center, both at the same pixel size",
 }
 two_by_two = report.save_table("two_by_two", compare_families(last, shares, list(contrasts)), tidy=False)

@@ -49,7 +49,7 @@ def test_recall_is_compared_with_sensitivity():
 def test_the_spread_is_what_it_is_not_what_it_is_called():
     table = compare_with_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "figure1", {"a": "all"})
     assert table.iloc[0]["paper_spread_is"] == "SD"
-    assert "printed as SEM" in table.iloc[0]["note"]
+    assert "reported as SEM" in table.iloc[0]["note"]
 
 
 def test_an_unknown_row_comes_with_the_closest_one():

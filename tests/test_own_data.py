@@ -143,7 +143,7 @@ def test_the_exif_orientation_is_applied_and_said(tmp_path, orientation, turns):
     for k in range(1, N + 1):
         turned = np.rot90(scene(k)[0], turns).copy()
         Image.fromarray(turned).save(tmp_path / "images" / f"{k}_L.jpg", quality=97, exif=exif)
-    assert "EXIF orientation says (8 of 8 images)" in assert_right(tmp_path)
+    assert "according to its EXIF orientation (8 of 8 images)" in assert_right(tmp_path)
 
 
 NAMES = {
