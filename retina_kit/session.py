@@ -1,6 +1,7 @@
 """A session: train the arms of some papers, execute their notebooks, write the front page, and sum up."""
 
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -159,12 +160,16 @@ class Session:
         return row | {"notebook_seconds": round(time.perf_counter() - began, 1)}
 
     def _write_page(self) -> Path:
-        from retina_kit.papers.audit import summarize_published
-        from retina_kit.papers.published import read_published
         from retina_kit.reporting.site import build_site
 
-        meta = {name: summarize_published(read_published(name)) for name in list_papers()}
-        return build_site(self.options.output_root, paper_meta=meta)
+        return build_site(self.options.output_root, paper_meta=self._published)
+
+    @functools.cached_property
+    def _published(self) -> dict[str, Row]:
+        from retina_kit.papers.audit import summarize_published
+        from retina_kit.papers.published import read_published
+
+        return {name: summarize_published(read_published(name)) for name in list_papers()}
 
 
 def check_cluster_options(options: RunOptions) -> None:
