@@ -244,6 +244,7 @@ explore_predictions(*experiment.probabilities("psp_chase_fluid_dice"))
 
 # %%
 left_out = report.save_table("left_out", experiment.table("left_out"))
+report.save_table("imagenet", experiment.table("imagenet"))
 last = experiment.scores[experiment.scores["variant"] == "last"]
 shown = ("fcn_stare", "fcn_stare_left_out", "fcn_scratch_left_out")
 patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in shown})

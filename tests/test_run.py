@@ -178,7 +178,7 @@ def test_another_setting_has_its_own_folder_and_shares_the_pretraining(outputs):
     """What the first run pretrained is reused, and `compare` names exactly the setting that was changed."""
     done = retina_kit("run", "hu2018", "--profile", "smoke", "--set", "steps=3", cwd=outputs.parent)
     assert done.returncode == 0, done.stderr
-    assert "hu2018: 32 of 35 runs to train" in done.stderr  # the three localizers are not
+    assert "hu2018: 36 of 40 runs to train" in done.stderr  # the four localizers are not
     names = ("smoke-synthetic", "smoke-synthetic-steps-3")
     for name in names:
         promised = Experiment("hu2018", "smoke", output_root=outputs).promised()

@@ -668,6 +668,7 @@ PAPER = Paper(
             "figure1",
             "figure2",
             "left_out",
+            "imagenet",
             "graders",
         ),
         figures=(
