@@ -240,7 +240,7 @@ SETTINGS = {
     "batch_size": Setting(paper=8, smoke=2, on_synthetic=ByProfile(lesson=4), what="batch size of phase 2", ours=True),
     "steps": Setting(
         paper=1000,
-        lesson=60,
+        lesson=100,
         smoke=2,
         on_public=ByProfile(lesson=250),
         what="updates of phase 2, the same for every share of the training images",
@@ -276,7 +276,9 @@ SETTINGS = {
         what="share of those crops that is centered on a pixel of the disc",
         ours=True,
     ),
-    "seeds": Setting(paper=[0, 1, 2], smoke=[0], what="seeds; the paper does not say how often it trained", ours=True),
+    "seeds": Setting(
+        paper=[0, 1, 2], smoke=[0], what="seeds; the paper does not report how often it trained", ours=True
+    ),
 }
 
 

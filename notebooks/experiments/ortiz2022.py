@@ -310,7 +310,7 @@ SETTINGS = {
         paper=1,
         lesson=0,
         smoke=0,
-        what="epochs after which the paper says that the decoder has converged",
+        what="epochs after which the paper states that the decoder has converged",
         where="results",
     ),
     "quick_steps": Setting(
@@ -634,7 +634,7 @@ TABLES = (
 CLAIMS = (
     Claim(
         id="transfer_is_faster",
-        statement="After few updates an encoder that was copied and frozen has got farther than the published code's random one",
+        statement="After few updates an encoder that was copied and frozen is ahead of the published code's random one",
         kind="replication",
         test="greater",
         metric="average_precision",
@@ -642,7 +642,7 @@ CLAIMS = (
     ),
     Claim(
         id="transfer_is_faster_when_tuned",
-        statement="After few updates a copied encoder that goes on learning has got farther than a random one",
+        statement="After few updates a copied encoder that continues to learn is ahead of a random one",
         kind="control",
         test="greater",
         metric="average_precision",
@@ -724,7 +724,7 @@ CLAIMS = (
     ),
     Claim(
         id="as_good_as_the_best",
-        statement="The sensitivity for exudates is that of the best in Table 2 (98.40 per cent)",
+        statement="The sensitivity for exudates is that of the best in Table 2 (98.40 percent)",
         kind="replication",
         test="reaches_value",
         metric="sensitivity",
@@ -762,7 +762,7 @@ PAPER = Paper(
     key="ortiz2022",
     title="Classify first, then segment lesions",
     notebook="03_classify_then_segment_ortiz2022",
-    question="Does an encoder that has learned lesion or no lesion segment lesions sooner than one that has learned nothing?",
+    question="Does an encoder that has learned lesion or no lesion segment lesions sooner than one from scratch?",
     data={
         "synthetic": DataSource(
             description="Synthetic fundus photographs with exact masks; stage 1 and stage 2 share no eye.", packs=()
