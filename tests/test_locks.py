@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -75,6 +76,15 @@ def test_conda_takes_every_dependency_from_conda_forge():
         name, bound = re.match(r"([\w-]+)(.*)", dependency).groups()
         assert f"{CONDA_NAMES.get(name, name)}{bound}" in listed, dependency
     assert re.findall(r"^      - (.*)$", text, flags=re.MULTILINE) == ["--editable ."]  # all that pip installs
+
+
+def test_binder_takes_the_packages_of_the_conda_environment():
+    def packages(path):
+        return re.findall(r"^  - ([\w.>-]+=?[\d.]*)", (ROOT / path).read_text(), flags=re.MULTILINE)
+
+    assert packages(".binder/environment.yml") + ["pip"] == packages("environment.yml")  # the last one installs the kit
+    assert (ROOT / ".binder/postBuild").read_text().startswith("#!/bin/sh\n")
+    assert os.access(ROOT / ".binder/postBuild", os.X_OK)
 
 
 def test_no_file_that_installs_names_an_index_and_all_take_the_same_uv():
