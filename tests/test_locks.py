@@ -82,7 +82,7 @@ def test_binder_takes_the_packages_of_the_conda_environment():
     def packages(path):
         return re.findall(r"^  - ([\w.>-]+=?[\d.]*)", (ROOT / path).read_text(), flags=re.MULTILINE)
 
-    assert packages(".binder/environment.yml") + ["pip"] == packages("environment.yml")  # the last one installs the kit
+    assert [*packages(".binder/environment.yml"), "pip"] == packages("environment.yml")  # the last one installs the kit
     assert (ROOT / ".binder/postBuild").read_text().startswith("#!/bin/sh\n")
     assert os.access(ROOT / ".binder/postBuild", os.X_OK)
 
