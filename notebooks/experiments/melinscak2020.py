@@ -488,7 +488,7 @@ TABLES = (
     Table(
         id="controls",
         title="Equal steps, more of the same, the loss, and a split by B-scan",
-        metrics=("dice", "dice_nonempty", "false_alarms", "compactness", "solidity"),
+        metrics=("dice", "dice_nonempty", "false_alarms"),
         item="",
         pooled=False,
         rows={
