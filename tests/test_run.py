@@ -187,7 +187,7 @@ def test_another_setting_has_its_own_folder_and_shares_the_pretraining(outputs):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["comparisons"]["hu2018/smoke-synthetic"]
     assert [row["name"] for row in found["differences"]] == ["steps"]
-    assert found["same_runs"] == ["localizer", "localizer_leaky", "localizer_color"]
+    assert found["same_runs"] == ["localizer", "localizer_leaky", "localizer_shuffled", "localizer_color"]
     low, high = interval_by_hand(outputs, "window_100")
     row = next(row for row in found["scores"] if row["arm"] == "window_100")
     assert (row["ci_low"], row["ci_high"]) == pytest.approx((low, high), abs=1e-12)
