@@ -1,7 +1,7 @@
 """Do the verdicts hold? False positives on null data, and coverage of the 95 % interval.
 
     python -m benchmarks.verdicts                        (about two minutes; writes results/verdicts.json)
-    python -m benchmarks.verdicts --train --data-root data    first trains the null data anew (pack oct_dme_chiu2015)
+    python -m benchmarks.verdicts --train --data-root data    first trains the null data again (pack oct_dme_chiu2015)
 
 Null data: one arm, a small U-Net on the 110 real scans of ten patients, cross-validated over five folds of two patients
 with 20 seeds; results/null_scores.csv holds its counts per scan. A repetition deals disjoint seeds to two names, a and
@@ -128,7 +128,7 @@ def coverages(repetitions):
 def main():
     """Measure, print and keep the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", action="store_true", help="train the null data anew (about five minutes)")
+    parser.add_argument("--train", action="store_true", help="train the null data again (about five minutes)")
     parser.add_argument("--data-root", default="data")
     parser.add_argument("--repetitions", type=int, default=2000, help="of the simulated coverage")
     options = parser.parse_args()
