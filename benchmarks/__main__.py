@@ -17,17 +17,19 @@ RESULTS = Path(__file__).parent / "results"
 COMPARED = {"unet_256": (256, 256), "unet_1024x512": (1024, 512)}
 NAMES = (*COMPARED, *WORKLOADS, *CURVES)
 GROUPS = {"all": NAMES, "others": tuple(WORKLOADS), "growth": tuple(CURVES)}
-OTHERS = "all, others (no rivals), growth (the curves)"
+OTHERS = "all, others (no frameworks), growth (the curves)"
 
 
 def parse(arguments=None):
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(prog="retina-kit bench", description="Measure this kit beside its peers.")
+    parser = argparse.ArgumentParser(prog="retina-kit bench", description="Measure this kit against its peers.")
     parser.add_argument("--peers", action="store_true", help="with MONAI, smp + Lightning and Keras ([bench] extra)")
     parser.add_argument("--workload", action="append", help=f"{', '.join(NAMES)}; repeatable; others: {OTHERS}")
-    parser.add_argument("--repeats", type=int, default=3, help="turns that each rival takes")
+    parser.add_argument("--repeats", type=int, default=3, help="turns that each framework takes")
     parser.add_argument("--steps", type=int, help="updates in a turn; by default one pass over the images")
-    parser.add_argument("--together", type=int, default=len(ROWS), help="rivals alive at once; fewer need less memory")
+    parser.add_argument(
+        "--together", type=int, default=len(ROWS), help="frameworks alive at once; fewer need less memory"
+    )
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--save", metavar="NAME", help="write benchmarks/results/NAME.json and .png")

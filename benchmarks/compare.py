@@ -1,4 +1,4 @@
-"""The main comparison: this kit and its rivals on one U-Net, in turns, with medians, spreads and ratios."""
+"""The main comparison: this kit and other frameworks on one U-Net, in turns, with medians, spreads and ratios."""
 
 import statistics
 import tempfile
@@ -29,9 +29,9 @@ WITHOUT_PEERS = (THE_KIT, "plain PyTorch", "plain PyTorch, best")
 def compare(size, *, batch, device, rows, repeats, num_steps=None, together=len(ROWS)):
     """Return seconds an update of every row at one image size, with ratios to the kit and to the ceilings.
 
-    Each row is a process of its own; so many rivals as `together` says and the kit stay alive and take turns of
-    `num_steps` updates, `repeats` times. By default a turn is one pass over the images, so that what a rival does
-    between two passes counts as well. Where not all fit into memory at once, each group has the kit beside it.
+    Each row is a process of its own; `together` frameworks and the kit stay alive and take turns of
+    `num_steps` updates, `repeats` times. By default a turn is one pass over the images, so that what a framework does
+    between two passes counts as well. If they do not all fit into memory at once, the kit is in each group.
     """
     image_set = generate_oct(NUM_PICTURES // 4, 4, size, seed=0)
     best, found = ceilings(device), []
@@ -56,7 +56,7 @@ def compare(size, *, batch, device, rows, repeats, num_steps=None, together=len(
 
 
 def take_turns(names, image_set, batch, device, repeats, num_steps):
-    """Return the rivals of these names after `repeats` turns of `num_steps` updates each."""
+    """Return the frameworks of these names after `repeats` turns of `num_steps` updates each."""
     rivals = {}
     try:
         for name in names:
@@ -89,7 +89,7 @@ def side_by_side(count, size, *, batch, device, num_steps):
 
 
 def row_of(name, rival, own, work, best):
-    """Return one rival's row: seconds an update, ratios to the kit's `own` seconds and to the ceilings, memory."""
+    """Return one framework's row: seconds an update, ratios to the kit's `own` seconds and to the ceilings, memory."""
     row = {"row": name, "what": ROWS[name][2], "versions": rival.versions}
     if not rival.seconds:
         return row | {"error": rival.error}

@@ -116,7 +116,7 @@ def start_batch(folder, diary, workers=1):
             outcomes = run_jobs(jobs(), RunStore(folder), data_root="none", device="cpu", cluster=cluster,
                                 progress=Diary(diary))  # fmt: skip
         os._exit(int(any(isinstance(outcome, Exception) for outcome in outcomes.values())))
-    except BaseException:  # a fork must never go on as a second campaign
+    except BaseException:  # a fork must never continue as a second campaign
         traceback.print_exc()
         os._exit(2)
 

@@ -99,7 +99,7 @@ def watch_training(page, watch, seconds=900):
     cell = page.locator(".jp-CodeCell", has=page.locator(".kit-training")).first
     wait_for(lambda: cell.locator("img").count() > 1, "the figure of the training")
     training.scroll_into_view_if_needed()
-    watch("first network trained, its curve drawn")
+    watch("first network trained, its curve plotted")
 
 
 def first_steps(repository, folder, screenshot=None):

@@ -4,7 +4,7 @@
 
 Each target gets an equal share of the time in a process of its own, seeded with real files. A finding is an exception
 that is no KitError, a file written outside the folder that the target was given, a crash, or an input that takes more
-than 20 seconds. Findings are kept as files; the last lines say how many inputs each target was given.
+than 20 seconds. Findings are kept as files; the last lines report how many inputs each target was given.
 """
 
 import argparse
@@ -190,14 +190,14 @@ def run_target(name, seconds, keep):
         for path in folder.glob("finding-*"):
             target = Path(keep) / f"{name}-{path.name}"
             target.write_bytes(path.read_bytes())
-            result["findings"].append({"file": target.name, "says": last_error(text)})
+            result["findings"].append({"file": target.name, "message": last_error(text)})
         if done.returncode and not result["findings"]:
-            result["findings"].append({"file": "", "says": f"exit {done.returncode}: {last_error(text)}"})
+            result["findings"].append({"file": "", "message": f"exit {done.returncode}: {last_error(text)}"})
     return result
 
 
 def last_error(text):
-    """Return the lines of a fuzzer's output that say what was found."""
+    """Return the lines of a fuzzer's output that report what was found."""
     lines = [line for line in text.splitlines() if re.search(r"Error|Exception|ERROR|File .*retina_kit", line)]
     return " | ".join(lines[-4:])[:600]
 
@@ -220,7 +220,7 @@ def main():
     for result in results:
         print(f"{result['target']:12} {result['inputs']:>10} inputs, {len(result['findings'])} findings", flush=True)
         for finding in result["findings"]:
-            print(f"  {finding['file']}: {finding['says']}")
+            print(f"  {finding['file']}: {finding['message']}")
     print(f"{sum(result['inputs'] for result in results)} inputs, {sum(len(r['findings']) for r in results)} findings")
 
 

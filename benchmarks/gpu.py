@@ -1,9 +1,9 @@
 """The day there is a GPU: one command, under ten minutes, one small JSON file.
 
-    python -m benchmarks.gpu                         -> benchmarks/results/gpu.json, and a figure beside it
+    python -m benchmarks.gpu                         -> benchmarks/results/gpu.json, and a figure next to it
 
-The most important comes first, and after every part the file is written anew, so that a run that is cut short keeps
-what it has. What was measured and what was multiplied up is said in each part.
+The most important comes first, and after every part the file is written again, so that a run that is cut short keeps
+what it has. What was measured and what was multiplied up is stated in each part.
 """
 
 import argparse

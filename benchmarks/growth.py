@@ -68,7 +68,7 @@ def manifest_rows(count):
 
 
 def images_held(count):
-    """Seconds to draw `count` scans of 128x128 and to draw ten batches of them: all of them lie in memory as uint8."""
+    """Seconds to generate `count` scans of 128x128 and to sample ten batches of them, all in memory as uint8."""
     began = time.perf_counter()
     batches = make_batches(
         generate_oct(max(1, count // 10), 10, (128, 128), seed=0), Recipe(steps=10), torch.device("cpu")
@@ -79,7 +79,7 @@ def images_held(count):
 
 
 def images_read(count):
-    """Seconds to decode, prove and hold `count` PNG files of 128x128 with a mask each, and to draw ten batches of them.
+    """Seconds to decode, verify and hold `count` PNG files of 128x128 with a mask each, and to sample ten batches.
 
     A hundred files are written at most; a larger manifest names them again and again.
     """
@@ -94,7 +94,7 @@ def images_read(count):
 
 
 def write_pack(folder, count):
-    """Write drawn scans as a pack of one's own whose manifest has `count` rows."""
+    """Write synthetic scans as a pack of one's own whose manifest has `count` rows."""
     drawn = generate_oct(10, min(count, 100) // 10, (128, 128), seed=0)
     for place in ("images", "masks"):
         (folder / place).mkdir()
@@ -180,7 +180,7 @@ CURVES = {
     "manifest_rows": (manifest_rows, (10, 100, 1_000, 10_000, 100_000), "rows of a manifest"),
     "images_read": (images_read, (10, 100, 1_000, 10_000, 100_000), "PNG files of 128x128, read and held"),
     "images_mapped": (images_mapped, (10, 100, 1_000, 10_000, 100_000), "the same, mapped from files"),
-    "images_held": (images_held, (10, 100, 1_000, 4_000), "images of 128x128, drawn and held"),
+    "images_held": (images_held, (10, 100, 1_000, 4_000), "images of 128x128, generated and held"),
     "image_size": (image_size, (32, 64, 128, 256, 512), "side of the images, batch 4"),
     "width": (width, (4, 8, 16, 32, 64), "channels of the first level, 4x128x128"),
     "arms": (arms, (10, 100, 1_000), "arms that are planned"),

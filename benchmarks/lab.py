@@ -22,7 +22,7 @@ def wait_for(true, what, seconds=60):
 
 
 def answers(address):
-    """Say whether a server answers."""
+    """Tell whether a server answers."""
     with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=1):
         return True
     return False

@@ -1,7 +1,7 @@
-"""Rivals take turns: each runs in its own process and pauses inside its own training loop until it is called again.
+"""Frameworks take turns: each runs in its own process and pauses inside its own training loop until it is called again.
 
 The child calls its `Pacer` after every update, from whatever callback its framework has. So nothing is imported,
-warmed up or compiled twice, a slow minute of the machine hits all of them, and one rival's threads and memory do
+warmed up or compiled twice, a slow minute of the machine hits all of them, and one framework's threads and memory do
 not disturb another's.
 """
 
@@ -19,11 +19,11 @@ from benchmarks.machine import peak_gpu_memory_mb
 from retina_kit.machine import free_memory, peak_memory_mb
 
 MARK = "@@bench "
-LEAST_MEMORY_MB = 2000  # what a rival may need; without it the system would kill somebody
+LEAST_MEMORY_MB = 2000  # what a framework may need; without it the system would kill somebody
 
 
 class Pacer:
-    """Counts updates in a rival's process and reports the seconds that a block of them took."""
+    """Counts updates in a framework's process and reports the seconds that a block of them took."""
 
     def __init__(self, warm_up=1, read=None):
         self.began, self.left, self.num_steps = time.perf_counter(), warm_up, warm_up
@@ -48,7 +48,7 @@ class Pacer:
 
 
 def main(train, versions):
-    """Read a rival's task from the command line and hand it to `train(images, targets, task, pacer)`.
+    """Read a framework's task from the command line and hand it to `train(images, targets, task, pacer)`.
 
     Images are (N, H, W) uint8, targets (N, H, W) uint8 of 0 and 1. `versions` names the packages to report.
     """
@@ -69,7 +69,7 @@ def main(train, versions):
 
 
 class Rival:
-    """A rival's process, seen from the one that measures; `error` says why it could not take part."""
+    """A framework's process, seen from the one that measures; `error` states why it could not take part."""
 
     def __init__(self, module, settings, image_set, batch, device, root):
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115  lives as long as the process
@@ -89,12 +89,12 @@ class Rival:
             self.first = time.perf_counter() - began
 
     def turn(self, num_steps):
-        """Let the rival do some updates; their seconds an update are kept."""
+        """Let the framework do some updates; their seconds an update are kept."""
         self.ask(num_steps)
         self.answer()
 
     def ask(self, num_steps):
-        """Let the rival begin some updates."""
+        """Let the framework begin some updates."""
         if not self.error:
             try:
                 self.process.stdin.write(f"{num_steps}\n")
@@ -110,7 +110,7 @@ class Rival:
                 self.seconds.append(facts["seconds"] / facts["steps"])
 
     def stop(self):
-        """End the rival's process."""
+        """End the framework's process."""
         try:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
@@ -139,7 +139,7 @@ class Rival:
 
 
 def save_images(images, targets, folder):
-    """Write images and targets as the file that every rival reads, and return its path."""
+    """Write images and targets as the file that every framework reads, and return its path."""
     import numpy as np
 
     path = Path(folder) / "images.npz"

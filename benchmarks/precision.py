@@ -2,8 +2,8 @@
 
     python -m benchmarks.precision --data-root data          (needs the pack oct_dme_chiu2015)
 
-The answer is yes where the difference of the means lies within the spread over seeds. Without the pack, `--drawn`
-takes drawn scans instead and says so.
+The answer is yes where the difference of the means lies within the spread over seeds. Without the pack, `--synthetic`
+takes synthetic scans instead and notes it.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from retina_kit.training.tasks.segment import pooled_scores
 SIZE, WIDTHS = (160, 256), (8, 16, 32, 64, 128)
 
 
-def load(data_root, drawn):
+def load(data_root, synthetic):
     """Return scans with the fluid of either grader, split by patients: two of ten, or of eight, are tested."""
-    if drawn:
+    if synthetic:
         image_set = load_images("synthetic_oct", "", masks=["fluid"], size=SIZE, num_patients=8, scans_per_patient=8)
         return image_set, image_set.masks["fluid"], Split(kind="patients", test_fraction=0.25, seed=0)
     image_set = load_images("oct_dme_chiu2015", data_root, masks=["union"], size=SIZE)
@@ -48,9 +48,9 @@ def dice_of(precision, seed, images, targets, train, test, recipe, device):
     return pooled_scores(predicted, targets[test] == 1)["dice"]
 
 
-def compare(data_root, seeds, steps, device, drawn):
+def compare(data_root, seeds, steps, device, synthetic):
     """Return the Dice of every seed in both precisions, the difference of the means and the spread over seeds."""
-    image_set, masks, split = load(data_root, drawn)
+    image_set, masks, split = load(data_root, synthetic)
     train, test = choose_split(image_set.rows, split)
     images, targets = torch.from_numpy(image_set.images), torch.from_numpy(masks.astype(np.uint8))
     recipe = Recipe(loss="soft_dice", optimizer="adam", learning_rate=2e-3, batch_size=4, steps=steps)
@@ -66,7 +66,7 @@ def compare(data_root, seeds, steps, device, drawn):
     spreads = {name: statistics.stdev(values) for name, values in dice.items()}
     difference = means["bfloat16"] - means["float32"]
     return {
-        "data": "drawn scans" if drawn else "oct_dme_chiu2015, union of both graders",
+        "data": "synthetic scans" if synthetic else "oct_dme_chiu2015, union of both graders",
         "test images": len(test),
         "updates": steps,
         "dice": {name: [round(value, 4) for value in values] for name, values in dice.items()},
@@ -78,7 +78,7 @@ def compare(data_root, seeds, steps, device, drawn):
 
 
 def verdict(dice, is_within):
-    """Return yes or no, or why neither can be said: a network that found nothing makes any spread wide."""
+    """Return yes or no, or why neither can be decided: a network that found nothing makes any spread wide."""
     failed = [f"{name}, seed {seed}" for name, values in dice.items() for seed, v in enumerate(values) if not v > 0.1]
     if failed:
         return f"inconclusive: nothing was learned with {'; '.join(failed)}"
@@ -92,12 +92,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--drawn", action="store_true", help="drawn scans instead of real ones")
+    parser.add_argument("--synthetic", action="store_true", help="synthetic scans instead of real ones")
     options = parser.parse_args()
     device = choose_device(options.device)
-    found = compare(options.data_root, options.seeds, options.steps, device, options.drawn)
+    found = compare(options.data_root, options.seeds, options.steps, device, options.synthetic)
     print(found)
-    name = f"precision_{'drawn' if options.drawn else 'real'}.json"
+    name = f"precision_{'synthetic' if options.synthetic else 'real'}.json"
     write_json(kit_root() / "benchmarks" / "results" / name, {"machine": describe_machine(device)} | found)
 
 

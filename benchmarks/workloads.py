@@ -47,7 +47,7 @@ def vessel_net_crops(device, repeats):
         batches.sample(step)
     drawing = (time.perf_counter() - began) / 10
     work = work_of_a_step(settings, (batch, 3, 256, 256), auxiliary=True)
-    facts = {"batch": batch, "share spent on drawing the batch": round(drawing / statistics.median(seconds), 4)}
+    facts = {"batch": batch, "share spent on sampling the batch": round(drawing / statistics.median(seconds), 4)}
     return facts | timed(seconds, work)
 
 
@@ -85,7 +85,7 @@ def sliding_windows(device, repeats):
 
 
 def drawing(device, repeats):
-    """Images that the kit draws a second, OCT and fundus, 256x256 and (OCT) 1024x512."""
+    """Images that the kit generates per second, OCT and fundus, 256x256 and (OCT) 1024x512."""
     speeds = {}
     for name, draw, size in (
         ("OCT 256x256", generate_oct, (256, 256)),

@@ -114,7 +114,7 @@ def test_nothing_saved_means_the_first_step(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda content: b""])
-def test_a_damaged_checkpoint_starts_the_run_anew(tmp_path, damage, capsys):
+def test_a_damaged_checkpoint_starts_the_run_again(tmp_path, damage, capsys):
     path = tmp_path / "run.safetensors"
     train("adam", path, watch=stop_early)
     path.write_bytes(damage(path.read_bytes()))

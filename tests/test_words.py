@@ -45,6 +45,7 @@ PATTERN = re.compile(
     r"(?<![\w./`-])(?:" + "|".join(f"(?P<w{k}>{pattern})" for k, pattern in enumerate(INSTEAD)) + r")(?!\s*=|[\w/(`])",
     re.IGNORECASE,
 )
+PROGRAMS = ("retina_kit", "notebooks", "docs", "benchmarks")
 QUOTED: dict[str, tuple[str, ...]] = {}  # file: words that somebody else wrote, in lower case
 
 
@@ -65,7 +66,7 @@ def texts() -> Iterator[tuple[Path, int, str]]:
     pages += root.glob("retina_kit/**/*.jinja")
     for path in pages:
         yield from ((path, number, line) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1))
-    for path in (*root.glob("retina_kit/**/*.py"), *root.glob("notebooks/**/*.py"), *root.glob("docs/**/*.py")):
+    for path in (path for folder in PROGRAMS for path in sorted(root.glob(f"{folder}/**/*.py"))):
         yield from ((path, number, line) for number, line in _prose_of(path))
 
 

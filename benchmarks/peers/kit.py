@@ -20,7 +20,7 @@ def train(images, targets, task, pacer):
 
 
 def watch_of(pacer):
-    """Return a `watch` that reads the loss, as every rival does, so that a GPU has finished its step."""
+    """Return a `watch` that reads the loss, as every framework does, so that a GPU has finished its step."""
 
     def watch(step, num_steps, losses, scores):
         losses[-1].item()

@@ -10,6 +10,7 @@ from retina_kit.data.dataset import SYNTHETIC, list_rows
 from retina_kit.data.splits import choose_split, hold_out
 from retina_kit.errors import UsageError
 from retina_kit.training.arm import Arm
+from retina_kit.training.prepare import masks_of
 
 
 def check_supply(arms: Iterable[Arm], data_root: str | Path) -> None:
@@ -33,8 +34,7 @@ def check_supply(arms: Iterable[Arm], data_root: str | Path) -> None:
 def problem_of(arm: Arm, data_root: str | Path) -> str:
     """Tell what an arm asks for, what its data have, and what to do about it; an empty text if they have enough."""
     data = arm.data
-    masks = [data.mask] if data.mask else []
-    rows = list_rows(data.dataset, data_root, masks=masks, **data.options)
+    rows = list_rows(data.dataset, data_root, masks=masks_of(data), **data.options)
     try:
         for fold in range(arm.folds) if arm.folds else [None]:
             check_fold(arm, rows, fold)
