@@ -112,7 +112,6 @@ class Session:
         page = self._write_page()
         print(f"front page, one more paper at a time: {page}", file=sys.stderr, flush=True)
         result = self._for_each(self._run)
-        self._write_page()
         result["text"].append(f"front page: {page}")
         return result | {"index": str(page)}
 

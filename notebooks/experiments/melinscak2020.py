@@ -509,6 +509,40 @@ TABLES = (
         },
     ),
 )
+HOW_MANY = {
+    "tiny": "the fewest B-scans (ours)",
+    "small": "few B-scans (the paper: 256)",
+    "medium": "more B-scans (512)",
+    "large": "all B-scans (1000)",
+}
+
+
+def fluid_claim(name: str, statement: str, kind: str, *arms: str) -> Claim:
+    """The first arm beats the second on scans that contain fluid, as all of the paper's do."""
+    return Claim(name, statement, kind, "greater", arms=arms, metric="dice_nonempty", pooled=False)
+
+
+def transfer_helps(size: str, which: str) -> Iterator[Claim]:
+    """The paper's comparison at one number of scans, and with equally many steps."""
+    statement = f"Training on the other device first beats a random start, with {which}"
+    yield fluid_claim(f"transfer_helps_{size}", statement, "replication", f"transfer_{size}", f"scratch_{size}")
+    yield fluid_claim(
+        f"transfer_helps_{size}_at_equal_updates",
+        f"{statement}; the random start has as many steps in all",
+        "control",
+        f"transfer_{size}",
+        f"scratch_{size}_equal_updates",
+    )
+
+
+def imagenet_helps(few_or_all: str, size: str) -> Claim:
+    """ImageNet's encoder against the same network from scratch."""
+    which = "the fewest B-scans" if few_or_all == "few" else "all B-scans"
+    statement = f"An encoder pretrained on ImageNet beats the same network from a random start, with {which}"
+    arms = f"imagenet_{size}", f"imagenet_scratch_{size}"
+    return fluid_claim(f"imagenet_helps_with_{few_or_all}_scans", statement, "control", *arms)
+
+
 CLAIMS = (
     Claim(
         id="more_data_helps",
@@ -533,78 +567,7 @@ CLAIMS = (
             "scratch_large_equal_updates",
         ),
     ),
-    Claim(
-        id="transfer_helps_tiny",
-        statement="Training on the other device first beats a random start, with the fewest B-scans (ours)",
-        kind="replication",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("transfer_tiny", "scratch_tiny"),
-    ),
-    Claim(
-        id="transfer_helps_tiny_at_equal_updates",
-        statement="Training on the other device first beats a random start, with the fewest B-scans (ours); the random start has as many steps in all",
-        kind="control",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("transfer_tiny", "scratch_tiny_equal_updates"),
-    ),
-    Claim(
-        id="transfer_helps_small",
-        statement="Training on the other device first beats a random start, with few B-scans (the paper: 256)",
-        kind="replication",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("transfer_small", "scratch_small"),
-    ),
-    Claim(
-        id="transfer_helps_small_at_equal_updates",
-        statement="Training on the other device first beats a random start, with few B-scans (the paper: 256); the random start has as many steps in all",
-        kind="control",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("transfer_small", "scratch_small_equal_updates"),
-    ),
-    Claim(
-        id="transfer_helps_medium",
-        statement="Training on the other device first beats a random start, with more B-scans (512)",
-        kind="replication",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("transfer_medium", "scratch_medium"),
-    ),
-    Claim(
-        id="transfer_helps_medium_at_equal_updates",
-        statement="Training on the other device first beats a random start, with more B-scans (512); the random start has as many steps in all",
-        kind="control",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("transfer_medium", "scratch_medium_equal_updates"),
-    ),
-    Claim(
-        id="transfer_helps_large",
-        statement="Training on the other device first beats a random start, with all B-scans (1000)",
-        kind="replication",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("transfer_large", "scratch_large"),
-    ),
-    Claim(
-        id="transfer_helps_large_at_equal_updates",
-        statement="Training on the other device first beats a random start, with all B-scans (1000); the random start has as many steps in all",
-        kind="control",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("transfer_large", "scratch_large_equal_updates"),
-    ),
+    *(claim for size, which in HOW_MANY.items() for claim in transfer_helps(size, which)),
     Claim(
         id="the_gain_grows_with_n",
         statement="The gain of transfer grows with the number of target B-scans, as reported (0.033, 0.045, 0.095)",
@@ -691,24 +654,7 @@ CLAIMS = (
         arms=("transfer_large", "scratch_large"),
         where="section III",
     ),
-    Claim(
-        id="imagenet_helps_with_few_scans",
-        statement="An encoder pretrained on ImageNet beats the same network from a random start, with the fewest B-scans",
-        kind="control",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("imagenet_tiny", "imagenet_scratch_tiny"),
-    ),
-    Claim(
-        id="imagenet_helps_with_all_scans",
-        statement="An encoder pretrained on ImageNet beats the same network from a random start, with all B-scans",
-        kind="control",
-        test="greater",
-        metric="dice_nonempty",
-        pooled=False,
-        arms=("imagenet_large", "imagenet_scratch_large"),
-    ),
+    *(imagenet_helps(few_or_all, size) for few_or_all, size in (("few", "tiny"), ("all", "large"))),
 )
 PAPER = Paper(
     key="melinscak2020",

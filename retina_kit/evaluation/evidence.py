@@ -10,7 +10,7 @@ import pandas as pd
 from retina_kit.evaluation.noise import ROUNDING, Noise, noise_of
 from retina_kit.evaluation.patients import mean_of_known, patient_sums, scored_in_all_arms
 
-MIN_PATIENTS = 6  # with fewer the patients cannot speak for others
+PATIENTS_FOR_VERDICT = 6  # with fewer the patients cannot speak for others
 MIN_SEEDS = 3  # with fewer the noise of training is as good as unknown
 
 
@@ -51,7 +51,7 @@ class Evidence:
     @property
     def fixed_patients(self) -> bool:
         """Whether only the seeds vary, because there are too few patients to speak for others."""
-        return self.num_patients < MIN_PATIENTS
+        return self.num_patients < PATIENTS_FOR_VERDICT
 
     @property
     def why_no_verdict(self) -> str:

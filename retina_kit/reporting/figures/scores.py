@@ -19,12 +19,12 @@ def plot_comparison(table: pd.DataFrame, ax: Axes | None = None, *, labels: Mapp
     for k, (metric, color) in enumerate(zip(metrics, COLORS, strict=False)):
         rows = table[table["metric"] == metric].set_index("arm").reindex(arms)
         x = np.arange(len(arms)) + (k - (len(metrics) - 1) / 2) * width
-        label = f"{metric}, this run"
+        label = f"{metric.replace('_', ' ')}, this run"
         ax.bar(x, rows["ours_mean"], width * 0.9, yerr=rows["ours_sd"], color=color, label=label, capsize=2)
         ax.plot(x, rows["paper_value"], "D", color="black", markersize=5, label="published" if k == 0 else None)
     ax.set_xticks(range(len(arms)), [(labels or {}).get(arm, arm) for arm in arms], rotation=20, ha="right", fontsize=8)
     ax.set(ylim=(0, 1), ylabel="score")
-    ax.legend(frameon=False, fontsize=8)
+    legend_on_the_right(ax)
     return ax
 
 
