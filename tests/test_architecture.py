@@ -134,6 +134,7 @@ def test_the_top_level_is_the_one_on_the_card():
         "CONTRIBUTING.md",
         "Dockerfile",
         ".ci",
+        ".binder",
         ".devcontainer",
         ".dockerignore",
         ".gitattributes",
