@@ -183,11 +183,12 @@ print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.valu
 
 # %%
 localization = report.save_table("localization", experiment.table("localization"))
-show(localization[["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]])
+columns = ["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]
+show(localization[columns].replace({"arm": labels}).round(2))
 localizers = {name: labels[name] for name in ("localizer", "localizer_leaky", "localizer_shuffled", "localizer_color")}
 errors = figures.plot_point_errors(experiment.scores, localizers, experiment.parameters["pixels"])
 validated = experiment.histories.dropna(subset=["mse"]).groupby(["arm", "step"])["mse"].mean().unstack("arm")
-show(validated.rename_axis(index="updates", columns="MSE on validation images"))
+show(validated.rename(columns=labels).rename_axis(index="step", columns="MSE on validation images").round(0))
 report.save_figure("localization", errors, alt="Error maps of the localizers, and the distribution of distances")
 show(errors)
 
@@ -197,8 +198,8 @@ show(errors)
 # and then averaged. (*Pooled* Dice would add up the pixels of all images first, so that large discs would weigh more.)
 #
 # The paper's two arms differ in *two* factors: the start of the encoder, and whether it is frozen. The 2 x 2 design has
-# all four combinations, so each factor can be isolated. A fifth arm uses the localizer's *output* instead of its
-# features: it cuts a window around the predicted center and segments only that.
+# all four combinations, so each factor can be isolated. The table has more arms: one uses the localizer's
+# *output* instead of its features and segments only a window around the predicted center.
 
 # %%
 shares = training_shares(experiment.arms)

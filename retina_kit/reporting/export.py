@@ -20,6 +20,7 @@ th, td {border-bottom: 1px solid #d9dde3; padding: .3rem .6rem; text-align: left
 h2 {border-top: 2px solid; padding-top: .8rem; margin-top: 2.5rem} code, pre {background: #f1f4f8; padding: .1rem .3rem}
 .anchor-link {display: none}
 """
+CODE_STYLE = "<style>.jp-OutputArea .highlight pre {font-family: var(--jp-code-font-family, monospace)}</style>"
 NO_ALT = "No description has been provided for this image"
 NOT_ON_SLIDES = {"badges", "parameters", "colab", "solution", "injected-parameters"}
 
@@ -33,7 +34,7 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
     executed = without_widgets(nbformat.read(notebook, as_version=4))
     executed.cells = [cell for cell in executed.cells if "badges" not in tags_of(cell)]  # images from the network
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
-    page = _described(page, executed)
+    page = _described(page, executed).replace("</head>", f"{CODE_STYLE}</head>", 1)  # source code that a cell shows
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
     return _write(page, target)
 
