@@ -1,5 +1,6 @@
 """Training on a real Dask cluster of two worker processes: the same runs as in this process, and faults survived."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -64,6 +65,10 @@ def test_a_cluster_gives_the_same_results_and_shows_every_step(cluster, store, t
     assert "dashboard http" in cluster.lines[0]
     assert train(arms[:2], store, cluster=cluster, progress=Diary())["child", 0].scores.equals(here["child", 0].scores)
     assert not list((store.folder / ".locks").glob("stop-*"))
+
+
+def test_dask_logs_no_traceback_of_a_connection_that_closes(cluster):
+    assert not logging.getLogger("distributed.batched").isEnabledFor(logging.INFO)
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_run_resumes(cluster, store, tmp_path):

@@ -6,6 +6,7 @@ run again. Dask moves tasks as pickles: trust a scheduler's address like a shell
 """
 
 import contextlib
+import logging
 import math
 import queue
 import sys
@@ -22,6 +23,9 @@ from retina_kit.runs.deciding_code import code_version
 from retina_kit.runs.running_jobs import PATIENCE, RunningJobs
 from retina_kit.runs.scheduling import JobQueue, Progress
 from retina_kit.runs.store import RunStore
+
+# Dask logs each connection that closes, with a traceback; the batch itself says what a person must know.
+logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 LOST_AFTER = 5.0  # seconds without a scheduler
 LOOK_EVERY = 1.0  # seconds between two counts of the workers

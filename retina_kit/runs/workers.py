@@ -1,6 +1,5 @@
 """Worker processes on this machine: how many are sensible, and a Dask cluster of them."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -90,9 +89,8 @@ class LocalWorkers:
             self.log = Path(self.folder.name) / "workers.log"
             with dask.config.set({"distributed.scheduler.allowed-failures": MOST_DEATHS - 1}):
                 self.local = distributed.LocalCluster(
-                    n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )  # fmt: skip
+                    n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                )
         self.processes += [self._start_worker() for _ in range(number - len(self.processes))]
         while not self.local.scheduler.workers:
             self._replace_dead(-1)
