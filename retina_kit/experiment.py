@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from retina_kit.data.card import own_cards
@@ -62,8 +63,12 @@ class Experiment:
         `paper` is the key of a paper of the kit, or the folder of one of your own (see paper_files). `seeds` is a list
         of integers (None: the profile's); `overrides` replaces settings by name, and a "fraction" among them is that of
         the steps and images with which everything is run (see fractions). Raises UsageError
-        for unknown names and wrong types, DataError if a data set that is needed is missing.
+        for unknown names and wrong types, DataError if a data set that is needed is missing. In the profiles smoke and
+        lesson PyTorch gets one thread: a second one shortens a step of their small networks by 4 % on idle cores, and
+        waits so busily that a step takes 4 times as long on busy ones.
         """
+        if profile != "paper":
+            torch.set_num_threads(1)
         self.definition = find_paper(paper)
         _check_name("profile", profile, PROFILES)
         _check_name("data choice", data, DATA_CHOICES)

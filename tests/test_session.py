@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+import torch
 
 from retina_kit.errors import UsageError
 from retina_kit.experiment import Experiment
@@ -24,9 +25,19 @@ def test_an_experiment_takes_what_the_options_give(tmp_path):
 def test_precision_and_seeds_reach_every_run(tmp_path):
     (experiment,) = Session(["huang2023"], smoke(tmp_path, precision="float32", seeds=[3, 4])).experiments
     assert {job.precision for job in experiment.jobs} == {"float32"}
-    assert {job.seed for job in experiment.jobs if job.arm.seeds is None} == {3, 4}
+    assert {job.seed for job in experiment.jobs} == {3, 4}, (
+        "the vessel networks too: each child has a parent of its own"
+    )
     (other,) = Session(["huang2023"], smoke(tmp_path, seeds=[3, 4])).experiments
     assert not {job.key for job in experiment.jobs} & {job.key for job in other.jobs}
+
+
+def test_the_small_networks_of_the_short_profiles_get_one_thread(tmp_path):
+    torch.set_num_threads(2)
+    Experiment("huang2023", "paper", output_root=tmp_path)
+    assert torch.get_num_threads() == 2
+    Experiment("huang2023", "smoke", output_root=tmp_path)
+    assert torch.get_num_threads() == 1
 
 
 @pytest.mark.parametrize(

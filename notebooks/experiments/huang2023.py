@@ -251,22 +251,11 @@ SETTINGS = {
         paper=5, on_synthetic=ByProfile(lesson=2), what="folds of the leave-two-subjects-out control", ours=True
     ),
     "weight_decay": Setting(paper=0.0005, lesson=0.0, what="weight decay", where="code"),
-    "pretrain_seeds": Setting(
-        paper=[0, 1, 2, 3, 4],
-        lesson=[0, 1, 2],
-        smoke=[0],
-        what="seeds of the vessel networks: each seed of a fine-tuned arm starts from its own",
-        where="the paper downloaded one network per source",
-        ours=True,
-    ),
-    "left_out_seeds": Setting(
-        paper=[0, 1, 2], smoke=[0], what="seeds of the leave-two-subjects-out control", ours=True
-    ),
     "seeds": Setting(
         paper=[0, 1, 2, 3, 4],
         lesson=[0, 1, 2],
         smoke=[0],
-        what="seeds; the paper ran each arm once",
+        what="seeds; each fine-tuned network starts from the vessel network of its own seed; the paper ran each arm once",
         where="code (seed 0)",
     ),
 }
@@ -281,7 +270,6 @@ def vessels(s: Settings, head: str, source: str, **changes) -> Arm:
         f"vessels_{head}_{source}",
         label=f"vessels, {head}, {source}",
         role="pretraining",
-        seeds=s.pretrain_seeds,
         data=Data(
             s.source[source],
             mask="vessels",
@@ -383,7 +371,6 @@ def arms(s: Settings, profile: str) -> Iterator[Arm]:
             "control",
             "fcn",
             source,
-            seeds=s.left_out_seeds,
             folds=s.folds,
             split=Split("leave_patients_out", num_folds=s.folds),
             recipe={"validate_every": 0},

@@ -1,6 +1,6 @@
 """Keeps a finished run in notebooks/results: `python -m retina_kit.authoring.kept PAPER PROFILE DATA OUTPUT_ROOT`.
 
-Three files: the scores (.csv), the claims with their verdicts (_claims.csv), and on which machine, in which precision
+Behind them may stand the folder of the real data, then the seeds of the run, such as 0,1,2,3,4. Three files: the scores (.csv), the claims with their verdicts (_claims.csv), and on which machine, in which precision
 and with which seeds they were made (_run.json). The last also has a fingerprint of what was run, so that a test can
 tell when kept results no longer belong to the experiment.
 """
@@ -19,6 +19,7 @@ from retina_kit.reporting.tables import collect_results
 from retina_kit.runs.deciding_code import code_version
 from retina_kit.runs.store import canonical_hash
 from retina_kit.schema import to_json
+from retina_kit.session import parse_seeds
 
 
 def keep_run(experiment: Experiment, results: Path) -> list[Path]:
@@ -64,9 +65,10 @@ def experiment_hash(paper: str, profile: str, data: str) -> str:
     return canonical_hash({"arms": [{**to_json(arm), "label": ""} for arm in arms], "claims": claims})
 
 
-def main(paper: str, profile: str, data: str, output_root: str, data_root: str = "data") -> None:
+def main(paper: str, profile: str, data: str, output_root: str, data_root: str = "data", seeds: str = "") -> None:
     """Keep one run of this checkout."""
-    experiment = Experiment(paper, profile, data, output_root=output_root, data_root=data_root)
+    roots = {"output_root": output_root, "data_root": data_root}
+    experiment = Experiment(paper, profile, data, seeds=parse_seeds(seeds or None), **roots)
     for path in keep_run(experiment, kit_root() / "notebooks" / "results"):
         print(path.relative_to(kit_root()))
 

@@ -50,15 +50,13 @@ def maximize_filters(
     generator = torch.Generator().manual_seed(seed)
     inputs = offset + spread * torch.rand(num_filters, found[0].in_channels, size, size, generator=generator)
     inputs = inputs.to(conv.weight.device)
-    responses: list[Tensor] = []
-    hook = conv.register_forward_hook(lambda module, given, output: responses.append(output.relu()))
+    hook = conv.register_forward_hook(_stop_here)
     was_training = model.training
     model.eval()
     try:
         for _ in range(num_steps):
-            responses.clear()
-            model(inputs.requires_grad_())
-            own = responses[0].flatten(2).mean(dim=2).diagonal()  # the response of filter k to input k
+            response = _response_of(model, inputs.requires_grad_())
+            own = response.flatten(2).mean(dim=2).diagonal()  # the response of filter k to input k
             (gradient,) = torch.autograd.grad(own.sum(), inputs)
             root_mean_square = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
             inputs = (inputs + step_size * gradient / (root_mean_square + 1e-5)).detach()
@@ -66,6 +64,28 @@ def maximize_filters(
         hook.remove()
         model.train(was_training)
     return inputs
+
+
+class _Reached(Exception):
+    """The layer was reached; what comes behind it is not needed."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
+
+
+def _stop_here(module: nn.Module, given: object, output: Tensor) -> None:
+    """End the pass through the network with the output of a layer, as a forward hook."""
+    raise _Reached(output)
+
+
+def _response_of(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Compute the responses, after ReLU, of the layer that has the hook `_stop_here`."""
+    try:
+        model(inputs)
+    except _Reached as reached:
+        return reached.output.relu()
+    raise UsageError("this network does not use that convolution")
 
 
 def as_images(inputs: Tensor) -> Tensor:
