@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
 
 from retina_kit.data.card import own_cards
 from retina_kit.data.collection import ImageSet
@@ -62,13 +61,11 @@ class Experiment:
 
         `paper` is the key of a paper of the kit, or the folder of one of your own (see paper_files). `seeds` is a list
         of integers (None: the profile's); `overrides` replaces settings by name, and a "fraction" among them is that of
-        the steps and images with which everything is run (see fractions). Raises UsageError
-        for unknown names and wrong types, DataError if a data set that is needed is missing. In the profiles smoke and
-        lesson PyTorch gets one thread: a second one shortens a step of their small networks by 4 % on idle cores, and
-        waits so busily that a step takes 4 times as long on busy ones.
+        the steps and images (see fractions). The small networks of smoke and lesson get one thread: a second one saves
+        4 % on idle cores and costs 300 % on busy ones. Raises UsageError for unknown names and wrong types, DataError
+        if a data set that is needed is missing.
         """
-        if profile != "paper":
-            torch.set_num_threads(1)
+        torch.set_num_threads(torch.get_num_threads() if profile == "paper" else 1)
         self.definition = find_paper(paper)
         _check_name("profile", profile, PROFILES)
         _check_name("data choice", data, DATA_CHOICES)
@@ -213,12 +210,12 @@ class Experiment:
         return annotator_agreement(image_set.masks, image_set.rows)
 
     def model(
-        self, arm_name: str, seed: int | None = None, parent_weights: Mapping[str, Tensor] | None = None
-    ) -> nn.Module:
+        self, arm_name: str, seed: int | None = None, parent_weights: Mapping[str, torch.Tensor] | None = None
+    ) -> torch.nn.Module:
         """Build the network of an arm before its first step."""
         return start_model(self.arm(arm_name), self.seeds[0] if seed is None else seed, parent_weights)
 
-    def trained(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> nn.Module:
+    def trained(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> torch.nn.Module:
         """Load the trained network of an arm, by default that of its first seed and fold."""
         model = self.model(arm_name)
         model.load_state_dict(self.run_of(arm_name, seed, fold).weights())
@@ -395,7 +392,7 @@ def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
 
 
 def _checked_seeds(seeds: Any) -> list[int]:
-    """Return seeds as a list; anything but whole numbers is an error, such as the text that papermill may pass on."""
+    """Return seeds as a list; anything but whole numbers is an error, such as text from papermill."""
     if not isinstance(seeds, list | tuple) or not all(isinstance(s, int) and not isinstance(s, bool) for s in seeds):
         raise UsageError(f"seeds={seeds!r} must be a list of whole numbers, such as [0, 1, 2]")
     if not seeds:

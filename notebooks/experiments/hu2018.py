@@ -559,6 +559,7 @@ CLAIMS = (
     ),
     Claim(
         id="pretraining_helps_when_both_are_trainable",
+        transfer="localizer, all masks",
         statement="With all training images and nothing frozen, pretraining helps",
         kind="control",
         test="greater",
@@ -567,6 +568,7 @@ CLAIMS = (
     ),
     Claim(
         id="helps_at_10_percent_when_both_are_trainable",
+        transfer="localizer, 10 % of the masks",
         statement="With 10 % of the training images and nothing frozen, pretraining helps",
         kind="control",
         test="greater",
@@ -575,6 +577,7 @@ CLAIMS = (
     ),
     Claim(
         id="pretraining_helps_when_both_are_frozen",
+        transfer="localizer, all masks, encoders frozen",
         statement="With all training images and both encoders frozen, pretraining beats a random encoder with calibrated statistics",
         kind="control",
         test="greater",
@@ -683,6 +686,7 @@ CLAIMS = (
     ),
     Claim(
         id="imagenet_helps",
+        transfer="ImageNet",
         statement="An encoder from ImageNet beats the same one from a random start, at equal updates",
         kind="control",
         test="greater",

@@ -529,6 +529,7 @@ CLAIMS = (
     ),
     Claim(
         id="transfer_helps_at_equal_updates",
+        transfer="vessels, few steps",
         statement="With the same few steps, vessels beat a random start",
         kind="control",
         test="greater",
@@ -536,6 +537,7 @@ CLAIMS = (
     ),
     Claim(
         id="transfer_helps_in_the_long_run",
+        transfer="vessels, many steps",
         statement="With the same many steps, vessels still beat a random start",
         kind="control",
         test="greater",
@@ -543,6 +545,7 @@ CLAIMS = (
     ),
     Claim(
         id="transfer_helps_all_subjects",
+        transfer="vessels, few steps, every subject tested",
         statement="With the same few steps, vessels beat a random start if every subject is tested once",
         kind="control",
         test="greater",
@@ -559,6 +562,7 @@ CLAIMS = (
     ),
     Claim(
         id="imagenet_helps",
+        transfer="ImageNet",
         statement="An encoder pretrained on ImageNet beats the same network from a random start",
         kind="control",
         test="greater",

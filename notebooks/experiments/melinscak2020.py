@@ -517,9 +517,10 @@ HOW_MANY = {
 }
 
 
-def fluid_claim(name: str, statement: str, kind: str, *arms: str) -> Claim:
+def fluid_claim(name: str, statement: str, kind: str, *arms: str, transfer: str = "") -> Claim:
     """The first arm beats the second on scans that contain fluid, as all of the paper's do."""
-    return Claim(name, statement, kind, "greater", arms=arms, metric="dice_nonempty", pooled=False)
+    measure = {"metric": "dice_nonempty", "pooled": False, "transfer": transfer}
+    return Claim(name, statement, kind, "greater", arms=arms, **measure)
 
 
 def transfer_helps(size: str, which: str) -> Iterator[Claim]:
@@ -532,6 +533,7 @@ def transfer_helps(size: str, which: str) -> Iterator[Claim]:
         "control",
         f"transfer_{size}",
         f"scratch_{size}_equal_updates",
+        transfer=f"other device, {which}",
     )
 
 
@@ -540,7 +542,9 @@ def imagenet_helps(few_or_all: str, size: str) -> Claim:
     which = "the fewest B-scans" if few_or_all == "few" else "all B-scans"
     statement = f"An encoder pretrained on ImageNet beats the same network from a random start, with {which}"
     arms = f"imagenet_{size}", f"imagenet_scratch_{size}"
-    return fluid_claim(f"imagenet_helps_with_{few_or_all}_scans", statement, "control", *arms)
+    return fluid_claim(
+        f"imagenet_helps_with_{few_or_all}_scans", statement, "control", *arms, transfer=f"ImageNet, {which}"
+    )
 
 
 CLAIMS = (

@@ -642,6 +642,7 @@ CLAIMS = (
     ),
     Claim(
         id="transfer_is_faster_when_tuned",
+        transfer="lesion classifier, few steps",
         statement="After few updates a copied encoder that continues to learn is ahead of a random one",
         kind="control",
         test="greater",
@@ -658,6 +659,7 @@ CLAIMS = (
     ),
     Claim(
         id="transfer_helps_in_the_long_run",
+        transfer="lesion classifier, many steps",
         statement="After all updates a copied encoder is still better than a random one",
         kind="control",
         test="greater",
@@ -683,6 +685,7 @@ CLAIMS = (
     ),
     Claim(
         id="imagenet_helps",
+        transfer="ImageNet",
         statement="An encoder from ImageNet beats the same one from a random start on exudates, at equal updates",
         kind="control",
         test="greater",

@@ -1,10 +1,13 @@
 """Keeps a finished run in notebooks/results: `python -m retina_kit.authoring.kept PAPER PROFILE DATA OUTPUT_ROOT`.
 
-Behind them may stand the folder of the real data, then the seeds of the run, such as 0,1,2,3,4. Three files: the scores (.csv), the claims with their verdicts (_claims.csv), and on which machine, in which precision
+The folder of the real data may follow, then the seeds of the run, such as 0,1,2,3,4.
+
+Three files: the scores (.csv), the claims with their verdicts (_claims.csv), and on which machine, in which precision
 and with which seeds they were made (_run.json). The last also has a fingerprint of what was run, so that a test can
 tell when kept results no longer belong to the experiment.
 """
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -61,14 +64,16 @@ def experiment_hash(paper: str, profile: str, data: str) -> str:
     """
     definition = find_paper(paper)
     arms = definition.resolve_arms(profile, definition.resolve_settings(profile, data))
-    claims = [{**to_json(claim), "statement": "", "where": ""} for claim in definition.claims]
+    tests = [to_json(dataclasses.replace(claim, transfer="")) for claim in definition.claims]
+    claims = [{**test, "statement": "", "where": ""} for test in tests]
     return canonical_hash({"arms": [{**to_json(arm), "label": ""} for arm in arms], "claims": claims})
 
 
 def main(paper: str, profile: str, data: str, output_root: str, data_root: str = "data", seeds: str = "") -> None:
     """Keep one run of this checkout."""
-    roots = {"output_root": output_root, "data_root": data_root}
-    experiment = Experiment(paper, profile, data, seeds=parse_seeds(seeds or None), **roots)
+    experiment = Experiment(
+        paper, profile, data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds or None)
+    )
     for path in keep_run(experiment, kit_root() / "notebooks" / "results"):
         print(path.relative_to(kit_root()))
 

@@ -77,7 +77,8 @@ class Claim:
     and inference mode that was scored. `margin` is the largest difference that does not matter (greater, all_greater,
     equivalent, not_worse, reaches_value, linear_with), `value` the published value (above_value, reaches_value),
     `covariate` a number for each arm (linear_with), `where` the place in the paper. Arms that score below `min_score`
-    have learned nothing and are neither equivalent nor not worse.
+    have learned nothing and are neither equivalent nor not worse. `transfer` says what is transferred, and to how many
+    images, if the claim compares a pretrained network with one from a random start that is trained the same way.
 
     >>> Claim("transfer", "Pretraining helps.", "replication", "greater", arms=["tuned", "scratch"]).arms
     ('tuned', 'scratch')
@@ -96,6 +97,7 @@ class Claim:
     covariate: Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], BeforeValidator(as_tuple)] = ()
     min_score: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
     where: str = ""
+    transfer: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
