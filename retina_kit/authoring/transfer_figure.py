@@ -39,7 +39,7 @@ def main() -> None:
     """Write docs/images/transfer.png from the kept claims of this checkout."""
     claims = transfer_claims(kit_root() / "notebooks" / "results")
     with atomic_path(kit_root() / "docs" / "images" / "transfer.png") as path:
-        plot_transfer(claims).figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
+        plot_transfer(claims).savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 if __name__ == "__main__":

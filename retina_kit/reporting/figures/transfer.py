@@ -1,17 +1,18 @@
 """Which transfer helps, and by how much: one interval for each comparison with a random start."""
 
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from retina_kit.reporting.figures.axes import VERDICT_COLORS, new_axes
+from retina_kit.reporting.figures.axes import VERDICT_COLORS
 
 METRICS = {"dice": "Dice", "dice_nonempty": "Dice", "average_precision": "area under precision-recall"}
 
 
-def plot_transfer(claims: pd.DataFrame) -> Axes:
+def plot_transfer(claims: pd.DataFrame) -> Figure:
     """Plot the gain of each transfer with its 95 % interval, in percentage points; filled: real data."""
-    ax = new_axes(8.6, 0.3 * (len(claims) + claims["paper"].nunique()) + 1)
+    figure = Figure(figsize=(8.6, 0.3 * (len(claims) + claims["paper"].nunique()) + 1))
+    ax = figure.subplots()
     height, ticks = 0.0, {}
     for paper, rows in claims.groupby("paper", sort=False):
         metric = METRICS[str(rows["statistic"].iloc[0]).split(",")[0]]
@@ -32,4 +33,4 @@ def plot_transfer(claims: pd.DataFrame) -> Axes:
     handles += [Line2D([], [], marker="o", linestyle="", color="0.3", markerfacecolor=face, label=label)
                 for face, label in (("white", "synthetic data"), ("0.3", "real data"))]  # fmt: skip
     ax.legend(handles=handles, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax
+    return figure
