@@ -6,7 +6,6 @@ from itertools import product
 from retina_kit.experiment_file import (
     Arm,
     Artifacts,
-    Augmentation,
     ByProfile,
     Claim,
     Data,
@@ -191,23 +190,6 @@ SETTINGS = {
         where="ours",
         ours=True,
     ),
-    "crop": Setting(
-        paper=0,
-        lesson=32,
-        smoke=0,
-        on_public=ByProfile(lesson=64),
-        what="side of the crop of a patch that each update sees, pixels; 0: whole patches",
-        where="ours",
-        ours=True,
-    ),
-    "foreground": Setting(
-        paper={"exudates": 0.0, "hemorrhages": 0.0, "microaneurysms": 0.0},
-        lesson={"exudates": 0.4, "hemorrhages": 0.7, "microaneurysms": 0.7},
-        smoke={"exudates": 0.0, "hemorrhages": 0.0, "microaneurysms": 0.0},
-        what="share of those crops that is centered on a pixel of a lesion, where the patch has one",
-        where="ours",
-        ours=True,
-    ),
     "per_lesion": Setting(
         paper=1.0, what="training patches without a lesion for each one with it", where="ours", ours=True
     ),
@@ -315,7 +297,7 @@ SETTINGS = {
     ),
     "quick_steps": Setting(
         paper=0,
-        lesson=30,
+        lesson=40,
         smoke=2,
         on_public=ByProfile(lesson=100),
         what="the same in updates; 0: by epochs",
@@ -324,6 +306,7 @@ SETTINGS = {
     ),
     "batch_size": Setting(
         paper=16,
+        lesson=8,
         smoke=2,
         what="batch size of a segmentation network",
         where="code",
@@ -450,7 +433,6 @@ def lesion(
             schedule=s.schedule,
             warmup_steps=s.warmup_steps,
             batch_size=s.batch_size,
-            augmentation=Augmentation(crop=s.crop, foreground=s.foreground[what], flip=0.5 if s.crop else 0.0),
             **length,
         ),
         evaluation=Evaluation(
