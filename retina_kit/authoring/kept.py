@@ -24,10 +24,9 @@ from retina_kit.schema import to_json
 def keep_run(experiment: Experiment, results: Path) -> list[Path]:
     """Copy the scores and claims of a finished run into a folder, and describe how they were made; return the files."""
     name = f"{experiment.paper}_{experiment.profile}_{experiment.data}"
-    labels = {arm.name: arm.title for arm in experiment.arms}
     files = [results / f"{name}{end}" for end in (".csv", "_claims.csv", "_run.json")]
     with atomic_path(files[0]) as path:
-        collect_results(experiment.folder, labels).to_csv(path, index=False)
+        collect_results(experiment.folder, experiment.labels).to_csv(path, index=False)
     with atomic_path(files[1]) as path:
         shutil.copyfile(experiment.folder / "claims.csv", path)
     with atomic_path(files[2]) as path:

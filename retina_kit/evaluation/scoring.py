@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # numpy arrays are scored without loading torch
     import torch
 
 CLASS = "class"  # the column of a scored row that names its class, where a network has several
+CLASS_MARK = ":"  # between the name of an arm and that of one of its classes
 IMAGES_AT_ONCE = 64  # images that are scored together, so that large test sets need little memory
 SUMMARY_COLUMNS = (
     "arm",
@@ -132,6 +133,19 @@ def _score_some(
             names = [f"{kind}_{k:03d}" for k in range(num_bins)]
             scored = scored.join(pd.DataFrame(bins, columns=names, index=scored.index))
     return scored
+
+
+def with_class_names(scores: pd.DataFrame) -> pd.DataFrame:
+    """Name the rows of each class after arm and class, so that a class is compared as an arm is.
+
+    >>> rows = pd.DataFrame({"arm": ["lesions", "ma"], "class": ["ma", np.nan]})
+    >>> with_class_names(rows)["arm"].tolist()
+    ['lesions:ma', 'ma']
+    """
+    if CLASS not in scores:
+        return scores
+    known = scores[CLASS].notna()
+    return scores.assign(arm=scores["arm"].where(~known, scores["arm"] + CLASS_MARK + scores[CLASS].astype(str)))
 
 
 def score_classes(

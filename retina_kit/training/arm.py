@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from retina_kit.data.splits import HoldOut, Split
 from retina_kit.errors import UsageError, did_you_mean
+from retina_kit.evaluation.scoring import CLASS_MARK
 from retina_kit.models.build import network, num_classes_of
 from retina_kit.schema import STRICT, Count, Floats, Ints, Names, Size, as_tuple
 from retina_kit.training.recipe import Recipe
@@ -16,7 +17,6 @@ DataChoice = Literal["synthetic", "public", "paper"]
 Choices = Annotated[tuple[DataChoice, ...], BeforeValidator(as_tuple)]
 VARIANTS = ("last", "best", "last_whole", "best_whole")
 SEGMENTS = ("segment", "segment_patches")
-CLASS_MARK = ":"  # between the name of an arm and that of one of its classes
 
 
 def _checked_network(settings: dict[str, Any]) -> dict[str, Any]:
@@ -199,3 +199,9 @@ class Arm:
     def title(self) -> str:
         """The label, or the name if there is none."""
         return self.label or self.name
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The title of each of the names under which the arm is scored; that of a class ends in the class."""
+        of_class = [f"{self.title}: {mask}" for mask in self.data.masks]
+        return dict(zip(self.scored_names, of_class or [self.title], strict=True))
