@@ -90,7 +90,8 @@ def test_the_command_writes_a_mask_and_an_area_for_each_class(runs, tmp_path):
         assert float(row["area_mm2"]) == pytest.approx(mask.sum() * 1e-4)
         if name == "a.png":
             assert np.array_equal(mask, probability[CLASSES.index(folder)] > 0.45)
-            stored = Image.open(tmp_path / "found" / row["mask"].replace("masks", "probabilities").replace("png", "tif"))
+            file = row["mask"].replace("masks", "probabilities").replace("png", "tif")
+            stored = Image.open(tmp_path / "found" / file)
             np.testing.assert_allclose(np.asarray(stored), probability[CLASSES.index(folder)], atol=1e-6)
     page = (tmp_path / "found" / "index.html").read_text()
     texts = re.findall(r'alt="([^"]+)"', page)
