@@ -28,9 +28,7 @@ LESIONS = {"ma": "microaneurysms", "he": "hemorrhages", "ex": "hard exudates", "
 
 SETTINGS = {
     "target": Setting(paper="idrid_seg_1024", on_synthetic="synthetic_fundus", what="data set", ours=True),
-    "lesions": Setting(
-        paper=[*LESIONS], on_own=["target"], what="the classes, which may overlap", where="IDRiD, part A"
-    ),
+    "lesions": Setting(paper=[*LESIONS], what="the classes, which may overlap", where="IDRiD, part A"),
     "target_options": Setting(
         paper={"crop": True, "exclude": {"ids": ["IDRiD_81"]}},
         on_synthetic=ByProfile(
