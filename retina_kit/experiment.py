@@ -16,8 +16,8 @@ from retina_kit.data.manifest import has_pack, require_pack
 from retina_kit.errors import KitError, SetupError, UsageError, did_you_mean, unknown_name
 from retina_kit.evaluation.agreement import annotator_agreement
 from retina_kit.evaluation.claims import evaluate_claims
-from retina_kit.evaluation.scoring import spreads, summarize
-from retina_kit.experiment_check import PROFILES
+from retina_kit.evaluation.scoring import CLASS_MARK, spreads, summarize, with_class_names
+from retina_kit.experiment_check import PROFILES, checked_seeds
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
 from retina_kit.fractions import FRACTION, at_fraction, checked_fraction
 from retina_kit.papers.audit import find_anomalies, summarize_published
@@ -81,7 +81,7 @@ class Experiment:
         self.parameters = self.definition.resolve_settings(
             profile, "own" if self.own_target else data, self.overrides, instead_of=data
         )
-        self.seeds = _checked_seeds(self.parameters["seeds"] if seeds is None else seeds)
+        self.seeds = checked_seeds(self.parameters["seeds"] if seeds is None else seeds)
         self.store = RunStore(self.output_root / "runs")
         for pack in self.definition.data[data].packs:  # type: ignore[index]
             require_pack(pack, self.data_root)
@@ -156,11 +156,18 @@ class Experiment:
         """Tabulate the arms, one row each: role, parent, loss, batch size and number of steps."""
         return arms_table(to_json(arm, defaults=True) for arm in self.arms)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The label of everything that is scored: each arm, or each class of an arm that has several."""
+        return {name: title for arm in self.arms for name, title in arm.titles.items()}
+
     def arm(self, name: str) -> Arm:
-        """Look up an arm by its name."""
-        for arm in self.arms:
-            if arm.name == name:
-                return arm
+        """Look up an arm by its name, or by that of one of its classes, such as "lesions:ma"."""
+        found = {arm.name: arm for arm in self.arms}.get(name.partition(CLASS_MARK)[0])
+        if found and CLASS_MARK in name:
+            found.class_of(name)  # refuses a class that it does not have
+        if found:
+            return found
         if name in self.left_out:
             raise UsageError(f"arm {name} is left out of this run: {self.left_out[name]}")
         raise unknown_name("arm", name, [arm.name for arm in self.arms])
@@ -258,9 +265,9 @@ class Experiment:
 
     def run_of(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> Run:
         """Return the finished run of an arm; by default its first seed and fold."""
-        self.arm(arm_name)
+        name = self.arm(arm_name).name
         for job in self.jobs:
-            if job.arm.name == arm_name and seed in (None, job.seed) and fold in (None, job.fold):
+            if job.arm.name == name and seed in (None, job.seed) and fold in (None, job.fold):
                 run = self.store.find(job.key)
                 if run is None:
                     raise UsageError(f"{job.title} has not been trained yet; call train() first")
@@ -269,7 +276,8 @@ class Experiment:
 
     def first_seed(self, arm_name: str) -> int:
         """Return the first seed that an arm is trained with."""
-        return next(job.seed for job in self.jobs if job.arm.name == arm_name)
+        name = self.arm(arm_name).name
+        return next(job.seed for job in self.jobs if job.arm.name == name)
 
     def _gather(self, what: str) -> pd.DataFrame:
         parts = []
@@ -280,8 +288,8 @@ class Experiment:
 
     @functools.cached_property
     def scores(self) -> pd.DataFrame:
-        """One scored row per test image, variant, arm, seed and fold."""
-        return self._gather("scores")
+        """One scored row per test image, variant, arm (or class of it: "lesions:ma"), seed and fold."""
+        return with_class_names(self._gather("scores"))
 
     @functools.cached_property
     def histories(self) -> pd.DataFrame:
@@ -319,8 +327,7 @@ class Experiment:
         if table_id not in tables:
             raise unknown_name("table", table_id, tables)
         settings = tables[table_id]
-        trained = {arm.name for arm in self.arms}
-        rows = {arm: row for arm, row in settings.rows.items() if arm in trained}
+        rows = {arm: row for arm, row in settings.rows.items() if arm in self.labels}
         scores = self.scores[(self.scores["variant"] == variant) & self.scores["arm"].isin(rows)]
         metrics = [metric for metric in settings.metrics if metric != TIME]
         ours = summarize(scores, metrics, pooled=settings.pooled)
@@ -330,8 +337,8 @@ class Experiment:
         return mark_findings(table, find_anomalies(self.published), rows) if settings.mark_findings else table
 
     def training_times(self) -> pd.DataFrame:
-        """Return how long every run took: arm, seed, seconds."""
-        times = [(job.arm.name, job.seed, self._settings_of(job)["seconds"]) for job in self.jobs]
+        """Return how long every run took: arm, seed, seconds; each class of a network has the network's time."""
+        times = [(n, j.seed, self._settings_of(j)["seconds"]) for j in self.jobs for n in j.arm.scored_names]
         return pd.DataFrame(times, columns=["arm", "seed", "seconds"])
 
     def _settings_of(self, job: Job) -> dict[str, Any]:
@@ -359,7 +366,8 @@ class Experiment:
 
     def claims(self) -> pd.DataFrame:
         """Return the verdict on every claim of the experiment file, replication and control."""
-        known = [*(arm.name for arm in self.arms), *self.left_out]
+        arms = self.definition.resolve_arms(self.profile, self.parameters)
+        known = [name for arm in arms for name in arm.scored_names]
         return evaluate_claims(self.definition.claims, self.scores, self.data == "synthetic", known)
 
     def description(self) -> dict[str, Any]:
@@ -389,12 +397,3 @@ class Experiment:
 def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise unknown_name(kind, name, known)
-
-
-def _checked_seeds(seeds: Any) -> list[int]:
-    """Return seeds as a list; anything but whole numbers is an error, such as text from papermill."""
-    if not isinstance(seeds, list | tuple) or not all(isinstance(s, int) and not isinstance(s, bool) for s in seeds):
-        raise UsageError(f"seeds={seeds!r} must be a list of whole numbers, such as [0, 1, 2]")
-    if not seeds:
-        raise UsageError("at least one seed is needed, such as --seeds 0")
-    return list(seeds)

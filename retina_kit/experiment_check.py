@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retina_kit.data.card import kit_cards
 from retina_kit.data.dataset import SYNTHETIC, check_options
@@ -26,7 +26,7 @@ def check_paper(paper: "Paper", source: str, notebook: Path) -> None:
     `source` is the text of the experiment file; `notebook` the paper's notebook, which may read settings, too.
     """
     check_settings_are_read(paper, source, notebook)
-    arms = {arm.name: arm for arm in all_arms(paper)}
+    arms = list(dict.fromkeys(name for arm in all_arms(paper) for name in arm.scored_names))
     for table in paper.tables:
         check_arms_exist(f"table {table.id}", table.rows, arms)
     for claim in paper.claims:
@@ -75,18 +75,26 @@ def check_data(arm: Arm, *, may_be_own: bool = False) -> None:
     if arm.data.dataset not in SYNTHETIC:
         card = read_card(arm.data.dataset)
         masks = [*card.masks, *card.derived]
-        if arm.data.mask and arm.data.mask not in masks:
-            raise UsageError(
-                f"arm {arm.name}: {arm.data.dataset} has no mask {arm.data.mask!r}{did_you_mean(arm.data.mask, masks)}"
-            )
+        for mask in arm.data.classes:
+            if mask not in masks:
+                raise UsageError(f"arm {arm.name}: {card.name} has no mask {mask!r}{did_you_mean(mask, masks)}")
     try:
         check_options(arm.data.dataset, arm.data.options, "")
     except KitError as error:
         raise UsageError(f"arm {arm.name}: {error}") from error
 
 
+def checked_seeds(seeds: Any) -> list[int]:
+    """Return seeds as a list; anything but whole numbers is an error, such as the text that papermill may pass on."""
+    if not isinstance(seeds, list | tuple) or not all(isinstance(s, int) and not isinstance(s, bool) for s in seeds):
+        raise UsageError(f"seeds={seeds!r} must be a list of whole numbers, such as [0, 1, 2]")
+    if not seeds:
+        raise UsageError("at least one seed is needed, such as --seeds 0")
+    return list(seeds)
+
+
 def check_arms_exist(where: str, names: Iterable[str], arms: Iterable[str]) -> None:
-    """Raise UsageError for an arm that no profile has."""
+    """Raise UsageError for an arm that no profile has, or for one with several classes of which none is named."""
     for name in names:
         if name not in set(arms):
             raise UsageError(f"{where} names an arm {name!r} that no profile has{did_you_mean(name, arms)}")

@@ -45,7 +45,7 @@ def predict(
 ) -> None:
     """Predict your own images with a trained network: any size, any common format, no ground truth needed."""
     from retina_kit.prediction.ensemble import runs_of_the_same_arm
-    from retina_kit.prediction.folder import parse_pixel_size, predict_files
+    from retina_kit.prediction.folder import color_of, parse_pixel_size, predict_files
     from retina_kit.prediction.predictor import Predictor
     from retina_kit.reporting.contact_sheet import write_contact_sheet
 
@@ -61,8 +61,9 @@ def predict(
         probabilities=probabilities,
         pixel_size=parse_pixel_size(pixel_size) if pixel_size else None,
     )
-    seconds, structure = time.perf_counter() - began, predictor.metadata.classes[-1]
+    seconds, structure = time.perf_counter() - began, ", ".join(predictor.structures)
     rows = result.rows()
+    number = len({(row["file"], row["page"]) for row in rows})
     networks = [f"{n.metadata.arm} (seed {n.metadata.seed})" for n in predictor.networks]
     sheet = write_contact_sheet(
         output,
@@ -71,8 +72,9 @@ def predict(
         structure=structure,
         networks=networks,
         limits=LIMITS,
+        colors={name: "#{:02x}{:02x}{:02x}".format(*color_of(k)) for k, name in enumerate(predictor.structures)},
     )
-    lines = [f"{len(rows)} images predicted in {seconds:.1f} s with {len(networks)} network(s): {structure}"]
+    lines = [f"{number} images predicted in {seconds:.1f} s with {len(networks)} network(s): {structure}"]
     lines += [f"not predicted: {reason}" for reason in result.failures.values()]
     lines += [f"contact sheet: {sheet}", LIMITS]
     done = {"predictions": rows, "failures": result.failures, "seconds": round(seconds, 3), "networks": networks}

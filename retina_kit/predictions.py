@@ -53,18 +53,30 @@ def predict(
 
 
 def predict_examples(experiment: "Experiment", arm_names: list[str], *, num_images: int, pick: str) -> Examples:
-    """Predict test images that have something to find, with several arms.
+    """Predict test images that have something to find, with several arms, or classes of them such as "lesions:ma".
 
     `pick` is "spread" (over the test set), "worst" (lowest Dice of the last arm) or "largest" (most to find). With
     cross-validation, each image is predicted by the fold that tested it.
     """
+    for name in arm_names:
+        experiment.arm(name).class_of(name)
     rows = _pick(experiment.scores, arm_names[-1], num_images, pick)
     task = experiment.prepared(arm_names[-1])
     assert isinstance(task, Segmentation)
     index = task.rows.index[task.rows["id"].isin(rows["id"][:num_images])].to_numpy(copy=True)
     predicted = {name: _predict_unseen(experiment, name, rows, index) > 0.5 for name in arm_names}
     image_set = experiment.images(arm_names[-1]).subset(index)
-    return Examples(image_set.images, task.masks[index], predicted, list(image_set.rows["id"]))
+    masks = of_class(task, arm_names[-1], task.masks[index])
+    return Examples(image_set.images, masks, predicted, list(image_set.rows["id"]))
+
+
+def of_class(task: Task, name: str, values: np.ndarray) -> np.ndarray:
+    """Return the plane (n, H, W) of one class, such as "lesions:ma", of values (n, K, H, W); those of one mask pass.
+
+    Raises UsageError if the arm has several classes and the name has none.
+    """
+    masks = task.arm.data.masks
+    return values[:, masks.index(task.arm.class_of(name))] if masks else values
 
 
 def _pick(scores: pd.DataFrame, arm_name: str, num_images: int, pick: str) -> pd.DataFrame:
@@ -85,16 +97,18 @@ def _predict_unseen(experiment: "Experiment", arm_name: str, rows: pd.DataFrame,
     parts = np.empty(len(index), object)
     for fold in np.unique(folds):
         mine = np.flatnonzero(folds == fold)
-        found = predict(experiment, arm_name, fold=None if fold < 0 else int(fold), index=index[mine])[0]
-        for place, probability in zip(mine, found, strict=True):
+        found, task, _ = predict(experiment, arm_name, fold=None if fold < 0 else int(fold), index=index[mine])
+        for place, probability in zip(mine, of_class(task, arm_name, found), strict=True):
             parts[place] = probability
     return np.stack(list(parts))
 
 
 def predict_probabilities(experiment: "Experiment", arm_name: str) -> Probabilities:
-    """Predict the test images of an arm; with cross-validation, those of its first fold."""
-    fold = next(job.fold for job in experiment.jobs if job.arm.name == arm_name)
+    """Predict the test images of an arm, or of one class of it; with cross-validation, those of its first fold."""
+    experiment.arm(arm_name).class_of(arm_name)
+    fold = next(job.fold for job in experiment.jobs if arm_name in job.arm.scored_names)
     found, task, index = predict(experiment, arm_name, fold=fold)
     assert isinstance(task, Segmentation)
     image_set = experiment.images(arm_name).subset(index)
-    return Probabilities(image_set.images, found, task.masks[index], list(image_set.rows["id"]))
+    probability, masks = (of_class(task, arm_name, values) for values in (found, task.masks[index]))
+    return Probabilities(image_set.images, probability, masks, list(image_set.rows["id"]))

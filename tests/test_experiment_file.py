@@ -191,7 +191,7 @@ def test_a_file_with_a_mistake_is_refused(load, old, new, message):
         ("s.steps * 4", "s.stips * 4", r"line 35: no setting is called 'stips'; did you mean 'steps'"),
         ('window["hrf"]', 'window["hrv"]', r"line \d+: KeyError: 'hrv'"),
         ('role="replication"', 'role="decoration"', r"line \d+: role is 'decoration': input should be"),
-        ('mask="fluid"', 'maks="fluid"', r"line \d+: Data has no setting 'maks'; did you mean 'mask'"),
+        ('mask="fluid"', 'msak="fluid"', r"line \d+: Data has no setting 'msak'; did you mean 'mask'"),
         ("test_fraction=", "test_fractoin=", "Split has no setting 'test_fractoin'; did you mean 'test_fraction'"),
         ("learning_rate=s", "learning_rat=s", "Recipe has no setting 'learning_rat'; did you mean 'learning_rate'"),
         ('network("unet", ', 'network("unet", norn=1, ', "no setting 'norn'; did you mean 'norm'"),

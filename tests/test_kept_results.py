@@ -10,13 +10,16 @@ from retina_kit.evaluation.claims import COLUMNS
 from retina_kit.experiment_file import find_paper
 from retina_kit.files import kit_root
 
-RUNS = sorted((kit_root() / "notebooks" / "results").glob("*_run.json"))
+EXAMPLES = kit_root() / "docs" / "examples"
+FOLDERS = [kit_root() / "notebooks" / "results", *sorted(EXAMPLES.glob("*/results"))]
+RUNS = sorted(path for folder in FOLDERS for path in folder.glob("*_run.json"))
 REMEDY = "run it again and keep it: python -m retina_kit.authoring.kept"
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_a_kept_run_is_of_the_experiment_as_it_is_now(path):
-    paper, profile, data, _ = path.stem.split("_")
+    paper, profile, data, _ = path.stem.rsplit("_", 3)
+    paper = path.parents[1] if EXAMPLES in path.parents else paper
     facts = json.loads(path.read_text())
     assert facts["experiment"] == experiment_hash(paper, profile, data), REMEDY
     assert facts["processor"] and facts["precision"] and facts["seeds"]
@@ -26,6 +29,6 @@ def test_a_kept_run_is_of_the_experiment_as_it_is_now(path):
 
 
 def test_every_kept_table_states_how_it_was_made():
-    tables = (kit_root() / "notebooks" / "results").glob("*_lesson_*.csv")
+    tables = (path for folder in FOLDERS for path in folder.glob("*_lesson_*.csv"))
     names = {path.stem.removesuffix("_claims") for path in tables}
     assert names == {path.stem.removesuffix("_run") for path in RUNS}, REMEDY

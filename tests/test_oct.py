@@ -1,5 +1,6 @@
 """RETOUCH and AROI as they are given out become packs; what does not look like them is named and changes nothing."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -10,13 +11,18 @@ import cv2
 import numpy as np
 import pytest
 import small_releases
+import torch
 from small_releases import HEIGHT, WIDTH, write_volume
 
 from retina_kit.data import manifest
 from retina_kit.data.dataset import load_images
 from retina_kit.errors import DataError
 from retina_kit.experiment import Experiment
+from retina_kit.experiment_file import find_paper
+from retina_kit.models.build import network
 from retina_kit.packs.importing import import_pack
+from retina_kit.training.arm_training import ArmTraining
+from retina_kit.training.prepare import prepare_arm
 
 FLUIDS = {"retouch": {"irf": 1, "srf": 2, "ped": 3}, "aroi": {"ped": 5, "srf": 6, "irf": 7}}
 CIRRUS = "RETOUCH-TrainingSet-Cirrus"
@@ -221,6 +227,34 @@ def test_without_the_packs_the_experiment_says_how_to_get_them(given):
     import_given(given, "retouch")
     source = Experiment("melinscak2020", "smoke", "paper", **settings).arm("source").data
     assert (source.dataset, source.mask, source.options) == ("retouch", "fluid", {}), "files take no options"
+
+
+def test_one_network_learns_the_three_fluids_of_a_release(given):
+    import_given(given, "retouch")
+    paper = find_paper("melinscak2020")
+    named = {arm.name: arm for arm in paper.resolve_arms("paper", paper.resolve_settings("paper", "paper"))}
+    arm = named["source_three_fluids"]
+    assert (arm.data.dataset, arm.data.masks, arm.only_on) == ("retouch", ("irf", "srf", "ped"), ("paper",))
+    assert all("source_three_fluids" not in names for names in (arm_names(paper, p) for p in ("lesson", "smoke")))
+    short = dataclasses.replace(arm.recipe, epochs=None, steps=2, batch_size=2, validate_every=0)
+    small = network("unet", widths=[4, 4, 4, 4, 4], num_classes=3)
+    changed = {"data": dataclasses.replace(arm.data, size=(48, 48)), "recipe": short, "model": small}
+    split = dataclasses.replace(arm.split, num_train=0)
+    task = prepare_arm(dataclasses.replace(arm, split=split, **changed), 0, None, given / "data")
+    images = load_images("retouch", given / "data", masks=["irf", "srf", "ped"])
+    for k, name in enumerate(("irf", "srf", "ped")):
+        assert np.array_equal(task.masks[:, k], images.masks[name])
+    training = ArmTraining(task, 0, torch.device("cpu"), "float32")
+    assert training.fit()["loss"].notna().all()
+    scores = training.score()
+    assert scores.groupby("class")["id"].count().to_dict() == dict.fromkeys(("irf", "srf", "ped"), len(task.test))
+    found = scores[scores["class"] == "srf"].set_index("id")
+    assert np.array_equal(found["tp"] + found["fn"], images.masks["srf"][task.test].sum(axis=(1, 2)))
+
+
+def arm_names(paper, profile):
+    """Return the names of the arms of a profile on the paper's own data."""
+    return [arm.name for arm in paper.resolve_arms(profile, paper.resolve_settings(profile, "paper"))]
 
 
 @pytest.mark.slow

@@ -294,15 +294,20 @@ SETTINGS = {
 SIZES = ("tiny", "small", "medium", "large")
 
 
+FLUIDS = ["irf", "srf", "ped"]  # of the source device; the paper merges them into one class
+
+
 def source(s: Settings, name: str, label: str, role: str, *, evaluate_on: str = "test", **recipe_and_start) -> Arm:
-    """A U-Net on the scans of the source device."""
+    """A U-Net on the scans of the source device: all fluids as one class, or `masks`, a sigmoid for each."""
+    masks = recipe_and_start.pop("masks", [])
+    what = {"masks": masks} if masks else {"mask": "fluid"}
     options = s.source_options | ({"gap": s.gap} if s.source == "synthetic_oct" else {})
     return unet(
         s,
         name,
         label,
         role,
-        data=Data(s.source, mask="fluid", options=options, size=s.target_size),
+        data=Data(s.source, options=options, size=s.target_size, **what),
         split=Split(**s.source_split, num_train=s.source_train, evaluate_on=evaluate_on),
         **recipe_and_start,
     )
@@ -364,6 +369,17 @@ def arms(s: Settings, profile: str) -> Iterator[Arm]:
         s, "source_on_itself", "source model on its own training set", "replication", evaluate_on="train", **untouched
     )
     yield target(s, "source_on_target", "source model on the target, zero-shot", "replication", **untouched)
+    if profile == "paper":
+        yield source(
+            s,
+            "source_three_fluids",
+            "source device, three fluids in one network",
+            "control",
+            masks=FLUIDS,
+            model=network("unet", num_classes=len(FLUIDS), widths=s.widths, norm=s.norm),
+            epochs=s.source_epochs,
+            only_on="paper",
+        )
 
     for size in SIZES:
         n = s.sizes[size]

@@ -28,7 +28,7 @@ def draft_notebook(paper: Paper) -> str:
         raise UsageError("the draft makes the figure 'examples' of arms that segment, and there is none")
     examples = FIRST_TABLE + len(paper.tables)
     shown = [arm for arm in arms if arm.task in SEGMENTATION and arm.role != "pretraining"]
-    comparable = [arm.name for arm in shown if (arm.data, arm.split) == (shown[0].data, shown[0].split)]
+    comparable = [arm.scored_names[0] for arm in shown if (arm.data, arm.split) == (shown[0].data, shown[0].split)]
     return render(
         "notebook.py.jinja",
         paper=paper,

@@ -1,6 +1,7 @@
 """Keeps a finished run in notebooks/results: `python -m retina_kit.authoring.kept PAPER PROFILE DATA OUTPUT_ROOT`.
 
-The folder of the real data may follow, then the seeds of the run, such as 0,1,2,3,4.
+PAPER is a paper of the kit, or the folder of one of your own, whose results are kept in its own folder `results`. The
+folder of the real data may follow, then the seeds of the run, such as 0,1,2,3,4.
 
 Three files: the scores (.csv), the claims with their verdicts (_claims.csv), and on which machine, in which precision
 and with which seeds they were made (_run.json). The last also has a fingerprint of what was run, so that a test can
@@ -28,10 +29,9 @@ from retina_kit.session import parse_seeds
 def keep_run(experiment: Experiment, results: Path) -> list[Path]:
     """Copy the scores and claims of a finished run into a folder, and describe how they were made; return the files."""
     name = f"{experiment.paper}_{experiment.profile}_{experiment.data}"
-    labels = {arm.name: arm.title for arm in experiment.arms}
     files = [results / f"{name}{end}" for end in (".csv", "_claims.csv", "_run.json")]
     with atomic_path(files[0]) as path:
-        collect_results(experiment.folder, labels).to_csv(path, index=False)
+        collect_results(experiment.folder, experiment.labels).to_csv(path, index=False)
     with atomic_path(files[1]) as path:
         shutil.copyfile(experiment.folder / "claims.csv", path)
     with atomic_path(files[2]) as path:
@@ -52,11 +52,23 @@ def _description(experiment: Experiment) -> dict[str, Any]:
         "core_seconds": round(sum(fact["seconds"] for fact in facts)),
         "peak_memory_mb": max(fact["peak_memory_mb"] for fact in facts),
         "code": code_version(),
-        "experiment": experiment_hash(experiment.paper, experiment.profile, experiment.data),
+        "experiment": experiment_hash(name_of(experiment), experiment.profile, experiment.data),
     }
 
 
-def experiment_hash(paper: str, profile: str, data: str) -> str:
+def name_of(experiment: Experiment) -> str | Path:
+    """Return what finds the paper of an experiment again: its key, or the folder of one of your own."""
+    files = experiment.definition.files
+    return files.folder if files.is_own else experiment.paper
+
+
+def results_folder(experiment: Experiment) -> Path:
+    """Return the folder that keeps the results of a paper."""
+    files = experiment.definition.files
+    return files.folder / "results" if files.is_own else kit_root() / "notebooks" / "results"
+
+
+def experiment_hash(paper: str | Path, profile: str, data: str) -> str:
     """Hash the arms and claims of an experiment as they are now, labels and wording left out.
 
     >>> len(experiment_hash("hu2018", "lesson", "synthetic"))
@@ -74,8 +86,8 @@ def main(paper: str, profile: str, data: str, output_root: str, data_root: str =
     experiment = Experiment(
         paper, profile, data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds or None)
     )
-    for path in keep_run(experiment, kit_root() / "notebooks" / "results"):
-        print(path.relative_to(kit_root()))
+    for path in keep_run(experiment, results_folder(experiment)):
+        print(path)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def _arms(experiment: Experiment) -> list[dict[str, Any]]:
 
 def _tables(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     """Read the tables that compare this run with the paper, each as rows of text."""
-    labels = {arm.name: arm.title for arm in experiment.arms}
+    labels = experiment.labels
     found = []
     for table in experiment.definition.tables:
         path = folder / "tables" / f"{table.id}.csv"

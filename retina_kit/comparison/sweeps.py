@@ -153,7 +153,7 @@ def sweep_table(setting: str, experiments: Sequence[Experiment]) -> pd.DataFrame
         value = experiment.parameters[setting]
         last = experiment.scores[experiment.scores["variant"] == "last"]
         for arm, metric, pooled in _table_cells(experiment):
-            runs = frozenset(job.key for job in experiment.jobs if job.arm.name == arm)
+            runs = frozenset(job.key for job in experiment.jobs if arm in job.arm.scored_names)
             earlier = first.setdefault(runs, value)
             scores = _estimate(last[last["arm"] == arm], metric, pooled)
             rows.append((setting, value, arm, metric, *scores, "" if earlier == value else str(earlier)))
@@ -162,7 +162,7 @@ def sweep_table(setting: str, experiments: Sequence[Experiment]) -> pd.DataFrame
 
 def _table_cells(experiment: Experiment) -> list[tuple[str, str, bool]]:
     """Return (arm, metric, pooled) for each trained arm and metric of the paper's tables, once each."""
-    trained = {arm.name for arm in experiment.arms}
+    trained = list(experiment.labels)
     cells = {
         (arm, metric): table.pooled
         for table in reversed(experiment.definition.tables)  # the first table that has a cell decides
@@ -170,8 +170,7 @@ def _table_cells(experiment: Experiment) -> list[tuple[str, str, bool]]:
         for metric in table.metrics
         if arm in trained and metric != TIME
     }
-    order = {arm.name: place for place, arm in enumerate(experiment.arms)}
-    return [(*cell, pooled) for cell, pooled in sorted(cells.items(), key=lambda item: order[item[0][0]])]
+    return [(*cell, pooled) for cell, pooled in sorted(cells.items(), key=lambda item: trained.index(item[0][0]))]
 
 
 def _estimate(scores: pd.DataFrame, metric: str, pooled: bool) -> tuple[Any, ...]:

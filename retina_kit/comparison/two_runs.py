@@ -1,5 +1,6 @@
 """Compares two finished runs of one paper: exact differences, and paired differences of their scores."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 from retina_kit.comparison.differences import arm_differences, list_differences
 from retina_kit.comparison.finished_runs import FinishedRun, find_finished, is_output_root, list_finished
 from retina_kit.errors import UsageError
+from retina_kit.evaluation.scoring import with_class_names
 from retina_kit.evaluation.seed_noise import difference_of_runs, differences_per_image
 from retina_kit.files import atomic_path
 
@@ -126,13 +128,14 @@ def _compare_arm(
     """Return the rows of the scores and of the images of one arm, a row or a table per metric."""
     if one.description(arm)["data_fingerprint"] != two.description(arm)["data_fingerprint"]:
         raise UsageError(f"{arm} was trained or tested on other images (the fingerprints of its data differ)")
-    of_one, of_two = one.scores(arm), two.scores(arm)
+    both = [with_class_names(run.scores(arm).assign(arm=arm)) for run in (one, two)]
     rows, images = [], []
-    for metric in metrics or _default_metrics(of_one):
+    for name, metric in itertools.product(both[0]["arm"].unique(), metrics or _default_metrics(both[0])):
+        of_one, of_two = (scores[scores["arm"] == name] for scores in both)
         found = difference_of_runs(of_one, of_two, metric)
         scores = (found.a, found.b, found.estimate, found.ci_low, found.ci_high, found.p_value)
-        rows.append((arm, metric, *scores, found.num_images, found.num_patients, found.num_seeds, found.note))
-        images.append(differences_per_image(of_one, of_two, metric).assign(arm=arm, metric=metric)[IMAGE_COLUMNS])
+        rows.append((name, metric, *scores, found.num_images, found.num_patients, found.num_seeds, found.note))
+        images.append(differences_per_image(of_one, of_two, metric).assign(arm=name, metric=metric)[IMAGE_COLUMNS])
     return rows, images
 
 

@@ -77,22 +77,51 @@ def sample_geometry(
 
 
 def choose_corners(geometry: Geometry, targets: Tensor, settings: Augmentation, generator: torch.Generator) -> Geometry:
-    """Move the crops that `cat_max_ratio` rejects, and center some on the foreground; `targets` is (N, H, W)."""
+    """Move the crops that `cat_max_ratio` rejects, and center some on the foreground; `targets` is (N, H, W).
+
+    With a mask per class, (N, K, H, W), what belongs to any class fills a crop, and the centered pixel is one of a
+    class that is chosen first, each that the image has being equally likely: small lesions are seen as often as large.
+    """
     scale, top, left, mirror = geometry
-    num_images, height, width = targets.shape
+    num_images, (height, width) = len(targets), targets.shape[-2:]
     room = torch.stack([height * scale - settings.crop, width * scale - settings.crop]).clamp(min=0)
     corners = torch.stack([top, left])
     if settings.cat_max_ratio < 1:
         further = room[None] * torch.rand(NUM_REDRAWS, 2, num_images, generator=generator)
-        corners = first_mixed(torch.cat([corners[None], further]), scale, targets, settings)
+        corners = first_mixed(torch.cat([corners[None], further]), scale, any_class(targets), settings)
     if settings.foreground:
         uniform = torch.rand(2, num_images, generator=generator).to(targets.device)
+        if targets.dim() == 4:
+            targets = one_class(targets, torch.rand(num_images, generator=generator).to(targets.device))
         center, found = random_foreground(targets, uniform[0])
         centered = (center * scale.to(targets.device) - settings.crop / 2).clamp(min=0)
         centered = torch.minimum(centered, room.to(targets.device))
         chosen = found & (uniform[1] < settings.foreground)
         corners = torch.where(chosen, centered, corners.to(targets.device))
     return scale, corners[0], corners[1], mirror
+
+
+def any_class(targets: Tensor) -> Tensor:
+    """Reduce a mask per class, (N, K, H, W), to one that is 1 where any class is, (N, H, W); one mask passes.
+
+    >>> any_class(torch.tensor([[[[1, 0, 255]], [[1, 0, 255]]]])).tolist()
+    [[[1, 0, 255]]]
+    """
+    return targets.amax(dim=1) if targets.dim() == 4 else targets
+
+
+def one_class(targets: Tensor, uniform: Tensor) -> Tensor:
+    """Choose for each image the mask (H, W) of one class that it has, from masks (N, K, H, W): (N, H, W).
+
+    `uniform` holds a random number in 0..1 per image. An image without any class gives an empty mask.
+
+    >>> one_class(torch.tensor([[[[0, 0]], [[1, 0]], [[1, 1]]]]), torch.tensor([0.9])).tolist()
+    [[[1, 1]]]
+    """
+    ranks = (targets == 1).flatten(2).any(dim=2).long().cumsum(1)
+    wanted = (uniform * ranks[:, -1]).long() + 1
+    chosen = torch.searchsorted(ranks, wanted[:, None])[:, 0].clamp(max=targets.shape[1] - 1)
+    return targets[torch.arange(len(targets), device=targets.device), chosen]
 
 
 def first_mixed(corners: Tensor, scale: Tensor, targets: Tensor, settings: Augmentation) -> Tensor:
@@ -141,9 +170,9 @@ def augment_images(
 ) -> tuple[Tensor, Tensor]:
     """Resize, crop and mirror each image at random: images (N, C, h, w) and targets (N, h, w).
 
-    `images` is float (N, C, H, W), already normalized; `targets` is uint8 (N, H, W). Images are resampled
-    bilinearly and padded with 0, targets take the nearest pixel and are padded with `IGNORE`: what the
-    resize-crop-flip pipeline of Huang 2023 does image by image, here in one `grid_sample` per batch.
+    `images` is float (N, C, H, W), already normalized; `targets` is uint8 (N, H, W), or (N, K, H, W) with a mask per
+    class. Images are resampled bilinearly and padded with 0, targets take the nearest pixel and are padded with
+    `IGNORE`: what the resize-crop-flip pipeline of Huang 2023 does image by image, here in one `grid_sample` per batch.
 
     >>> images, targets = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.tensor([[[1, 0], [1, 0]]])
     >>> mirrored, labels = augment_images(images, targets.byte(), Augmentation(flip=1.0), torch.Generator())
@@ -157,8 +186,10 @@ def augment_images(
     geometry = sample_geometry(settings, num_images, height, width, generator)
     geometry = choose_corners(geometry, targets, settings, generator)
     images, grid, inside = resample(images, geometry, (out_height, out_width))
-    labels = F.grid_sample(targets[:, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
-    return images, torch.where(inside, labels.to(torch.uint8), IGNORE)
+    planes = targets if targets.dim() == 4 else targets[:, None]
+    labels = F.grid_sample(planes.float(), grid, mode="nearest", align_corners=False)
+    labels = torch.where(inside[:, None], labels.to(torch.uint8), IGNORE)
+    return images, labels if targets.dim() == 4 else labels[:, 0]
 
 
 def augment_points(

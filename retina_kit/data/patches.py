@@ -52,11 +52,12 @@ def join_patches(patches: np.ndarray, size: Sequence[int]) -> np.ndarray:
 def balanced_index(targets: np.ndarray, per_lesion: float, seed: int) -> np.ndarray:
     """Choose the positions of all patches with a lesion and of `per_lesion` times as many without, in order.
 
-    `targets` is (N, side, side) with 1 for lesion. On a retina 99 of 100 pixels are healthy and most patches
-    have no lesion: trained on all of them, a network learns to predict "healthy" everywhere and is right 99 times
-    of 100. Those without a lesion are sampled with `seed`. With `per_lesion` 0 all patches are kept.
+    `targets` is (N, side, side) with 1 for lesion, or (N, K, side, side) with a mask per class. On a retina 99 of 100
+    pixels are healthy and most patches have no lesion: trained on all of them, a network learns to predict "healthy"
+    everywhere and is right 99 times of 100. Those without a lesion are sampled with `seed`. With
+    `per_lesion` 0 all patches are kept.
     """
-    has_lesion = (targets == 1).any(axis=(1, 2))
+    has_lesion = (targets == 1).reshape(len(targets), -1).any(axis=1)
     diseased, healthy = np.flatnonzero(has_lesion), np.flatnonzero(~has_lesion)
     if not per_lesion or not len(diseased):
         return np.arange(len(targets))
@@ -70,7 +71,7 @@ def training_patches(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut images and bool masks into balanced (images (M, C, side, side), targets (M, side, side) uint8).
 
-    Targets are 0, 1 and `IGNORE` beyond the image's border.
+    Masks (N, K, H, W) give targets (M, K, side, side). Targets are 0, 1 and `IGNORE` beyond the image's border.
     """
     targets = cut_patches(masks.astype(np.uint8), side, fill=IGNORE)
     chosen = balanced_index(targets, per_lesion, seed)

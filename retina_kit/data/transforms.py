@@ -40,7 +40,7 @@ def resize_images(images: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 
 def resize_masks(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Resize bool masks (N, H, W) to `size` (h, w), each pixel the nearest one.
+    """Resize bool masks (N, H, W) or (N, K, H, W) to `size` (h, w), each pixel the nearest one.
 
     >>> resize_masks(np.array([[[True, True, False, False]]]), (1, 2)).tolist()
     [[[True, False]]]
@@ -48,10 +48,11 @@ def resize_masks(masks: np.ndarray, size: Sequence[int]) -> np.ndarray:
     height, width = size
     if masks.shape[-2:] == (height, width):
         return masks
-    resized = new_array((len(masks), height, width), bool)
-    for mask, out in zip(masks.view(np.uint8), resized.view(np.uint8), strict=True):
+    planes = masks.reshape(-1, *masks.shape[-2:])
+    resized = new_array((len(planes), height, width), bool)
+    for mask, out in zip(planes.view(np.uint8), resized.view(np.uint8), strict=True):
         cv2.resize(mask, (width, height), dst=out, interpolation=cv2.INTER_NEAREST_EXACT)
-    return resized
+    return resized.reshape(*masks.shape[:-2], height, width)
 
 
 def to_gray(images: np.ndarray) -> np.ndarray:

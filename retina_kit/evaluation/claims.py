@@ -32,14 +32,14 @@ COLUMNS = (
 )
 Kind = Literal["replication", "control"]
 Test = Literal[
-    "greater", "all_greater", "not_worse", "equivalent", "rises_with", "linear_with", "gain_grows",
-    "above_value", "reaches_value",
+    "greater", "all_greater", "greater_on_average", "not_worse", "equivalent", "rises_with", "linear_with",
+    "gain_grows", "above_value", "reaches_value",
 ]  # fmt: skip
 ANY, TWO, ONE = (2, math.inf), (2, 2), (1, 1)
 NUM_ARMS = {"greater": TWO, "not_worse": TWO, "above_value": ONE, "reaches_value": ONE, "linear_with": (3, math.inf)}
-NUM_ARMS |= dict.fromkeys(("all_greater", "equivalent", "rises_with", "gain_grows"), ANY)
-PAIRS = ("all_greater", "gain_grows")
-MAY_HAVE_MARGIN = ("greater", "all_greater")
+NUM_ARMS |= dict.fromkeys(("all_greater", "greater_on_average", "equivalent", "rises_with", "gain_grows"), ANY)
+PAIRS = ("all_greater", "greater_on_average", "gain_grows")
+MAY_HAVE_MARGIN = ("greater", "all_greater", "greater_on_average")
 NEEDS_MARGIN = ("equivalent", "not_worse", "reaches_value", "linear_with")
 OF_A_VALUE = ("above_value", "reaches_value")
 
@@ -72,13 +72,14 @@ class Claim:
     """One claim about the scores of some arms, and the test that decides it.
 
     `kind`: "replication" for what the paper claims, "control" for a claim about a confound. `test`: the function of
-    that name in verdicts. `arms` are names, for all_greater and gain_grows pairs (better, baseline). `pooled` adds the
-    counts of all images before the metric is taken; otherwise it is the mean over images. `variant` is the checkpoint
-    and inference mode that was scored. `margin` is the largest difference that does not matter (greater, all_greater,
-    equivalent, not_worse, reaches_value, linear_with), `value` the published value (above_value, reaches_value),
-    `covariate` a number for each arm (linear_with), `where` the place in the paper. Arms that score below `min_score`
-    have learned nothing and are neither equivalent nor not worse. `transfer` says what is transferred, and to how many
-    images, if the claim compares a pretrained network with one from a random start that is trained the same way.
+    that name in verdicts. `arms` are names, of an arm with several classes "arm:class", for all_greater,
+    greater_on_average and gain_grows pairs (better, baseline). `pooled` adds the counts of all images before the metric
+    is taken; otherwise it is the mean over images. `variant` is the checkpoint and inference mode that was scored.
+    `margin` is the largest difference that does not matter (greater, all_greater, greater_on_average, equivalent,
+    not_worse, reaches_value, linear_with), `value` the published value (above_value, reaches_value), `covariate` a
+    number for each arm (linear_with), `where` the place in the paper. Arms that score below `min_score` have learned
+    nothing and are neither equivalent nor not worse. `transfer` says what is transferred, and to how many images, if
+    the claim compares a pretrained network with one from a random start that is trained the same way.
 
     >>> Claim("transfer", "Pretraining helps.", "replication", "greater", arms=["tuned", "scratch"]).arms
     ('tuned', 'scratch')

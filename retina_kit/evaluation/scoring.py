@@ -1,6 +1,7 @@
 """From predictions to scored rows, and from scored rows to one number per arm.
 
-A scored row is one test image: id, patient, and its counts (tp, fp, fn, tn in pixels) or scores. "Pooled" adds the
+A scored row is one test image: id, patient, and its counts (tp, fp, fn, tn in pixels) or scores; of a network with
+several classes, one test image and class. "Pooled" adds the
 counts of all images before the metric is taken (Huang 2023); "mean per image" takes the metric of each image and
 averages (Melinscak 2020, Hu 2018). The two differ: pooling weighs an image by the size of its masks. Images whose masks
 are both empty have no Dice, so a false alarm on an empty image lowers the mean and silence does not; dice_nonempty
@@ -9,8 +10,9 @@ are both empty have no Dice, so a false alarm on an empty image lowers the mean 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,8 @@ from retina_kit.evaluation.shape import shape_of_mask
 if TYPE_CHECKING:  # numpy arrays are scored without loading torch
     import torch
 
+CLASS = "class"  # the column of a scored row that names its class, where a network has several
+CLASS_MARK = ":"  # between the name of an arm and that of one of its classes
 IMAGES_AT_ONCE = 64  # images that are scored together, so that large test sets need little memory
 SUMMARY_COLUMNS = (
     "arm",
@@ -73,6 +77,44 @@ def score_masks(
     return pd.concat(scored, ignore_index=True)
 
 
+def score_masks_of_classes(
+    probability: np.ndarray | torch.Tensor,
+    target: np.ndarray | torch.Tensor,
+    rows: pd.DataFrame,
+    classes: Sequence[str],
+    **settings: Any,
+) -> pd.DataFrame:
+    """Return one scored row per class and image, class by class, with the column `class` after id and patient.
+
+    `probability` and `target` are (N, K, H, W), K the number of `classes`; each class is scored by itself, as
+    `score_masks` does with its `settings`.
+
+    >>> predicted, target = np.array([[[[1, 1]], [[0, 1]]]], bool), np.array([[[[1, 0]], [[0, 1]]]], bool)
+    >>> scored = score_masks_of_classes(predicted, target, pd.DataFrame({"id": ["a"], "patient": ["p"]}), ["ma", "he"])
+    >>> scored[["class", "tp", "fp", "fn", "tn"]].to_numpy().tolist()
+    [['ma', 1, 1, 0, 0], ['he', 1, 0, 0, 1]]
+    """
+    probability, target = np.asarray(probability), np.asarray(target)
+    if probability.ndim != 4 or probability.shape[1] != len(classes):
+        raise UsageError(f"predictions {probability.shape} have not one channel for each of {', '.join(classes)}")
+    parts = []
+    for k, name in enumerate(classes):
+        scored = score_masks(probability[:, k], target[:, k], rows, **settings)
+        scored.insert(2, CLASS, name)
+        parts.append(scored)
+    return pd.concat(parts, ignore_index=True)
+
+
+def mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Average the scores of several classes; a class without a score (NaN) is left out.
+
+    >>> mean_scores([{"dice": 0.5}, {"dice": 0.75}, {"dice": float("nan")}])
+    {'dice': 0.625}
+    """
+    known = {name: [score[name] for score in scores if not math.isnan(score[name])] for name in scores[0]}
+    return {name: sum(values) / len(values) if values else math.nan for name, values in known.items()}
+
+
 def _score_some(
     probability: np.ndarray, target: np.ndarray, rows: pd.DataFrame, threshold: float, num_bins: int
 ) -> pd.DataFrame:
@@ -91,6 +133,19 @@ def _score_some(
             names = [f"{kind}_{k:03d}" for k in range(num_bins)]
             scored = scored.join(pd.DataFrame(bins, columns=names, index=scored.index))
     return scored
+
+
+def with_class_names(scores: pd.DataFrame) -> pd.DataFrame:
+    """Name the rows of each class after arm and class, so that a class is compared as an arm is.
+
+    >>> rows = pd.DataFrame({"arm": ["lesions", "ma"], "class": ["ma", np.nan]})
+    >>> with_class_names(rows)["arm"].tolist()
+    ['lesions:ma', 'ma']
+    """
+    if CLASS not in scores:
+        return scores
+    known = scores[CLASS].notna()
+    return scores.assign(arm=scores["arm"].where(~known, scores["arm"] + CLASS_MARK + scores[CLASS].astype(str)))
 
 
 def score_classes(

@@ -79,6 +79,19 @@ def all_greater(claim: Claim, evidence: Evidence) -> Outcome:
     return Outcome(smallest, statistic, verdict, rule)
 
 
+def greater_on_average(claim: Claim, evidence: Evidence) -> Outcome:
+    """The first arms of all pairs score above the second ones, averaged over the pairs."""
+    weights: dict[str, float] = {}
+    for pair in claim.arms:
+        for arm, sign in zip(pair, (1, -1), strict=True):
+            weights[arm] = weights.get(arm, 0.0) + sign / len(claim.arms)
+    found = evidence.combine(weights)
+    rule = f"supported if the interval of the mean difference is above 0, not supported if below 0{_within(claim)}"
+    first = " minus ".join(claim.arms[0])
+    statistic = f"mean {claim.metric} difference of {len(claim.arms)} pairs such as {first}"
+    return Outcome(found, statistic, verdict_of(found, claim.margin), rule)
+
+
 def not_worse(claim: Claim, evidence: Evidence) -> Outcome:
     """The first arm scores at most the margin below the second (non-inferiority)."""
     arm, reference = claim.arms
@@ -209,6 +222,7 @@ def _slope(arms: Iterable[Hashable], covariate: Iterable[float] = ()) -> dict[An
 TESTS: dict[str, Callable[[Claim, Evidence], Outcome]] = {
     "greater": greater,
     "all_greater": all_greater,
+    "greater_on_average": greater_on_average,
     "not_worse": not_worse,
     "equivalent": equivalent,
     "rises_with": rises_with,

@@ -49,6 +49,16 @@ def network(name: str, **options: Any) -> dict[str, Any]:
     return {"name": name, **options}
 
 
+def num_classes_of(settings: Mapping[str, Any]) -> int:
+    """Return how many channels the logits of a network have; 0 if it gives no logits per pixel.
+
+    >>> num_classes_of({"name": "unet"}), num_classes_of({"name": "unet", "num_classes": 4})
+    (1, 4)
+    """
+    parameter = inspect.signature(MODELS[settings["name"]]).parameters.get("num_classes")
+    return settings.get("num_classes", parameter.default) if parameter else 0
+
+
 def build_model(settings: Mapping[str, Any]) -> nn.Module:
     """Build the network that a table such as {"name": "unet", "widths": [...]} describes, with random weights.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from retina_kit.evaluation.scoring import summarize
+from retina_kit.evaluation.scoring import CLASS_MARK, summarize, with_class_names
 from retina_kit.prediction.export import checked_sizes, input_channels, is_of_any_size
 from retina_kit.schema import to_json
 from retina_kit.training.inference import MULTIPLE
@@ -52,7 +52,7 @@ def _summary(metadata: Metadata) -> str:
         "classify": "detects",
         "localize": "locates the center of",
     }
-    what = metadata.classes[-1] if metadata.task != "localize" else "a structure"
+    what = ", ".join(metadata.structures) if metadata.task != "localize" else "a structure"
     color = "color (RGB)" if metadata.image_channels == 3 else "gray"
     return (
         f"This network {kinds[metadata.task]} {what} in {color} images of the retina. It is the {metadata.variant} "
@@ -85,11 +85,12 @@ def _limits(metadata: Metadata) -> str:
 
 
 def _start(metadata: Metadata, files: Mapping[str, float]) -> str:
+    shape = f"({len(metadata.structures)}, H, W)" if metadata.has_classes else "(H, W)"
     lines = [
         "```python",
         "import retina_kit as rk",
         "",
-        'probability = rk.Predictor.load("weights.safetensors")("eye.png")  # float32 (H, W)',
+        f'probability = rk.Predictor.load("weights.safetensors")("eye.png")  # float32 {shape}',
         "```",
     ]
     for name, difference in files.items():
@@ -107,13 +108,16 @@ def _interface(metadata: Metadata) -> str:
         if is_of_any_size(metadata)
         else f"size {size}"
     )
+    masks = "probabilities (N, h, w)"
+    if metadata.has_classes:
+        masks = f"probabilities (N, {len(metadata.structures)}, h, w) of {', '.join(metadata.structures)}"
     outputs = {
         "classify": "the probability (N,)",
         "localize": "x and y as fractions of width and height (N, 2)",
     }
     return (
         f"Exported networks take float32 gray values 0 to 255, shape (N, {input_channels(metadata)}, h, w), {sides}, "
-        f"after the preprocessing below, and give {outputs.get(metadata.task, 'probabilities (N, h, w)')}. "
+        f"after the preprocessing below, and give {outputs.get(metadata.task, masks)}. "
         "Normalization is inside."
     )
 
@@ -167,13 +171,15 @@ def _scores(metadata: Metadata, scores: pd.DataFrame | None) -> str:
         return "Not known from the weights alone; export from the run's folder to have them here."
     rows = scores[scores["variant"] == metadata.variant] if "variant" in scores else scores
     wanted = [name for name in METRICS[metadata.task] if name in scores or "tp" in scores]
-    summary = summarize(rows.assign(arm=metadata.arm, seed=metadata.seed), wanted, pooled=metadata.task == "classify")
+    rows = with_class_names(rows.assign(arm=metadata.arm, seed=metadata.seed))
+    summary = summarize(rows, wanted, pooled=metadata.task == "classify")
     lines = ["| metric | mean | 95 % interval | test images | patients |", "|---|---|---|---|---|"]
     for row in summary.to_dict("records"):
         known = row["ours_ci_low"] == row["ours_ci_low"]  # not NaN
         interval = f"{row['ours_ci_low']:.3f} to {row['ours_ci_high']:.3f}" if known else row["note"] or "unknown"
         mean, sizes = f"{row['ours_mean']:.3f}", f"{row['n_images']} | {row['n_patients']}"
-        lines.append(f"| {row['metric']} | {mean} | {interval} | {sizes} |")
+        of_class = row["arm"].removeprefix(metadata.arm).replace(CLASS_MARK, " of ")
+        lines.append(f"| {row['metric']}{of_class} | {mean} | {interval} | {sizes} |")
     note = "Test images of the same data set, one run; the interval resamples patients (bootstrap)."
     return "\n".join([*lines, "", note])
 

@@ -14,8 +14,9 @@ from retina_kit.errors import KitError, SetupError
 from retina_kit.files import atomic_path
 from retina_kit.prediction.predictor import TrainedNetwork
 from retina_kit.schema import to_json
+from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.inference import MULTIPLE
-from retina_kit.training.losses import foreground_probability
+from retina_kit.training.losses import probabilities
 from retina_kit.training.metadata import KEY, Metadata
 
 TOLERANCE = 1e-4  # largest difference from torch that an export may have
@@ -29,7 +30,8 @@ class ExportedNetwork(nn.Module):
     """What is exported: float32 gray values 0..255 (N, C, h, w) to a prediction; normalization is inside.
 
     C is the number of channels of the training images after preprocessing. A segmentation network gives
-    probabilities (N, h, w), a classifier (N,), and a localizer x and y as fractions (N, 2).
+    probabilities (N, h, w), with several classes (N, K, h, w), a classifier (N,), and a localizer x and y as fractions
+    (N, 2).
     """
 
     mean: Tensor
@@ -39,6 +41,7 @@ class ExportedNetwork(nn.Module):
         super().__init__()
         metadata = network.metadata
         self.model, self.task, self.in_channels = network.model, metadata.task, metadata.in_channels
+        self.has_classes = metadata.has_classes
         self.register_buffer("mean", network.normalization.mean.clone())
         self.register_buffer("std", network.normalization.std.clone())
 
@@ -48,7 +51,7 @@ class ExportedNetwork(nn.Module):
         outputs = self.model(inputs)
         if self.task == "localize":
             return outputs
-        return outputs[:, 0].sigmoid() if self.task == "classify" else foreground_probability(outputs)
+        return outputs[:, 0].sigmoid() if self.task == "classify" else probabilities(outputs, classes=self.has_classes)
 
 
 def input_channels(metadata: Metadata) -> int:
@@ -58,7 +61,7 @@ def input_channels(metadata: Metadata) -> int:
 
 def is_of_any_size(metadata: Metadata) -> bool:
     """Tell whether an exported network takes images of any size, or that of training only."""
-    return metadata.task in ("segment", "segment_patches")
+    return metadata.task in SEGMENTS
 
 
 def example_input(metadata: Metadata, sides: tuple[int, int] = (3, 4), number: int = 2, seed: int = 0) -> Tensor:

@@ -1,6 +1,6 @@
 """Predict many image files into a folder: masks, overlays, probabilities and one row per image."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from retina_kit.errors import DataError, UsageError
 from retina_kit.files import atomic_path
 from retina_kit.prediction.predictor import Predictor, uncertainty
 
-OUTLINE = (255, 64, 160)  # RGB, rare in fundus photographs and B-scans
+OUTLINES = (  # RGB, the first rare in fundus photographs and B-scans; the others for further classes
+    *((255, 64, 160), (86, 180, 233), (240, 228, 66), (0, 158, 115), (255, 255, 255), (148, 103, 189)),
+)
 FILL = 0.25  # opacity of the predicted area
 OVERLAY_QUALITY = 90  # of the overlays' JPEGs
 MAX_PIXEL_SIZE = 10_000.0  # micrometers
@@ -24,10 +26,11 @@ PixelSize = tuple[float, float]  # height, width in mm
 
 @dataclass(frozen=True)
 class PageResult:
-    """One predicted image, a row of predictions.csv; areas are those of the predicted structure."""
+    """One predicted image and structure, a row of predictions.csv; areas are those of the structure."""
 
     file: str
     page: int
+    structure: str
     width: int
     height: int
     area_px: int
@@ -35,7 +38,7 @@ class PageResult:
     share: float  # of the image
     mean_uncertainty: float  # mean binary entropy in bits, 0 to 1
     mask: str  # relative to the output folder
-    overlay: str
+    overlay: str  # of all structures
     notes: str
 
 
@@ -47,8 +50,12 @@ class FolderResult:
     failures: dict[str, str] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, Any]]:
-        """List the images as plain data, most uncertain first."""
-        return [asdict(page) for page in sorted(self.pages, key=lambda page: -page.mean_uncertainty)]
+        """List the images as plain data, most uncertain first, the structures of an image together."""
+        doubts: dict[tuple[str, int], float] = {}
+        for page in self.pages:
+            image = (page.file, page.page)
+            doubts[image] = max(doubts.get(image, 0.0), page.mean_uncertainty)
+        return [asdict(page) for page in sorted(self.pages, key=lambda page: -doubts[page.file, page.page])]
 
 
 def predict_files(
@@ -64,8 +71,9 @@ def predict_files(
     """Predict files and folders of images and write the results below `output`.
 
     A pixel belongs to the structure if its probability is above `threshold` (None: the network's own). Masks are PNG
-    with 0 and 255, probabilities float32 TIFF. `pixel_size` (height, width in mm) overrides that of a DICOM file.
-    `watch(done, total)` is called after each file. A file that cannot be read does not stop the others.
+    with 0 and 255, probabilities float32 TIFF; a network with several classes gives one of each per class, in a folder
+    named like it, because a pixel may belong to several. `pixel_size` (height, width in mm) overrides that of a DICOM
+    file. `watch(done, total)` is called after each file. A file that cannot be read does not stop the others.
     """
     threshold = checked_threshold(predictor.metadata.threshold if threshold is None else threshold)
     output, result = Path(output), FolderResult()
@@ -76,8 +84,10 @@ def predict_files(
     for pages in in_batches(pages_of(files, result, watch), predictor.metadata.batch_size):
         for page, probability in zip(pages, predictor.predict([page.pixels for page in pages]), strict=True):
             name = names[page.path] + page.name.removeprefix(page.path.stem)
-            result.pages.append(
-                write_page(page, probability, output, name, threshold, probabilities, pixel_size or page.pixel_size)
+            channels = probability if probability.ndim == 3 else probability[None]
+            planes = dict(zip(predictor.structures, channels, strict=True))
+            result.pages += write_page(
+                page, planes, output, name, threshold, probabilities, pixel_size or page.pixel_size
             )
     with atomic_path(output / "predictions.csv") as path:
         columns = [column.name for column in fields(PageResult)]
@@ -142,33 +152,49 @@ def output_names(files: Sequence[Path], inputs: Sequence[str | Path]) -> dict[Pa
 
 def write_page(
     page: Page,
-    probability: np.ndarray,
+    planes: Mapping[str, np.ndarray],
     output: Path,
     name: str,
     threshold: float,
     probabilities: bool,
     pixel_size: PixelSize | None,
-) -> PageResult:
-    """Write the files of one image and describe it as a row."""
-    mask = probability > threshold
-    files = {"mask": f"masks/{name}.png", "overlay": f"overlays/{name}.jpg"}
-    save_image(output / files["mask"], mask.astype(np.uint8) * 255)
-    save_image(output / files["overlay"], overlay(page.pixels, mask))
-    if probabilities:
-        save_image(output / "probabilities" / f"{name}.tif", probability)
-    area = int(np.count_nonzero(mask))
-    return PageResult(
-        file=str(page.path),
-        page=page.number,
-        width=mask.shape[1],
-        height=mask.shape[0],
-        area_px=area,
-        area_mm2=None if pixel_size is None else round(area * pixel_size[0] * pixel_size[1], 6),
-        share=round(area / mask.size, 6),
-        mean_uncertainty=uncertainty(probability),
-        notes="; ".join(page.notes),
-        **files,
-    )
+) -> list[PageResult]:
+    """Write the files of one image and describe it, a row per structure; `planes` maps them to probabilities (H, W)."""
+    masks = {structure: probability > threshold for structure, probability in planes.items()}
+    shown = f"overlays/{name}.jpg"
+    save_image(output / shown, overlay(page.pixels, np.stack([*masks.values()])))
+    found = []
+    for structure, mask in masks.items():
+        own = f"{structure}/{name}" if len(masks) > 1 else name
+        save_image(output / "masks" / f"{own}.png", mask.astype(np.uint8) * 255)
+        if probabilities:
+            save_image(output / "probabilities" / f"{own}.tif", planes[structure])
+        area = int(np.count_nonzero(mask))
+        row = PageResult(
+            file=str(page.path),
+            page=page.number,
+            structure=structure,
+            width=mask.shape[1],
+            height=mask.shape[0],
+            area_px=area,
+            area_mm2=None if pixel_size is None else round(area * pixel_size[0] * pixel_size[1], 6),
+            share=round(area / mask.size, 6),
+            mean_uncertainty=uncertainty(planes[structure]),
+            mask=f"masks/{own}.png",
+            overlay=shown,
+            notes="; ".join(page.notes),
+        )
+        found.append(row)
+    return found
+
+
+def color_of(number: int) -> tuple[int, int, int]:
+    """Return the color (RGB) of a structure in overlays, by its number from 0.
+
+    >>> color_of(0)
+    (255, 64, 160)
+    """
+    return OUTLINES[number % len(OUTLINES)]
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
@@ -177,14 +203,19 @@ def save_image(path: Path, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(temporary, quality=OVERLAY_QUALITY)
 
 
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Outline and tint the predicted area on an image, uint8 (H, W) or (H, W, 3): RGB (H, W, 3)."""
+def overlay(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Outline and tint predicted areas on an image, uint8 (H, W) or (H, W, 3): RGB (H, W, 3).
+
+    `masks` is bool, (H, W) or (K, H, W); each class has a color of its own (see `color_of`).
+    """
     canvas = np.dstack([image] * 3) if image.ndim == 2 else image.copy()
-    tint = (canvas[mask] * (1 - FILL) + np.array(OUTLINE) * FILL).astype(np.uint8)
-    canvas[mask] = tint
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    thickness = max(1, round(max(mask.shape) / 600))
-    return cv2.drawContours(np.ascontiguousarray(canvas), contours, -1, OUTLINE, thickness)
+    for number, mask in enumerate(masks if masks.ndim == 3 else masks[None]):
+        color = color_of(number)
+        canvas[mask] = (canvas[mask] * (1 - FILL) + np.array(color) * FILL).astype(np.uint8)
+        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        thickness = max(1, round(max(mask.shape) / 600))
+        canvas = cv2.drawContours(np.ascontiguousarray(canvas), contours, -1, color, thickness)
+    return canvas
 
 
 def parse_pixel_size(text: str) -> PixelSize:

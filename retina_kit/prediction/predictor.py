@@ -1,4 +1,4 @@
-"""From a file of weights to a probability per pixel of any image."""
+"""From a file of weights to a probability per pixel of any image, or one per pixel and class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ from retina_kit.data.image_files import read_page, scaled_to_8_bit
 from retina_kit.data.transforms import resize_images, to_gray
 from retina_kit.errors import DataError, UsageError
 from retina_kit.models.build import build_model, without_weights
+from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.device import choose_device
 from retina_kit.training.inference import predict_probability
 from retina_kit.training.metadata import Metadata, read_metadata
 from retina_kit.training.normalization import Normalization
 
 WEIGHTS = "weights.safetensors"
-SEGMENTS = ("segment", "segment_patches")
 ALIKE = 0.8  # a field of view of this part of the training images' size is cropped to that size
 SHORTEST_SIDE = 16  # of an image at working size
 Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -71,7 +71,10 @@ class TrainedNetwork:
         return Prepared(resize_images(metadata.preprocessing.apply(one), size)[0], box)
 
     def probabilities(self, images: Sequence[np.ndarray], *, flip: bool = False) -> list[np.ndarray]:
-        """Predict images of one size: float32 (H, W) each. With `flip` the mirrored image is predicted, too."""
+        """Predict images of one size: float32 (H, W) each, or (K, H, W) if the network has several classes.
+
+        With `flip` the mirrored image is predicted, too.
+        """
         prepared = [self.prepare(image) for image in images]
         found: list[np.ndarray | None] = [None] * len(images)
         for some in same_shape([(item.pixels.shape, box_size(item.box)) for item in prepared]):
@@ -91,6 +94,7 @@ class TrainedNetwork:
             self.normalization,
             stack,
             size=size,
+            classes=metadata.has_classes,
             precision=self.precision,
             batch_size=metadata.batch_size,
             window=metadata.window,
@@ -106,6 +110,8 @@ class Predictor:
 
         predict = rk.Predictor.load("outputs/runs/0123456789abcdef")
         probability = predict("eye.png")  # float32 (H, W), the size of the image
+
+    A network with several classes gives (K, H, W), one probability for each of the `structures`; they may overlap.
     """
 
     def __init__(self, networks: Sequence[TrainedNetwork], *, flip: bool = False) -> None:
@@ -116,6 +122,9 @@ class Predictor:
             if network.metadata.task not in SEGMENTS:
                 what = f"arm {network.metadata.arm} was trained to {network.metadata.task}"
                 raise UsageError(f"{what}, not to segment; predict needs the weights of a segmentation arm")
+            if network.metadata.has_classes and network.metadata.classes != self.metadata.classes:
+                names = [", ".join(one.structures) for one in (self.metadata, network.metadata)]
+                raise UsageError(f"these networks segment {names[0]} and {names[1]}; average networks of one arm only")
 
     @classmethod
     def load(cls, *paths: str | Path, flip: bool = False, device: str = "auto", precision: str = "auto") -> Self:
@@ -130,14 +139,20 @@ class Predictor:
         """The description inside the weights; of several networks, the first one's."""
         return self.networks[0].metadata
 
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """What is predicted: the names of the classes, in the order of the channels."""
+        return self.metadata.structures
+
     def __call__(self, image: np.ndarray | str | Path) -> np.ndarray:
-        """Predict one image, an array (H, W) or (H, W, 3) in RGB order, or a file: float32 (H, W)."""
+        """Predict one image, an array (H, W) or (H, W, 3) in RGB order, or a file: float32 (H, W) or (K, H, W)."""
         return self.predict([image])[0]
 
     def predict(self, images: Sequence[np.ndarray | str | Path]) -> list[np.ndarray]:
         """Predict several images; those of one size go through the network together."""
         pixels = [as_pixels(image) for image in images]
-        total = [np.zeros(one.shape[:2], np.float32) for one in pixels]
+        channels = (len(self.structures),) if self.metadata.has_classes else ()
+        total = [np.zeros((*channels, *one.shape[:2]), np.float32) for one in pixels]
         for network in self.networks:
             for sum_, one in zip(total, network.probabilities(pixels, flip=self.flip), strict=True):
                 sum_ += one
@@ -213,11 +228,11 @@ def box_size(box: Box) -> tuple[int, int]:
 
 
 def put_back(probability: np.ndarray, box: Box, size: tuple[int, ...]) -> np.ndarray:
-    """Put the probability of a box into an image of `size`; 0 outside."""
-    if probability.shape == tuple(size):
+    """Put the probability of a box, (h, w) or (K, h, w), into an image of `size` (H, W); 0 outside."""
+    if probability.shape[-2:] == tuple(size):
         return probability
-    whole = np.zeros(size, np.float32)
-    whole[box[0] : box[2], box[1] : box[3]] = probability
+    whole = np.zeros((*probability.shape[:-2], *size), np.float32)
+    whole[..., box[0] : box[2], box[1] : box[3]] = probability
     return whole
 
 

@@ -22,21 +22,27 @@ def write_contact_sheet(
     structure: str,
     networks: Sequence[str],
     limits: str,
+    colors: Mapping[str, str] | None = None,
 ) -> Path:
     """Write <folder>/index.html from rows of predictions.csv, in their order, and return its path.
 
-    The page needs no network and no other file to be read; its links lead to the overlays and masks. `structure` is
-    what was predicted, `networks` names the networks, and `limits` is the sentence about what the page is not for.
+    The page needs no network and no other file to be read; its links lead to the overlays and masks. Rows with the same
+    overlay are the structures of one image. `structure` is what was predicted, `networks` names the networks, `limits`
+    is the sentence about what the page is not for, and `colors` maps a structure to its color (CSS) in the overlays.
     """
     folder = Path(folder)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["overlay"], []).append(row)
     cards = [
-        dict(row) | {"thumbnail": thumbnail(folder / row["overlay"]), "alt": alt_text(row, structure)} for row in rows
+        {"thumbnail": thumbnail(folder / shown), "alt": alt_text(parts), "parts": parts}
+        for shown, parts in groups.items()
     ]
     page = environment.get_template("contact_sheet.html.jinja").render(
-        cards=cards, failures=failures, structure=structure, networks=networks, limits=limits
+        cards=cards, failures=failures, structure=structure, networks=networks, limits=limits, colors=colors or {}
     )
     target = folder / "index.html"
     with atomic_path(target) as path:
@@ -44,15 +50,19 @@ def write_contact_sheet(
     return target
 
 
-def alt_text(row: Mapping[str, Any], structure: str) -> str:
-    """Describe one prediction for people who cannot see it.
+def alt_text(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Describe the prediction of one image, a row per structure, for people who cannot see it.
 
-    >>> alt_text({"file": "eyes/1.png", "page": 1, "share": 0.0312, "mean_uncertainty": 0.05}, "fluid")
+    >>> alt_text([{"file": "a/1.png", "page": 1, "structure": "fluid", "share": 0.0312, "mean_uncertainty": 0.05}])
     '1.png with the predicted fluid outlined: 3.12 % of the image, mean uncertainty 0.050 bits'
     """
-    name = Path(row["file"]).name + (f", page {row['page']}," if row["page"] > 1 else "")
-    share, doubt = f"{100 * row['share']:.2f} %", f"{row['mean_uncertainty']:.3f} bits"
-    return f"{name} with the predicted {structure} outlined: {share} of the image, mean uncertainty {doubt}"
+    name = Path(parts[0]["file"]).name + (f", page {parts[0]['page']}," if parts[0]["page"] > 1 else "")
+    texts = [
+        f"predicted {part['structure']} outlined: {100 * part['share']:.2f} % of the image, "
+        f"mean uncertainty {part['mean_uncertainty']:.3f} bits"
+        for part in parts
+    ]
+    return f"{name} with the {'; '.join(texts)}"
 
 
 def thumbnail(path: Path) -> str:

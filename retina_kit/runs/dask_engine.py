@@ -24,7 +24,7 @@ from retina_kit.runs.running_jobs import PATIENCE, RunningJobs
 from retina_kit.runs.scheduling import JobQueue, Progress
 from retina_kit.runs.store import RunStore
 
-# Dask logs each connection that closes, with a traceback; the batch itself says what a person must know.
+# Dask logs each connection that closes, with a traceback; the batch itself reports what matters.
 logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 LOST_AFTER = 5.0  # seconds without a scheduler

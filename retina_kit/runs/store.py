@@ -65,7 +65,7 @@ class Run:
     @property
     def scores(self) -> pd.DataFrame:
         """The scored test images."""
-        names = {"id": str, "patient": str}  # a patient may be called NA: only an empty field is missing
+        names = {"id": str, "patient": str, "class": str}  # a patient may be called NA: only an empty field is missing
         return pd.read_csv(self._checked("scores.csv"), dtype=names, keep_default_na=False, na_values=[""])
 
     @property

@@ -22,7 +22,7 @@ def check_supply(arms: Iterable[Arm], data_root: str | Path) -> None:
     known: dict[str, str] = {}  # what an arm asks for -> what is wrong with it
     problems = []
     for arm in arms:
-        asked = repr((arm.data.dataset, arm.data.mask, arm.data.options, arm.split, arm.folds, arm.evaluation))
+        asked = repr((arm.data.dataset, arm.data.classes, arm.data.options, arm.split, arm.folds, arm.evaluation))
         if asked not in known:
             known[asked] = problem_of(arm, data_root)
         if known[asked]:

@@ -7,14 +7,16 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 from pydantic.dataclasses import dataclass
 
 from retina_kit.data.splits import HoldOut, Split
-from retina_kit.errors import UsageError
-from retina_kit.models.build import network
+from retina_kit.errors import UsageError, did_you_mean
+from retina_kit.evaluation.scoring import CLASS_MARK
+from retina_kit.models.build import network, num_classes_of
 from retina_kit.schema import STRICT, Count, Floats, Ints, Names, Size, as_tuple
 from retina_kit.training.recipe import Recipe
 
 DataChoice = Literal["synthetic", "public", "paper"]
 Choices = Annotated[tuple[DataChoice, ...], BeforeValidator(as_tuple)]
 VARIANTS = ("last", "best", "last_whole", "best_whole")
+SEGMENTS = ("segment", "segment_patches")
 
 
 def _checked_network(settings: dict[str, Any]) -> dict[str, Any]:
@@ -33,6 +35,7 @@ class Data:
 
     dataset: str  # a data set with a card, or synthetic_oct, synthetic_fundus
     mask: str = ""  # of segmentation tasks
+    masks: Names = ()  # instead of `mask`: the classes of one network, each with a sigmoid of its own; may overlap
     options: dict[str, Any] = field(default_factory=dict)  # of data.dataset.load_images
     size: Size | None = None  # height, width that the network sees; None: the image's own, times `scale`
     scale: float = 1.0
@@ -48,6 +51,23 @@ class Data:
     test_center: Names = ()  # columns it is tested against, if others
     shuffle_centers: bool = False  # of the training images among themselves: "localize" then learns images only
     diameter: Names = ()  # columns of the structure's diameter, averaged
+
+    @model_validator(mode="after")
+    def _check(self) -> "Data":
+        if self.mask and self.masks:
+            raise ValueError(f"mask {self.mask!r} and masks {list(self.masks)} exclude each other; give one of them")
+        if len(set(self.masks)) < len(self.masks):
+            raise ValueError(f"masks {list(self.masks)} name a class twice")
+        return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The masks that are segmented: one, several, or none if the task needs no mask.
+
+        >>> Data("idrid_seg_1024", masks=["ma", "he"]).classes, Data("chase_db1", mask="vessels").classes
+        (('ma', 'he'), ('vessels',))
+        """
+        return self.masks or ((self.mask,) if self.mask else ())
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -129,7 +149,41 @@ class Arm:
             raise ValueError(f"arm {self.name} has no centers to shuffle; only the task localize has")
         if self.start and self.start.calibrate and not self.freeze:
             raise ValueError(f"arm {self.name} calibrates the BatchNorm statistics of frozen parts, but freezes none")
+        if CLASS_MARK in self.name:
+            raise ValueError(f"arm {self.name!r} has {CLASS_MARK!r} in its name, which is for its classes")
+        self._check_classes()
         return self
+
+    def _check_classes(self) -> None:
+        """Raise ValueError if the network has not one channel per class; for one mask, one channel or two."""
+        has, masks = num_classes_of(self.model), self.data.masks
+        if self.task not in SEGMENTS:
+            if masks:
+                raise ValueError(f"arm {self.name} has masks {list(masks)}, but its task is {self.task}")
+        elif masks and has != len(masks):
+            remedy = f"set num_classes={len(masks)}, one per mask"
+            raise ValueError(f"arm {self.name} has {len(masks)} masks, but its network num_classes={has}; {remedy}")
+        elif not masks and has not in (1, 2):
+            remedy = "name the classes in masks=[...], or set num_classes to 1 (sigmoid) or 2 (softmax)"
+            raise ValueError(f"arm {self.name} has one mask, but its network num_classes={has}; {remedy}")
+
+    def class_of(self, name: str) -> str:
+        """Return the class that a name such as "lesions:ma" is about, of an arm with one class that class.
+
+        Raises UsageError for a class that the arm does not have, and if it has several and none is named.
+        """
+        classes, (_, mark, wanted) = self.data.classes, name.partition(CLASS_MARK)
+        if mark and wanted not in self.data.masks:
+            raise UsageError(f"arm {self.name} has no class {wanted!r}{did_you_mean(wanted, self.data.masks)}")
+        if not mark and len(classes) != 1:
+            names = ", ".join(self.scored_names) if classes else "none; it does not segment"
+            raise UsageError(f"arm {self.name} has several classes; name one of them: {names}")
+        return wanted or classes[0]
+
+    @property
+    def scored_names(self) -> tuple[str, ...]:
+        """The names under which the arm is scored: its own, or that of each class, such as "lesions:ma"."""
+        return tuple(f"{self.name}{CLASS_MARK}{mask}" for mask in self.data.masks) or (self.name,)
 
     @property
     def keeps_best(self) -> bool:
@@ -145,3 +199,9 @@ class Arm:
     def title(self) -> str:
         """The label, or the name if there is none."""
         return self.label or self.name
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The title of each of the names under which the arm is scored; that of a class ends in the class."""
+        of_class = [f"{self.title}: {mask}" for mask in self.data.masks]
+        return dict(zip(self.scored_names, of_class or [self.title], strict=True))

@@ -15,10 +15,10 @@ from retina_kit.training.recipe import Recipe
 class Batches:
     """The training images, resident on the device as uint8, cut into batches that depend only on seed and step.
 
-    `images` is uint8 (N, C, H, W); `targets` is uint8 (N, H, W) for masks or float (N, D) for coordinates and
-    labels. A batch is normalized as (gray value - mean) / std, gray values in 0..255, and repeated to
-    `in_channels` where a gray image meets a color network. Nothing is carried from step to step, so a run that
-    was killed at step k resumes at step k with the very batch it would have had.
+    `images` is uint8 (N, C, H, W); `targets` is uint8 (N, H, W) for masks, (N, K, H, W) for a mask per class, or float
+    (N, D) for coordinates and labels. A batch is normalized as (gray value - mean) / std, gray values in 0..255, and
+    repeated to `in_channels` where a gray image meets a color network. Nothing is carried from step to step, so a run
+    that was killed at step k resumes at step k with the very batch it would have had.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Batches:
         """Return the images, float (B, C, h, w) channels last, and the targets of one step."""
         index = self.index_of(step)
         images, targets = self.normalized(index, step), self.targets[index]
-        if targets.dim() == 3:
+        if targets.dim() >= 3:
             generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
             images, targets = augment_images(images, targets, self.recipe.augmentation, generator)
             images, targets = pad_to_fit(images, targets)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from retina_kit.data.large_arrays import new_array
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import autocast
-from retina_kit.training.losses import foreground_probability
+from retina_kit.training.losses import probabilities
 from retina_kit.training.normalization import Normalization
 
 MULTIPLE = 16  # four halvings: the sides that a five-level U-Net takes
@@ -93,18 +93,22 @@ def predict_probability(
     images: Tensor,
     *,
     size: Sequence[int] | None = None,
+    classes: bool = False,
     **settings: Any,
 ) -> Tensor:
     """Return the foreground's probability (N, H, W), float32 on the CPU, for uint8 images (N, C, h, w).
 
     `batches`, or their `Normalization`, knows how training images were normalized. `size` (H, W) resamples the result
-    bilinearly, for images that were reduced before the network saw them; `settings` are those of `predict_logits`.
+    bilinearly, for images that were reduced before the network saw them. With `classes` each channel of the network is
+    a class with a probability of its own, (N, K, H, W). `settings` are those of `predict_logits`.
     """
     whole, done = torch.empty(0), 0
     for some in images.split(settings.get("batch_size", 8)):
-        probability = foreground_probability(predict_logits(model, batches.inputs(some), **settings))
+        probability = probabilities(predict_logits(model, batches.inputs(some), **settings), classes=classes)
         if size and tuple(size) != tuple(probability.shape[-2:]):
-            probability = F.interpolate(probability[:, None], size=tuple(size), mode="bilinear")[:, 0]
+            planes = probability if classes else probability[:, None]
+            planes = F.interpolate(planes, size=tuple(size), mode="bilinear")
+            probability = planes if classes else planes[:, 0]
         if done == 0:
             whole = torch.from_numpy(new_array((len(images), *probability.shape[1:]), np.float32))
         whole[done : done + len(some)] = probability

@@ -18,6 +18,7 @@ from retina_kit.data.dataset import SYNTHETIC
 from retina_kit.data.transforms import Preprocessing
 from retina_kit.errors import DataError
 from retina_kit.schema import STRICT, Floats, Names, Size, parse, to_json
+from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.tasks.interface import Task
 
 PREFIX, FORMAT = "retina_kit.v", 1
@@ -59,7 +60,7 @@ class Metadata:
     stride: int
     batch_size: int
     threshold: float
-    classes: Names  # what each class is, the background first
+    classes: Names  # what each class is, the background first; with several structures each has a sigmoid of its own
     variant: str  # last or best checkpoint
     seed: int
     fold: int | None
@@ -68,6 +69,16 @@ class Metadata:
     run: str  # its hash
     kit_version: str
     sources: tuple[TrainedOn, ...]  # its own data set first, then those of the networks it started from
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """What is segmented or detected: all classes but the background."""
+        return self.classes[1:]
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the network segments several structures, a channel each."""
+        return self.task in SEGMENTS and len(self.structures) > 1
 
 
 def describe_weights(
@@ -124,7 +135,7 @@ def classes_of(task: Task) -> tuple[str, ...]:
     data = task.arm.data
     if task.arm.task == "localize":
         return ("x", "y")
-    return ("background", data.mask) if data.mask else (f"no {data.label}", data.label)
+    return ("background", *data.classes) if data.classes else (f"no {data.label}", data.label)
 
 
 def source_of(name: str, fingerprint: str, data_root: str | Path) -> TrainedOn:

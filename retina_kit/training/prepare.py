@@ -42,8 +42,8 @@ def check_network(arm: Arm) -> None:
 
 
 def masks_of(data: Data) -> list[str]:
-    """List the masks that an arm needs: one, or none if its task needs no mask."""
-    return [data.mask] if data.mask else []
+    """List the masks that an arm needs: one, one per class, or none if its task needs no mask."""
+    return list(data.classes)
 
 
 def images_of(arm: Arm, data_root: str | Path) -> ImageSet:

@@ -38,12 +38,17 @@ class OwnImage:
         threshold = predictor.metadata.threshold
         self.threshold = ipywidgets.FloatSlider(threshold, min=0.01, max=0.99, step=0.01, description="threshold")
         self.message, self.image_view = ipywidgets.HTML(HINT), ipywidgets.Image(format="png", width=WIDTH)
+        self.structure = ipywidgets.Dropdown(options=predictor.structures, description="structure")
+        controls: tuple[tuple[Any, str], ...]
         controls = ((self.upload, "upload"), (self.path, "path"), (self.threshold, "threshold"))
+        if len(predictor.structures) > 1:
+            controls += ((self.structure, "structure"),)
         for control, name in (*controls, (self.message, "message"), (self.image_view, "own-image")):
             control.add_class(f"kit-{name}")
         self.upload.observe(self.take_upload, names="value")
         self.path.observe(self.take_path, names="value")
         self.threshold.observe(self.update, names="value")
+        self.structure.observe(self.update, names="value")
         rows = [ipywidgets.HBox([control for control, _ in controls]), self.message, self.image_view]
         self.box = ipywidgets.VBox(rows)
         self.take_path()
@@ -84,7 +89,7 @@ class OwnImage:
         """Show the prediction at the chosen threshold."""
         if self.page is None:
             return
-        mask = self.probability > self.threshold.value
+        mask = self.plane > self.threshold.value
         buffer = io.BytesIO()
         shown = Image.fromarray(overlay(self.page.pixels, mask))
         shown.thumbnail((2 * WIDTH, 2 * WIDTH))
@@ -94,10 +99,16 @@ class OwnImage:
         if self.presented:
             self.presented.update(png=self.image_view.value)
 
+    @property
+    def plane(self) -> np.ndarray:
+        """The probability (H, W) of the chosen structure."""
+        planes = self.probability if self.probability.ndim == 3 else self.probability[None]
+        return planes[self.predictor.structures.index(self.structure.value)]
+
     def describe(self, mask: np.ndarray) -> str:
         """Put the prediction into words."""
         assert self.page is not None
         found = f"{mask.sum():,} of {mask.size:,} pixels ({100 * mask.mean():.2f} %)"
-        name = f"{self.page.path.name}: {self.predictor.metadata.classes[-1]} in {found}"
+        name = f"{self.page.path.name}: {self.structure.value} in {found}"
         notes = "".join(f"; {note}" for note in self.page.notes)
-        return f"{name}, mean uncertainty {uncertainty(self.probability):.3f} bits{notes}. {LIMITS}"
+        return f"{name}, mean uncertainty {uncertainty(self.plane):.3f} bits{notes}. {LIMITS}"

@@ -145,7 +145,7 @@ def validation_loss(task: Task, model: nn.Module, batches: Batches, precision: s
     total, loss = 0.0, LOSSES[task.arm.recipe.loss]
     for some, wanted in zip(images.split(task.batch_size), targets.split(task.batch_size), strict=True):
         inputs, wanted = batches.inputs(some), wanted.to(batches.images.device)
-        if wanted.dim() == 3:
+        if wanted.dim() >= 3:
             inputs, wanted = pad_to_fit(inputs, wanted)
         with autocast(inputs.device, precision):
             outputs = model(inputs)

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 from retina_kit.data.copies import with_copies
 from retina_kit.data.patches import training_patches
 from retina_kit.evaluation.metrics import average_precision, pooled_scores
-from retina_kit.evaluation.scoring import score_masks
 from retina_kit.training.batches import Batches
-from retina_kit.training.inference import predict_probability
 from retina_kit.training.tasks.segment import Segmentation
 
 NUM_BINS = 300  # of the histograms behind the area under the precision-recall curve, 0.08 wide on the logit scale
@@ -41,22 +39,25 @@ class PatchSegmentation(Segmentation):
     ) -> pd.DataFrame:
         """Count pixels as in segmentation, and add the histograms that areas under curves are computed from."""
         probability = self.predict(model, batches, self.test, variant=variant, precision=precision)
-        masks, rows = self.masks[self.test], self.rows.iloc[self.test]
-        return score_masks(probability.numpy(), masks, rows, num_bins=NUM_BINS)
+        return self._scored(probability, num_bins=NUM_BINS)
 
     def validation_scores(self, model: nn.Module, batches: Batches, precision: str) -> dict[str, float]:
         """Return iou, dice, miou and average precision over all pixels of `validate_on` validation images."""
         index = spread_over(self.validation, self.arm.evaluation.validate_on)
-        images, targets = self.images[index], self.targets[index] == 1
-        probability = predict_probability(model, batches, images, precision=precision, **self.window("last"))
-        scores = pooled_scores((probability > 0.5).numpy(), targets.numpy())
-        return scores | {"average_precision": average_precision(probability.numpy(), targets.numpy(), NUM_BINS)}
+        probability = self._probability(model, batches, self.images[index], "last", precision)
+        return self.mean_over_classes(scores_of_pixels, probability, self.targets[index] == 1)
+
+
+def scores_of_pixels(probability: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Return iou, dice, miou and average precision over all pixels, (N, H, W) each."""
+    scores = pooled_scores(probability > 0.5, target)
+    return scores | {"average_precision": average_precision(probability, target, NUM_BINS)}
 
 
 def pixel_counts(task: PatchSegmentation, batches: Batches) -> dict[str, float]:
-    """Measure how rare a lesion is: its share of all pixels, the accuracy of saying "healthy", and the patches."""
-    share = float(task.masks.mean())
-    with_lesion = (batches.targets == 1).any(dim=(1, 2))
+    """Measure how rare a lesion of any class is: its share of all pixels, the accuracy of "healthy", the patches."""
+    share = float((task.masks.any(axis=1) if task.arm.data.masks else task.masks).mean())
+    with_lesion = (batches.targets == 1).flatten(1).any(dim=1)
     return {
         "lesion pixels": share,
         "accuracy of healthy everywhere": 1 - share,
