@@ -40,7 +40,8 @@ def choose_device(name: str = "auto") -> torch.device:
 def device_name(device: torch.device) -> str:
     """Name the hardware behind a device, such as "NVIDIA H100" or "CPU (2 threads)"."""
     if device.type == "cpu":
-        return f"CPU ({torch.get_num_threads()} threads)"
+        number = torch.get_num_threads()
+        return f"CPU ({number} thread{'s' if number > 1 else ''})"
     name = getattr(getattr(torch, device.type, None), "get_device_name", None)
     if name:
         return name(device)
