@@ -3,9 +3,9 @@
     python -m benchmarks.stability PAPER OUTPUT_ROOT --seeds 0,1,2,3,4 [--data synthetic] [--size 3]
 
 The runs must be in the store below OUTPUT_ROOT (`retina-kit run PAPER --seeds ... --output-root OUTPUT_ROOT`); nothing
-is trained. The sets overlap unless there are at least twice as many seeds as one set has; disjoint sets are used if the
-seeds suffice for five of them. A verdict *flips* if one set supports the claim and another does not; it *wavers* if some
-sets decide and others are inconclusive.
+is trained. The sets are disjoint if the seeds suffice for five of them; otherwise all sets are taken, which overlap. A
+verdict *flips* if one set supports the claim and another does not; it *wavers* if some sets decide and others are
+inconclusive.
 """
 
 import argparse
