@@ -16,9 +16,14 @@ def run_paper(paper, output_root, seeds=(0, 1, 2), **overrides):
     """Train a paper at smoke size, write results.json as its notebook would, and return the experiment."""
     overrides = {"target_options": MANY_EYES, **overrides}
     experiment = Experiment(paper, "smoke", output_root=output_root, seeds=list(seeds), overrides=overrides)
+    return train_and_save(experiment, "table1")
+
+
+def train_and_save(experiment, table):
+    """Train an experiment, write one table, the claims and results.json as its notebook would, and return it."""
     experiment.train(progress=False)
     report = Report(experiment.folder)
-    report.save_table("table1", experiment.table("table1"))
+    report.save_table(table, experiment.table(table))
     report.save_claims(experiment.claims())
     report.finish(experiment.description())
     return experiment

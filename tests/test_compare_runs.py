@@ -12,7 +12,9 @@ from retina_kit.cli import app
 from retina_kit.comparison.two_runs import compare, compare_roots
 from retina_kit.errors import DataError, UsageError
 from retina_kit.evaluation.seed_noise import difference_of_runs, differences_per_image
-from tests.small_paper import make_paper, run_paper
+from retina_kit.experiment import Experiment
+from retina_kit.runs.store import RunStore
+from tests.small_paper import make_paper, run_paper, train_and_save
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,24 @@ def test_the_interval_is_that_of_a_loop(runs):
         assert found.loc[arm, ["ci_low", "ci_high"]].tolist() == pytest.approx([low, high], abs=1e-12)
         assert found.loc[arm, "difference"] == pytest.approx(b["dice"].mean() - a["dice"].mean(), abs=1e-12)
         assert found.loc[arm, ["n_images", "n_patients", "n_seeds"]].tolist() == [4, 4, 3]
+
+
+@pytest.mark.slow
+def test_hu2018_with_other_steps_shares_its_localizers(tmp_path):
+    options = {"profile": "smoke", "output_root": tmp_path, "seeds": [0, 1]}
+    first, second = (
+        train_and_save(Experiment("hu2018", **options, overrides=overrides), "figure2a")
+        for overrides in ({}, {"steps": 3})
+    )
+    found = compare(first.folder, second.folder)
+    assert found.settings == ["steps"]
+    localizers = {arm.name for arm in first.arms if arm.task == "localize"}
+    assert set(found.same_runs) == localizers
+    again = [job for job in second.jobs if job.arm.name not in localizers]
+    assert len(RunStore(tmp_path / "runs").runs()) == len(first.jobs) + len(again)
+    for row in found.scores.itertuples():
+        a, b = (e.scores[e.scores["arm"] == row.arm] for e in (first, second))
+        assert [row.ci_low, row.ci_high] == pytest.approx(interval_by_hand(a, b), abs=1e-12), row.arm
 
 
 def test_the_images_are_paired(runs):

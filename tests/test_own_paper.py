@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from retina_kit.authoring.drafting import draft_notebook, write_draft
+from retina_kit.authoring.kept import experiment_hash, keep_run
 from retina_kit.authoring.reproduction_report import write_report
 from retina_kit.authoring.scaffold import MODALITIES, new_paper
 from retina_kit.errors import UsageError
@@ -236,6 +237,19 @@ def finished(tmp_path_factory):
         "overrides": experiment.overrides,
     }
     return experiment.definition.files.folder, options
+
+
+def test_a_run_is_kept_next_to_its_experiment(finished, tmp_path):
+    folder, options = finished
+    experiment = Experiment(folder, **options)
+    scores, claims, run = keep_run(experiment, tmp_path)
+    assert [path.name for path in (scores, claims, run)] == [
+        f"smith2024_smoke_synthetic{end}" for end in (".csv", "_claims.csv", "_run.json")
+    ]
+    facts = json.loads(run.read_text())
+    assert facts["seeds"] == [0, 1]
+    assert facts["experiment"] == experiment_hash(folder, "smoke", "synthetic")
+    assert "proposed" in set(pd.read_csv(scores)["arm"])
 
 
 def test_the_authors_words_survive_a_rerun(finished):
