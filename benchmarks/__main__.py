@@ -36,6 +36,7 @@ def parse(arguments=None):
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data-root", default="data", help=f"folder of the real data sets, for {TIME_TO_DICE}")
     parser.add_argument("--cap", type=float, default=CAP, help=f"seconds of training in {TIME_TO_DICE}")
+    parser.add_argument("--processor-time", action="store_true", help=f"{TIME_TO_DICE} on a machine that is busy")
     parser.add_argument("--save", metavar="NAME", help="write benchmarks/results/NAME.json and .png")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(arguments)
@@ -67,7 +68,9 @@ def measure_one(name, options, device):
     if name in CURVES:
         return measure_curve(name)
     if name == TIME_TO_DICE:
-        return measure_time_to_dice(options.data_root, seeds=options.repeats, cap=options.cap)
+        return measure_time_to_dice(
+            options.data_root, seeds=options.repeats, cap=options.cap, processor_time=options.processor_time
+        )
     rows = list(ROWS) if options.peers else list(WITHOUT_PEERS)
     return compare(COMPARED[name], batch=options.batch, device=device, rows=rows, repeats=options.repeats,
                    num_steps=options.steps, together=options.together)  # fmt: skip

@@ -22,7 +22,7 @@ from retina_kit.machine import peak_memory_mb
 
 Predict = Callable[[np.ndarray], torch.Tensor]  # uint8 (n, C, h, w) -> probability (n, h, w)
 Update = Callable[[Predict], None]
-EVERY, SHARE = 0.25, 0.1  # the test images are scored every 0.25 s of training, or every 10 % of it if that is longer
+EVERY, SHARE = 0.5, 0.1  # the test images are scored every 0.5 s of training, or every 10 % of it if that is longer
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ still while test images are scored; imports and preprocessing are reported apart
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -19,13 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import write_json
 from benchmarks.pacer import MARK
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import load_images
@@ -64,20 +66,16 @@ LEVELS = {
     "disc": Level("idrid_seg_1024", "disc", (128, 192), 0.90, tuple(f"IDRiD_{number}" for number in range(41, 55))),
 }
 ROWS = {
-    THE_KIT: Row("dice_kit", "crops", ("crops", "narrow crops", "whole images"), "training/loop.py, U-Net"),
-    "MONAI": Row("dice_monai", "tutorial", ("tutorial", "fast"), "U-Net tutorial, CacheDataset, ThreadDataLoader"),
+    THE_KIT: Row("dice_kit", "chosen", ("wide", "deep", "deep resized", "whole resized"), "training/loop.py, U-Net"),
+    "MONAI": Row("dice_monai", "fast", ("fast", "tutorial"), "fast training tutorial in 2D, CacheDataset"),
     "smp + Lightning": Row(
         "dice_smp",
-        "FPN resnet34 random 2e-4",
-        (
-            "FPN resnet34 random 2e-4",
-            "FPN timm-tf_efficientnet_lite0 imagenet 2e-4",
-            "Unet timm-tf_efficientnet_lite0 imagenet 2e-4",
-        ),
-        "its binary segmentation example",
+        "FPN timm-tf_efficientnet_lite0 imagenet 2e-4",
+        ("FPN timm-tf_efficientnet_lite0 imagenet 2e-4", "Unet timm-tf_efficientnet_lite0 imagenet 2e-4"),
+        "binary segmentation example: FPN, ImageNet encoder",
     ),
     "nnU-Net v2": Row(
-        "dice_nnunet", "default", ("default",), "nnUNetv2_train 2d all -device cpu", prepares=True, seeds=2
+        "dice_nnunet", "default", ("default",), "nnUNetv2_train 2d all -device cpu", prepares=True, seeds=1
     ),
 }
 
@@ -146,33 +144,47 @@ def measure_time_to_dice(
     cap: float,
     tasks: Sequence[str] = tuple(LEVELS),
     choose: bool = False,
+    processor_time: bool = False,
+    keep: Callable[[dict[str, Any]], object] = lambda measured: None,
 ) -> dict[str, Any]:
     """Return every run of every framework, seed by seed, and their summary.
 
-    With `choose` the test images are those of training patients, and processor time is counted instead of wall time,
-    so that settings can be chosen on a machine that is busy with something else.
+    With `choose` the test images are those of training patients. With `processor_time` the seconds that a process
+    computes are counted instead of wall time: on a machine that is busy with something else, wall time says nothing.
+    `keep` is called with what there is after every run.
     """
     image_sets = {task: load_images(LEVELS[task].pack, data_root, masks=[LEVELS[task].mask]) for task in tasks}
-    runs, prepared = [], []
+    runs: list[dict[str, Any]] = []
+    measured = {
+        "what": f"seconds of {'processor' if processor_time else 'wall'} time of training until the pooled Dice of the "
+        "test images is reached, scoring excluded",
+        "levels": {task: {"Dice": LEVELS[task].dice, "size": list(LEVELS[task].size)} for task in tasks},
+        "cap": cap,
+        "prepared": [],
+    }
     with tempfile.TemporaryDirectory() as path:
         folder = Path(path)
         for task, image_set in image_sets.items():
             save_arrays(LEVELS[task], image_set, folder / f"{task}.npz", choose=choose)
-            prepared += [prepare(name, row, task, folder) for name, row in rows.items() if row.prepares]
-        for seed in range(seeds):
-            for task in tasks:
-                for name, row in ((name, row) for name, row in rows.items() if seed < row.seeds):
-                    found = run_once(row, task, folder, seed=seed, cap=cap, processor_time=choose)
-                    runs.append({"task": task, "row": name, "seed": seed} | found)
-                    print(line_of(runs[-1]), file=sys.stderr, flush=True)
-    return {
-        "what": "seconds of training until the pooled Dice of the test images is reached, scoring excluded",
-        "levels": {task: {"Dice": LEVELS[task].dice, "size": list(LEVELS[task].size)} for task in tasks},
-        "cap": cap,
-        "prepared": prepared,
-        "table": [summary(task, name, runs) | {"what": row.what} for task in tasks for name, row in rows.items()],
-        "runs": runs,
-    }
+            measured["prepared"] += [prepare(name, row, task, folder) for name, row in rows.items() if row.prepares]
+        for seed, task, name in itertools.product(range(seeds), tasks, rows):
+            if seed < rows[name].seeds:
+                found = run_once(rows[name], task, folder, seed=seed, cap=cap, processor_time=processor_time)
+                runs.append({"task": task, "row": name, "seed": seed} | found)
+                print(line_of(runs[-1]), file=sys.stderr, flush=True)
+                keep(measured | {"table": table_of(runs, rows, tasks), "runs": runs})
+    return measured | {"table": table_of(runs, rows, tasks), "runs": runs}
+
+
+def table_of(runs: Sequence[dict[str, Any]], rows: Mapping[str, Row], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the summary of every framework that has run, a task after the other."""
+    done = {(run["task"], run["row"]) for run in runs}
+    return [
+        summary(task, name, runs) | {"what": row.what}
+        for task in tasks
+        for name, row in rows.items()
+        if (task, name) in done
+    ]
 
 
 def prepare(name: str, row: Row, task: str, folder: Path) -> dict[str, Any]:
@@ -246,6 +258,8 @@ def main() -> None:
     parser.add_argument("--cap", type=float, default=CAP)
     parser.add_argument("--row", action="append", choices=ROWS, help="repeatable; all by default")
     parser.add_argument("--task", action="append", choices=LEVELS, help="repeatable; both by default")
+    parser.add_argument("--processor-time", action="store_true", help="count processor time, for a busy machine")
+    parser.add_argument("--save", type=Path, help="file for the figures, written after every run")
     asked = parser.parse_args()
     rows = {name: ROWS[name] for name in asked.row or ROWS}
     if asked.what == "choose":
@@ -261,6 +275,8 @@ def main() -> None:
         cap=asked.cap,
         tasks=asked.task or tuple(LEVELS),
         choose=asked.what == "choose",
+        processor_time=asked.processor_time,
+        keep=lambda measured: write_json(asked.save, measured) if asked.save else None,
     )
     print("\n".join(lines_of_dice(found)))
 

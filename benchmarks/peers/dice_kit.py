@@ -1,7 +1,7 @@
 """This kit in `time-to-dice`: `training/loop.py` with one of the recipes below.
 
-Settings are the name of a recipe and optionally a precision. The recipes were compared on training patients only, see
-`python -m benchmarks.time_to_dice choose`.
+Settings are the name of a recipe, or "chosen", and optionally a precision. The recipes were compared on training
+patients only, see `python -m benchmarks.time_to_dice choose`.
 """
 
 from collections.abc import Mapping
@@ -14,47 +14,48 @@ from torch import Tensor
 from benchmarks.dice_clock import DiceClock, DiceTask, Update, main
 from retina_kit.data.augment import Augmentation
 from retina_kit.models.build import build_model, network
-from retina_kit.models.encoders import set_norm_momentum
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device
 from retina_kit.training.inference import predict_probability
 from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
-CROPS = Augmentation(crop=96, flip=0.5, foreground=0.7)  # 70 % of the crops are centered on the structure
+WIDE, DEEP = (16, 32, 64, 128), (8, 16, 32, 64, 128, 256)
+CROPS = {"crop": 96, "flip": 0.5, "foreground": 0.7}  # 70 % of the crops are centered on the structure
+RESIZED = {"ratio": (0.8, 1.25)}
 RECIPES: Mapping[str, Mapping[str, Any]] = {
-    "crops": {"widths": (16, 32, 64, 128), "augmentation": CROPS},
-    "narrow crops": {"widths": (8, 16, 32, 64, 128), "augmentation": CROPS},
-    "whole images": {"widths": (16, 32, 64, 128), "augmentation": Augmentation(flip=0.5)},
+    "wide": {"widths": WIDE, "rate": 2e-3, "decay": 120, "batch": 8, "augmentation": CROPS},
+    "deep": {"widths": DEEP, "rate": 4e-3, "decay": 110, "batch": 8, "augmentation": CROPS},
+    "deep resized": {"widths": DEEP, "rate": 4e-3, "decay": 200, "batch": 8, "augmentation": CROPS | RESIZED},
+    "whole resized": {"widths": DEEP, "rate": 4e-3, "decay": 250, "batch": 4, "augmentation": {"flip": 0.5} | RESIZED},
 }
-NORM_MOMENTUM = 0.2  # of the running statistics, so that they follow within some twenty steps
-STEPS = 120  # over which the cosine schedule ends
+CHOSEN = "whole resized"  # on both data sets
 
 
-def make_recipe(augmentation: Augmentation) -> Recipe:
-    """Return the recipe: cross-entropy and Dice, AdamW, warm-up and cosine schedule."""
+def make_recipe(rate: float, decay: int, batch: int, augmentation: Mapping[str, Any]) -> Recipe:
+    """Return the recipe: cross-entropy and Dice, AdamW, warm-up, a cosine schedule over `decay` steps."""
     return Recipe(
         loss="cross_entropy_and_dice",
         optimizer="adamw",
-        learning_rate=2e-3,
+        learning_rate=rate,
         schedule="cosine",
         warmup_steps=5,
-        decay_steps=STEPS,
+        decay_steps=decay,
+        end_learning_rate=rate / 20,
         steps=10**6,
-        end_learning_rate=1e-4,
-        batch_size=8,
-        augmentation=augmentation,
+        batch_size=batch,
+        augmentation=Augmentation(**augmentation),
     )
 
 
 def train(task: DiceTask, update: Update, clock: DiceClock) -> None:
     """Train in the kit's loop, predict whole images."""
     name, _, precision = task.settings.partition(", ")
+    settings = dict(RECIPES[CHOSEN if name == "chosen" else name])
     device, precision = choose_device("cpu"), precision or "auto"
     clock.start()
-    model = build_model(network("unet", widths=RECIPES[name]["widths"], norm="batch", in_channels=task.channels))
-    set_norm_momentum(model, NORM_MOMENTUM)
-    recipe, images = make_recipe(RECIPES[name]["augmentation"]), torch.from_numpy(task.images)
+    model = build_model(network("unet", widths=settings.pop("widths"), norm="batch", in_channels=task.channels))
+    recipe, images = make_recipe(**settings), torch.from_numpy(task.images)
     mean, std = (statistic.tolist() for statistic in mean_and_std(images))
     targets = torch.from_numpy(task.targets)
     batches = Batches(images, targets, recipe, seed=task.seed, device=device, mean=mean, std=std)

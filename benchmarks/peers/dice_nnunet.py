@@ -53,18 +53,17 @@ def train(task, update, clock) -> None:
     from nnunetv2.run.run_training import get_trainer_from_args
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    def logits_of(trainer, images):
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            return trainer.network(images.contiguous(memory_format=torch.channels_last)).float()
-
     def predict_with(trainer):
         def predict(test_images):
             trainer.network.eval()
             trainer.set_deep_supervision_enabled(False)
-            found = [logits_of(trainer, part).softmax(1)[:, 1] for part in normalize(test_images).split(8)]
+            probability = torch.zeros(len(test_images), *test_images.shape[-2:])
+            for image, out in zip(test_images, probability, strict=True):
+                pixels, box = preprocess(trainer, image)
+                out[box] = foreground(trainer.network, pixels)
             trainer.set_deep_supervision_enabled(True)
             trainer.network.train()
-            return torch.cat(found)
+            return probability
 
         return predict
 
@@ -82,14 +81,33 @@ def train(task, update, clock) -> None:
     trainer.run_training()
 
 
-def normalize(images: np.ndarray):
-    """Return test images as nnU-Net's preprocessing gives them: z-scores of gray ones, 0..1 of color ones."""
+def preprocess(trainer, image):
+    """Return a test image (C, H, W) as nnU-Net preprocesses it, (1, C, h, w), and the slices that it was cut to."""
     import torch
 
-    pixels = torch.from_numpy(images).float()
-    if images.shape[1] == 3:
-        return pixels / 255
-    return (pixels - pixels.mean((1, 2, 3), keepdim=True)) / pixels.std((1, 2, 3), keepdim=True)
+    manager = trainer.configuration_manager
+    preprocessor = manager.preprocessor_class(verbose=False)
+    pixels, _, facts = preprocessor.run_case_npy(
+        image[:, None].astype(np.float32),
+        None,
+        {"spacing": [999, 1, 1]},
+        trainer.plans_manager,
+        manager,
+        trainer.dataset_json,
+    )
+    box = tuple(slice(*ends) for ends in facts["bbox_used_for_cropping"][1:])
+    return torch.from_numpy(np.asarray(pixels))[:, 0][None], box
+
+
+def foreground(network, pixels):
+    """Return the foreground's probability (h, w) of one image, padded to what six levels take, in bfloat16."""
+    import torch
+    import torch.nn.functional as F
+
+    height, width = pixels.shape[-2:]
+    padded = F.pad(pixels, (0, -width % 32, 0, -height % 32))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        return network(padded).float().softmax(1)[0, 1, :height, :width]
 
 
 if __name__ == "__main__":
