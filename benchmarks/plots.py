@@ -13,10 +13,13 @@ def plot(measured, path):
     figures = [value for value in measured.values() if isinstance(value, dict)]
     comparisons = [value for value in figures if "rows" in value]
     curves = [value for value in figures if "slopes" in value]
+    races = [value for value in figures if "levels" in value]
     if comparisons:
         plot_comparisons(comparisons, path)
     elif curves:
         plot_growth(curves, path)
+    elif races:
+        plot_time_to_dice(races[0], path)
 
 
 def plot_comparisons(shown, path):
@@ -50,5 +53,22 @@ def plot_growth(curves, path):
         ax.minorticks_off()
         ax.set_title(curve["name"], fontsize=9)
         ax.legend(fontsize=7)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def plot_time_to_dice(measured, path):
+    """Draw the Dice of the test images against seconds of training, a line a run, one panel a data set."""
+    levels, names = measured["levels"], list(dict.fromkeys(run["row"] for run in measured["runs"]))
+    figure, axes = plt.subplots(1, len(levels), figsize=(5.5 * len(levels), 3.8), squeeze=False, layout="constrained")
+    for ax, (task, level) in zip(axes[0], levels.items(), strict=True):
+        for run in measured["runs"]:
+            if run["task"] == task and "curve" in run:
+                seconds, dice, _ = zip(*run["curve"], strict=True)
+                label = run["row"] if run["seed"] == 0 else None
+                ax.plot(seconds, dice, color=COLORS[names.index(run["row"])], linewidth=0.9, alpha=0.8, label=label)
+        ax.axhline(level["Dice"], color="#444444", linewidth=0.8)
+        ax.set(xscale="log", ylim=(0, 1), xlabel="seconds of training", ylabel="pooled test Dice", title=task)
+        ax.legend(fontsize=7, loc="upper left")
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -155,6 +155,7 @@ def bench(
     repeats: Annotated[int, typer.Option(help="how often each framework is measured", min=1)] = 3,
     save: Annotated[str | None, typer.Option(help="keep the figures under this name in benchmarks/results")] = None,
     device: Device = "auto",
+    data_root: DataRoot = Path("data"),
     as_json: Json = False,
 ) -> None:
     """Benchmark this kit against other frameworks, and its workloads."""
@@ -165,6 +166,7 @@ def bench(
     if not (kit_root() / "benchmarks" / "__main__.py").is_file():
         raise SetupError(f"{kit_root() / 'benchmarks'} is not there; run bench from a checkout of the kit")
     command = [sys.executable, "-m", "benchmarks", "--repeats", str(repeats), "--device", device]
+    command += ["--data-root", str(data_root.resolve())]
     command += ["--peers"] * peers + ["--json"] * as_json + (["--save", save] if save else [])
     command += [part for name in workload or [] for part in ("--workload", name)]
     raise typer.Exit(subprocess.call(command, cwd=kit_root()))
