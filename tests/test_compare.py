@@ -110,4 +110,4 @@ def test_times_are_shown_as_times():
     table = compare_with_paper(SUMMARY, read_published("ortiz2022"), "table1", {"net": "VGG-16"})
     shown = show_comparison(table).set_index("metric")
     assert shown.loc["time", "the paper"].iloc[0] == "24 h"
-    assert shown.loc["accuracy", "the paper"].iloc[0] == "87.0"
+    assert shown.loc["accuracy", "the paper"].iloc[0] == "87.0 %"

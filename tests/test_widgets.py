@@ -18,11 +18,13 @@ from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.evaluation.metrics import dice
 from retina_kit.evaluation.thresholds import ThresholdCounts
 from retina_kit.prediction.predictor import Predictor
+from retina_kit.reporting import figures
 from retina_kit.reporting.figures.overlays import as_color, blend_errors, blend_masks, fit_width
 from retina_kit.reporting.tables import differing_settings
 from retina_kit.runs.store import RunStore
 from retina_kit.schema import to_json
 from retina_kit.teaching import domain_gap
+from retina_kit.teaching.widgets import static
 from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html
 from retina_kit.teaching.widgets.browser import ImageBrowser
 from retina_kit.teaching.widgets.explorer import PredictionExplorer, worst_first
@@ -290,3 +292,25 @@ def test_what_is_no_image_is_named_in_the_widget(predictor, tmp_path):
     own.path.value = str(tmp_path / "nowhere.png")
     assert "nowhere.png" in own.message.value
     assert own.image_view.value == b""
+
+
+def test_a_table_is_never_cut_and_its_later_rows_are_folded(monkeypatch):
+    """Three rows of which two are open; a long text stays whole, an empty column and a mere row number are left out."""
+    shown = []
+    monkeypatch.setattr(static, "display", lambda thing, **_: shown.append(thing))
+    table = pd.DataFrame({"arm": ["first", "second", "third"], "note": ["", "", ""], "text": ["word " * 40] * 3})
+    static.show(table, num_rows=2)
+    page = shown[0]["text/html"]
+    opened, folded = page.split("<details><summary>1 more row</summary>")
+    assert "third" not in opened
+    assert "third" in folded
+    assert page.count("word " * 39) == 3
+    assert "note" not in page
+    assert "<th>0</th>" not in page
+
+
+def test_a_figure_without_a_description_takes_the_one_that_is_given(capsys):
+    named, nameless = figures.new_axes(2, 2), figures.new_axes(2, 2)
+    named.figure.set_label("the loss")
+    static.show(named, nameless, alt="an empty plot")
+    assert [ax.figure.get_label() for ax in (named, nameless)] == ["the loss", "an empty plot"]
