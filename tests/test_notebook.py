@@ -8,8 +8,10 @@ import pytest
 
 from retina_kit.errors import KitError, UsageError
 from retina_kit.files import kit_root
+from retina_kit.injected_parameters import check_injected
 from retina_kit.reporting import notebook as nb
 from retina_kit.reporting.export import export_html
+from retina_kit.reporting.formulas import as_mathml
 
 PARAMETERS = '# %% tags=["parameters"]\nprofile = "lesson"\nsteps = 3\nrate = 0.5\nseeds = None\n'
 
@@ -139,3 +141,19 @@ def test_a_figure_keeps_its_description_on_the_page(make, tmp_path):
     page = export_html(executed.path, tmp_path / "out.html", "a title").read_text()
     assert 'alt="Dice &amp; loss"' in page
     assert "No description" not in page
+
+
+def test_a_mistyped_parameter_that_papermill_injects_is_an_error():
+    """papermill only logs it; `In` of a kernel begins with an empty text."""
+    cells = ["", "import os", "profile = 'lesson'\nseeds = None", '# Parameters\nprofil = "smoke"\n', "1 + 1"]
+    with pytest.raises(UsageError, match="no parameter is called 'profil'; did you mean 'profile'"):
+        check_injected(cells)
+
+
+def test_formulas_become_mathml_and_prices_in_code_do_not():
+    text = "Masks $A$ and\n\n$$\\frac{2 TP}{n_i}$$\n\ncost `$5` and `$6`, or $7 each."
+    page = as_mathml(text)
+    assert page.count("<math") == page.count("</math>") == 2
+    assert "<mfrac>" in page
+    assert "$$" not in page
+    assert page.endswith("cost `$5` and `$6`, or $7 each.")
