@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retina_kit.cli_options import OutputRoot, finish
+from retina_kit.cli_options import OutputRoot, finish, yield_waiting_threads
 from retina_kit.errors import UsageError
 
 
@@ -20,13 +20,15 @@ def lab(
     """Open JupyterLab on a copy of the kit's notebooks, or on your own paper, on this machine only, with a token."""
     import psutil
 
-    from retina_kit.working_copy import writable_home
+    from retina_kit.working_copy import first_notebook, writable_home
 
     root = _own_folder(folder) if folder else _copy_of_the_notebooks()
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={ip}", f"--ServerApp.port={port}"]
+    command += [f"--LabApp.default_url=/lab/tree/{name}" for name in first_notebook(root)]
     command += [] if browser else ["--no-browser"]
     if psutil.Process().username() == "root":  # in a container; JupyterLab would refuse to start
         command.append("--allow-root")
+    yield_waiting_threads()
     with writable_home():
         code = subprocess.call([*command, f"--ServerApp.root_dir={root}"])
     raise typer.Exit(code)
