@@ -231,10 +231,10 @@ show(show_comparison(figure4, labels))
 spreads = report.save_table("figure4_spreads", experiment.by_size("figure4"), tidy=False)
 starts = ("scratch", "transfer")
 lines = {start: [arm for arm in spreads["arm"] if arm.startswith(start)] for start in starts}
-printed = figures.plot_dice_by_size(spreads, lines, spread="sd_of_images")
+with_sd = figures.plot_dice_by_size(spreads, lines, spread="sd_of_images")
 show(
     report.save_figure(
-        "figure4_as_printed", printed, alt="Figure 4 with standard deviations, which the paper calls SEM"
+        "figure4_as_printed", with_sd, alt="Figure 4 with standard deviations, which the paper calls SEM"
     )
 )
 figure = figures.plot_dice_by_size(spreads, lines)

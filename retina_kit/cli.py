@@ -32,7 +32,6 @@ from retina_kit.cli_options import (
     Workers,
     fail,
     finish,
-    yield_waiting_threads,
 )
 from retina_kit.data_commands import data_app
 from retina_kit.errors import KitError, SetupError
@@ -83,7 +82,6 @@ def training_command(*, notebooks: bool) -> Callable[..., None]:
         plan: Plan = False,
         as_json: Json = False,
     ) -> None:
-        yield_waiting_threads()  # before torch is imported
         from retina_kit.session import RunOptions, Session, check_writable, parse_seeds, parse_settings
         from retina_kit.working_copy import rooted, writable_home
 

@@ -1,7 +1,6 @@
 """What the commands of the command line share: option types, and how they show results and errors."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,9 +15,7 @@ OutputRoot = Annotated[Path, typer.Option(help="folder for the results")]
 Seeds = Annotated[str | None, typer.Option(help="seeds, such as 0,1,2; default: the profile's")]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", help="NAME=VALUE, a setting (`retina-kit paper settings` lists them); repeatable"
-    ),
+    typer.Option("--set", help="NAME=VALUE, a setting (`retina-kit paper settings` lists them); repeatable"),
 ]
 Fraction = Annotated[
     float | None, typer.Option(help="share of the steps and images, such as 0.01, to see that all runs through")
@@ -31,15 +28,6 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="retrain even if cached res
 Explain = Annotated[bool, typer.Option("--explain", help="list what would be trained or reused, and why, and stop")]
 Plan = Annotated[bool, typer.Option("--plan", help="estimate the cost (hours, memory, disk), and stop")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
-
-
-def yield_waiting_threads() -> None:
-    """Let threads of OpenMP that wait for one another sleep instead of spin, in this process and those it starts.
-
-    It has an effect only before torch is imported. If other programs use the cores, spinning threads slow a small
-    network down several times. A policy that the user has set is kept.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def finish(result: dict[str, Any], as_json: bool) -> NoReturn:

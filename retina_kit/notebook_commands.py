@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retina_kit.cli_options import OutputRoot, finish, yield_waiting_threads
+from retina_kit.cli_options import OutputRoot, finish
 from retina_kit.errors import UsageError
 
 
@@ -28,7 +28,6 @@ def lab(
     command += [] if browser else ["--no-browser"]
     if psutil.Process().username() == "root":  # in a container; JupyterLab would refuse to start
         command.append("--allow-root")
-    yield_waiting_threads()
     with writable_home():
         code = subprocess.call([*command, f"--ServerApp.root_dir={root}"])
     raise typer.Exit(code)

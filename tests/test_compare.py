@@ -30,7 +30,7 @@ def test_the_table_takes_the_corrected_value_and_notes_what_is_printed():
     assert list(table) == list(TABLE_COLUMNS)
     dice = table[(table["arm"] == "a") & (table["metric"] == "dice")].iloc[0]
     assert dice["paper_value"] == pytest.approx(0.4733) and dice["ours_mean"] == 0.6
-    assert dice["note"] == "printed 37.80: columns swapped"
+    assert dice["note"] == "published 37.80: columns swapped"
     assert math.isnan(table[table["arm"] == "b"]["paper_value"].iloc[0])
 
 
