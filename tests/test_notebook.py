@@ -125,6 +125,8 @@ def test_a_notebook_keeps_the_rhythm(source):
     assert lengths[-1] <= 15
     assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.splitlines())
     assert set(nb.read_parameters(built)) >= {"profile", "data", "data_root", "output_root", "seeds", "device"}
+    by_hand = next(cell for cell in code if "LiveCurve()" in cell)
+    assert "experiment.model(" in by_hand, "running the cell again would continue from trained weights"
 
 
 def test_the_parameters_cell_holds_literals_only(tmp_path):

@@ -17,6 +17,7 @@ from retina_kit.data.collection import ImageSet
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.evaluation.metrics import dice
 from retina_kit.evaluation.thresholds import ThresholdCounts
+from retina_kit.experiment import Experiment
 from retina_kit.prediction.predictor import Predictor
 from retina_kit.reporting import figures
 from retina_kit.reporting.figures.overlays import as_color, blend_errors, blend_masks, fit_width
@@ -25,7 +26,7 @@ from retina_kit.runs.store import RunStore
 from retina_kit.schema import to_json
 from retina_kit.teaching import domain_gap
 from retina_kit.teaching.widgets import static
-from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html
+from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html, differing_factors
 from retina_kit.teaching.widgets.browser import ImageBrowser
 from retina_kit.teaching.widgets.explorer import PredictionExplorer, worst_first
 from retina_kit.teaching.widgets.gap_explorer import GapExplorer
@@ -143,6 +144,22 @@ def test_freezing_is_a_setting_and_another_start_is_one():
     assert "One factor differs, the freezing" in comparison_html(plain, frozen)
     assert "One factor differs, the start" in comparison_html(plain, started)
     assert "2 factors differ" in comparison_html(frozen, started)
+
+
+@pytest.mark.parametrize(
+    ("paper", "first", "second", "factor"),
+    [
+        ("hu2018", "pretrained_frozen_100", "random_frozen_100", "start"),
+        ("hu2018", "pretrained_trainable_100", "random_trainable_100", "start"),
+        ("huang2023", "fcn_stare", "fcn_scratch", "start"),
+        ("huang2023", "psp_chase", "psp_chase_fluid_dice", "loss"),
+        ("ortiz2022", "copied_frozen", "copied_tuned", "freezing"),
+    ],
+)
+def test_the_picker_agrees_with_the_exercises(paper, first, second, factor):
+    """The pairs that the exercises call controlled differ in one factor."""
+    arms = {arm.name: arm for arm in Experiment(paper, "smoke").arms}
+    assert set(differing_factors(arms[first], arms[second])["factor"]) == {factor}
 
 
 def test_the_live_curve_tells_how_to_stop_and_what_was_trained(capsys):
