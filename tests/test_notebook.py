@@ -11,7 +11,6 @@ from retina_kit.files import kit_root
 from retina_kit.injected_parameters import check_injected
 from retina_kit.reporting import notebook as nb
 from retina_kit.reporting.export import export_html
-from retina_kit.reporting.formulas import as_mathml
 
 PARAMETERS = '# %% tags=["parameters"]\nprofile = "lesson"\nsteps = 3\nrate = 0.5\nseeds = None\n'
 
@@ -152,10 +151,12 @@ def test_a_mistyped_parameter_that_papermill_injects_is_an_error():
         check_injected(cells)
 
 
-def test_formulas_become_mathml_and_prices_in_code_do_not():
+def test_formulas_become_mathml_and_prices_in_code_do_not(tmp_path):
     text = "Masks $A$ and\n\n$$\\frac{2 TP}{n_i}$$\n\ncost `$5` and `$6`, or $7 each."
-    page = as_mathml(text)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    nbformat.write(notebook, tmp_path / "text.ipynb")
+    page = export_html(tmp_path / "text.ipynb", tmp_path / "text.html", "formulas").read_text(encoding="utf-8")
     assert page.count("<math") == page.count("</math>") == 2
     assert "<mfrac>" in page
-    assert "$$" not in page
-    assert page.endswith("cost `$5` and `$6`, or $7 each.")
+    assert "$$" not in page.split("<body")[1]
+    assert "<code>$5</code> and <code>$6</code>, or $7 each." in page

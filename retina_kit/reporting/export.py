@@ -10,7 +10,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
-from retina_kit.reporting.formulas import with_mathml
+from retina_kit.reporting.formulas import put_formulas, take_formulas
 from retina_kit.reporting.notebook import tags_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -33,12 +33,13 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
     for name in ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"):
         if hasattr(exporter, name):
             setattr(exporter, name, "")
-    executed = with_mathml(without_widgets(nbformat.read(notebook, as_version=4)))
+    executed = without_widgets(nbformat.read(notebook, as_version=4))
     executed.cells = [cell for cell in executed.cells if not NOT_ON_PAGES & set(tags_of(cell))]
+    formulas = take_formulas(executed)
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
     page = _described(page, executed).replace("</head>", f"{CODE_STYLE}</head>", 1)  # source code that a cell shows
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
-    return _write(page, target)
+    return _write(put_formulas(page, formulas), target)
 
 
 def export_slides(notebook: str | Path, target: str | Path) -> Path:

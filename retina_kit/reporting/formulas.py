@@ -12,29 +12,38 @@ FORMULA = re.compile(
 )
 
 
-def with_mathml(notebook: NotebookNode) -> NotebookNode:
-    """Replace the LaTeX formulas in the Markdown cells of a notebook by MathML; code is left as it is."""
+def take_formulas(notebook: NotebookNode) -> dict[str, str]:
+    """Replace each LaTeX formula in the Markdown cells by a word, and return {word: MathML}.
+
+    The words pass through nbconvert, which drops MathML from Markdown; `put_formulas` replaces them on the page.
+    Formulas in code are left as they are.
+    """
+    formulas: dict[str, str] = {}
+
+    def replaced(match: re.Match[str]) -> str:
+        if match["code"]:
+            return match["code"]
+        word = f"kitformula{len(formulas)}end"
+        formulas[word] = to_mathml(match["block"] or match["inline"], is_block=bool(match["block"]))
+        return word
+
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = as_mathml(cell.source)
-    return notebook
+            cell.source = FORMULA.sub(replaced, cell.source)
+    return formulas
 
 
-def as_mathml(markdown: str) -> str:
-    """Replace `$...$` and `$$...$$` of a Markdown text by MathML, which Markdown lets through as HTML.
+def put_formulas(page: str, formulas: dict[str, str]) -> str:
+    """Replace the words of `take_formulas` on an exported page by their MathML."""
+    return re.sub(r"kitformula\d+end", lambda match: formulas.get(match[0], match[0]), page)
 
-    >>> as_mathml("a mask $A$ costs `$5`")
-    'a mask <math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>A</mi></mrow></math> costs `$5`'
+
+def to_mathml(latex: str, *, is_block: bool = False) -> str:
+    """Convert a LaTeX formula to MathML.
+
+    >>> to_mathml("A")
+    '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>A</mi></mrow></math>'
     """
-    return FORMULA.sub(_converted, markdown)
+    from latex2mathml.converter import convert  # only an export needs it
 
-
-def _converted(match: re.Match[str]) -> str:
-    """Return the MathML of a formula; code that was matched is returned as it is."""
-    from latex2mathml.converter import convert
-
-    if match["code"]:
-        return match["code"]
-    display = "block" if match["block"] else "inline"
-    page = convert(" ".join((match["block"] or match["inline"]).split()), display=display)
-    return page.replace("*", "&#42;").replace("_", "&#95;")  # which Markdown would take for emphasis
+    return convert(" ".join(latex.split()), display="block" if is_block else "inline")

@@ -71,13 +71,16 @@ def plot_contrasts(comparison: pd.DataFrame, labels: Mapping[tuple[str, str], st
 def plot_spread(scores: pd.DataFrame, arms: Mapping[str, str], ax: Axes | None = None, *, metric: str = "dice") -> Axes:
     """Plot the score of every image, one row of dots per arm, with a box and the number of complete failures.
 
-    `arms` maps arms to their labels; a complete failure is a score below 0.01.
+    `arms` maps arms to their labels. The box holds the middle half of the scores, the line is the median; a complete
+    failure is a score below 0.01.
     """
     ax = ax or new_axes(9, 1 + 0.36 * len(arms))
     values = [scores.loc[scores["arm"] == arm, metric].dropna().to_numpy() for arm in arms]
-    style = {"orientation": "horizontal", "showfliers": False, "medianprops": {"color": "0.2"}}
-    ax.boxplot(values, positions=range(len(arms)), widths=0.6, **style)
     for k, mine in enumerate(values):
+        if len(mine):
+            low, median, high = np.percentile(mine, [25, 50, 75])
+            ax.barh(k, high - low, left=low, height=0.6, facecolor="none", edgecolor="0.2")
+            ax.plot([median, median], [k - 0.3, k + 0.3], color="0.2")
         y = k + 0.22 * np.sin(np.arange(len(mine)) * 2.4)  # dots next to each other, the same in every run
         ax.plot(mine, y, "o", markersize=2.5, alpha=0.6, color=COLORS[k % len(COLORS)])
         ax.text(1.06, k, f"{(mine < 0.01).sum()}", ha="center", va="center", fontsize=8)
