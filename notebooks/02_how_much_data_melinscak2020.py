@@ -187,8 +187,7 @@ show_folded("Shape trace, layer by layer", build.describe_layers(arm.model, batc
 
 # %%
 show_source(losses.soft_dice, losses.pooled_soft_dice, loop.fit)
-model = experiment.model("scratch_large")
-history = loop.fit(model, batches, batches.recipe, device=batches.images.device, watch=LiveCurve())
+history = loop.fit(experiment.model(arm.name), batches, batches.recipe, device=batches.images.device, watch=LiveCurve())
 share = prepared.targets[prepared.train].float().mean().item()
 print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (share + 0.5):.3f}")
 
