@@ -63,8 +63,7 @@ class Experiment:
         `paper` is the key of a paper of the kit, or the folder of one of your own (see paper_files). `seeds` is a list
         of integers (None: the profile's); `overrides` replaces settings by name, and a "fraction" among them is that of
         the steps and images (see fractions). The small networks of smoke and lesson get one thread: a second one saves
-        4 % on idle cores and costs 300 % on busy ones. Raises UsageError for unknown names and wrong types, DataError
-        if a data set that is needed is missing.
+        4 % on idle cores and costs 300 % on busy ones. Raises UsageError, or DataError if data are missing.
         """
         check_injected(executed_cells())
         torch.set_num_threads(torch.get_num_threads() if profile == "paper" else 1)
