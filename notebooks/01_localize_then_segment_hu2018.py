@@ -6,20 +6,6 @@
 #
 # **The question.** Marking the center of the optic disc takes a second; outlining the disc takes a minute. Can a
 # network learn from thousands of cheap centers first, and then need fewer expensive outlines?
-#
-# **The claim.** The paper trains a network to *localize* the disc, keeps its encoder frozen, and trains a decoder to
-# *segment* the disc from 92 masks. It reports a higher Dice than training from scratch (random weights).
-#
-# **The problem.** The paper's two networks differ in two ways: one is pretrained *and* frozen, the other is random
-# *and* trainable. Pretraining and freezing are *confounded*. The kit adds the two missing combinations as *control
-# arms*.
-#
-# **Your guess, before any result.** Write down three things: Does pretraining help if nothing is frozen? Does freezing
-# help or hurt? When does it matter more, with few masks or with many?
-#
-# **You will** reproduce both phases, compare them with the published results, and add the control arms. **You need**
-# Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default the images are
-# synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD).
 
 # %% tags=["colab"]
 import os
@@ -30,17 +16,42 @@ if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # k
     pass
 
 # %%
+from retina_kit.data.synthetic.fundus import generate_fundus
+from retina_kit.reporting import figures
+from retina_kit.teaching.widgets import show
+
+eye = generate_fundus(1, 1, (288, 384), lesions=False, seed=2)
+image, center = eye.images[0], tuple(eye.rows.loc[0, ["disc_x", "disc_y"]])
+panels = {"a center: one second": (image, center), "an outline: one minute": (image, eye.masks["disc"][0])}
+show(figures.plot_panels(panels), alt="A synthetic fundus photograph with the center of the disc, and with its outline")
+
+# %% [markdown]
+# **The claim.** The paper trains a network to *localize* the disc, keeps its encoder frozen, and trains a decoder to
+# *segment* the disc from 92 masks. It reports a mean Dice of 0.88 (a score of overlap, 1 is perfect; section 6). From
+# scratch, that is from random weights, the same network reaches 0.84.
+#
+# **The problem.** The paper's two networks differ in two ways: one is pretrained *and* frozen, the other is random
+# *and* trainable. Pretraining and freezing are *confounded*: nobody can tell which of them made the difference. The kit
+# adds the two missing combinations as *control arms*.
+#
+# **Your guess, before any result.** Write down three things: Does pretraining help if nothing is frozen? Does freezing
+# help or hurt? When does it matter more, with few masks or with many?
+#
+# **You will** reproduce both phases, compare them with the published results, and add the control arms. **You need**
+# Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default the images are
+# synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD).
+
+# %%
 from retina_kit.data.transforms import preprocess, resize_images
 from retina_kit.evaluation.comparisons import compare_families, spread_over_images, training_shares
 from retina_kit.experiment import Experiment
 from retina_kit.models.build import describe_layers
 from retina_kit.models.unet import Decoder, Encoder
 from retina_kit.prediction.predictor import Predictor
-from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own
-from retina_kit.teaching.widgets import show, show_folded, show_settings, show_source
+from retina_kit.teaching.widgets import show_folded, show_settings, show_source
 from retina_kit.training.loop import fit
 from retina_kit.training.losses import LOSSES, pooled_soft_dice
 
@@ -62,18 +73,16 @@ precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
-# %%
-options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
-experiment = Experiment("hu2018", profile, data, overrides=overrides, **options)
-report = Report(experiment.folder)
-settings = report.save_table("settings", experiment.settings(), tidy=False)
-
 # %% [markdown]
 # ## 2 · Look at the data
 # Phase 1 learns one point per image, phase 2 an outline. The outline is the *ground truth*: what an expert annotated,
 # and what a prediction is compared with. Choose a data set, a patient and an image.
 
 # %%
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
+experiment = Experiment("hu2018", profile, data, overrides=overrides, **options)
+report = Report(experiment.folder)
+settings = report.save_table("settings", experiment.settings(), tidy=False)
 centers, masks = experiment.images("localizer"), experiment.images("pretrained_frozen_100")
 browse_images({"outlines": masks, "centers": centers}, points={"center": experiment.parameters["test_center"]})
 
@@ -120,7 +129,8 @@ show(shown)
 # ## 5 · The networks (Figure 1)
 # **A U-Net has two halves.** The *encoder* repeats two 3 x 3 convolutions and halves the image by max-pooling: each
 # level sees a larger area, in more channels, at a lower resolution. It learns *what* is in the image. The *decoder*
-# doubles the size level by level, until each pixel gets a score (*logit*). *Skip connections* copy the features of each
+# doubles the size level by level, until each pixel has a score (*logit*). A sigmoid turns the score into the
+# probability $p$ that the pixel is disc; above 0.5 it counts as disc. *Skip connections* copy the features of each
 # encoder level to the decoder level of the same size. They tell the decoder *where* the edges are. (The paper calls
 # them residual.)
 #
@@ -148,7 +158,8 @@ show_folded("Shape trace through the U-Net, layer by layer", layers[1])
 # (6 + 3 + 1) = 0.6. A perfect mask has 1, no overlap 0.
 #
 # A thresholded mask has no gradient, so the loss uses *soft Dice*, with the probability $p_i$ of each pixel and its
-# label $y_i$. The paper minimizes its negative logarithm (smoothing $s = 1$):
+# label $y_i$ (1: disc, 0: background), summed over all pixels of a batch. The paper minimizes its negative logarithm.
+# The constant $s = 1$ avoids a division by zero:
 #
 # $$L = -\log \frac{2 \sum_i p_i y_i + s}{\sum_i p_i + \sum_i y_i + s}$$
 #
@@ -156,15 +167,12 @@ show_folded("Shape trace through the U-Net, layer by layer", layers[1])
 # With ten masks this is the main risk. Now train a U-Net from scratch on fold 0 and watch its *learning curve*.
 #
 # The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
-# **Stop** keeps the weights so far.
+# To stop early, interrupt the kernel (the square button of the toolbar): the weights so far are kept.
 
 # %%
-batches = experiment.batches("random_trainable_100")
-model = experiment.model("random_trainable_100")
-recipe = experiment.arm("random_trainable_100").recipe
-show_source(pooled_soft_dice, LOSSES[recipe.loss], fit)
-history = fit(model, batches, recipe, device=batches.images.device, watch=LiveCurve())
-show(figures.plot_history(history))
+model, batches = experiment.model("random_trainable_100"), experiment.batches("random_trainable_100")
+show_source(pooled_soft_dice, LOSSES[batches.recipe.loss], fit)
+history = fit(model, batches, batches.recipe, device=batches.images.device, watch=LiveCurve())
 
 # %% [markdown]
 # ## 7 · Train all arms
@@ -183,8 +191,7 @@ print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.valu
 
 # %%
 localization = report.save_table("localization", experiment.table("localization"))
-columns = ["arm", "metric", "ours_mean", "ours_ci_low", "ours_ci_high", "n_images", "paper_value", "note"]
-show(localization[columns].replace({"arm": labels}).round(2))
+show(show_comparison(localization, labels))
 localizers = {name: labels[name] for name in ("localizer", "localizer_leaky", "localizer_shuffled", "localizer_color")}
 errors = figures.plot_point_errors(experiment.scores, localizers, experiment.parameters["pixels"])
 validated = experiment.histories.dropna(subset=["mse"]).groupby(["arm", "step"])["mse"].mean().unstack("arm")
@@ -198,8 +205,10 @@ show(errors)
 # and then averaged. (*Pooled* Dice would add up the pixels of all images first, so that large discs would weigh more.)
 #
 # The paper's two arms differ in *two* factors: the start of the encoder, and whether it is frozen. The 2 x 2 design has
-# all four combinations, so each factor can be isolated. The table has more arms: one uses the localizer's
-# *output* instead of its features and segments only a window around the predicted center.
+# all four combinations, so each factor can be isolated. Freezing covers the weights and the *BatchNorm statistics*, the
+# mean and variance by which each channel is normalized. Those of a random encoder fit no image, so the control measures
+# them once on the training images (*calibrated*). The table has more arms: one uses the localizer's *output* instead of
+# its features and segments only a window around the predicted center.
 
 # %%
 shares = training_shares(experiment.arms)
@@ -222,9 +231,9 @@ show(shown)
 
 # %%
 last = experiment.scores[experiment.scores["variant"] == "last"]
-figure2b = compare_families(last, shares, [("pretrained_frozen", "random_trainable")])
-report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: p-values of three tests at each share")
-report.save_table("figure2b", figure2b, tidy=False)
+pair = ("pretrained_frozen", "random_trainable")
+figure2b = report.save_table("figure2b", compare_families(last, shares, [pair]), tidy=False)
+show(report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: p-values of three tests"))
 
 # %% [markdown]
 # Is it pretraining or freezing? Each row of the next figure changes one factor, except the first and the last. The last
@@ -251,13 +260,13 @@ show(shown)
 # %% [markdown]
 # ## 11 · Behind the means
 # The paper's baseline has a mean of 0.84 with an SD of 0.2. So large an SD points to complete failures on some images,
-# not to slightly worse masks on all. The number above each column counts the images with a Dice of practically 0.
+# not to slightly worse masks on all. The number right of each row counts the images with a Dice of practically 0.
 
 # %%
 chosen = {arm: labels[arm] for arm in shares.loc[shares["percent"].isin([10, 100]), "arm"]}
 shown = figures.plot_spread(last, chosen)
 show(report.save_figure("distribution", shown, alt="Dice of every image, arm by arm"))
-report.save_table("distribution", spread_over_images(last, chosen), tidy=False).round(3)
+show(report.save_table("distribution", spread_over_images(last, chosen), tidy=False).round(3))
 
 # %% [markdown]
 # The worst test images of the paper's two arms and of the window arm. If the whole image is searched, bright lesions
@@ -282,9 +291,9 @@ explore_predictions(*experiment.probabilities(three[1]))
 
 # %%
 claims = report.save_claims(experiment.claims())
-report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
+show(report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims"))
 report.finish(experiment.description())
-show_claims(claims).style.hide(axis="index")
+show(show_claims(claims))
 
 # %% [markdown]
 # ## 13 · Your own image

@@ -6,7 +6,26 @@
 #
 # **The question.** Annotating an OCT scan is expensive. How many annotated scans does a U-Net need to segment fluid,
 # and does it help to train on scans of another device first (*transfer learning*)?
-#
+
+# %% tags=["colab"]
+import os
+import sys
+
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
+    # %pip install --quiet --no-deps ./retina-kit
+    pass
+
+# %%
+from retina_kit.data.synthetic.oct import generate_oct
+from retina_kit.reporting import figures
+from retina_kit.teaching.widgets import show
+
+scans = [generate_oct(1, 1, (240, 320), device="cirrus", gap=gap, fluid=2.0, seed=6) for gap in (1, 0)]
+titles = ("source: another device, many scans", "target: few annotated scans")
+panels = {title: (scan.images[0], scan.masks["fluid"][0]) for title, scan in zip(titles, scans, strict=True)}
+show(figures.plot_panels(panels), alt="The same synthetic eye scanned by two devices, with the outlines of its fluid")
+
+# %% [markdown]
 # **The claim.** The paper trains on 256, 512 or 1000 B-scans, from scratch and after pretraining. It reports that more
 # data help and that transfer helps.
 #
@@ -21,29 +40,19 @@
 # **You need** Python and two CPU cores; section 8 shows how long the training took. Nothing is downloaded: by default
 # the scans are synthetic, and so are all scores that follow. `data = "public"` uses real scans as the target.
 
-# %% tags=["colab"]
-import os
-import sys
-
-if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
-    # %pip install --quiet --no-deps ./retina-kit
-    pass
-
 # %%
 import numpy as np
 import torch
 
 from retina_kit.data.splits import shared_patients
-from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.experiment import Experiment
 from retina_kit.teaching.domain_gap import generate_gap, train_across_gap
 from retina_kit.models import build, filters, unet
 from retina_kit.prediction.predictor import Predictor
-from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own
-from retina_kit.teaching.widgets import show, show_folded, show_settings, show_source
+from retina_kit.teaching.widgets import show_folded, show_settings, show_source
 from retina_kit.teaching.widgets.gap_explorer import explore_domain_gap
 from retina_kit.training import loop, losses
 
@@ -65,20 +74,18 @@ precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"gap": 0.4}
 
-# %%
-options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
-experiment = Experiment("melinscak2020", profile, data, overrides=overrides, **options)
-report = Report(experiment.folder)
-settings = experiment.settings()
-
 # %% [markdown]
 # ## 2 · Look at the data: Figure 1
 # An OCT *B-scan* is a slice through the retina. Fluid collects under the pigment epithelium (PED), under the retina
 # (SRF) and inside it (IRF), and fills about two percent of a scan. The paper merges the three into one class. The
 # colored areas are the *ground truth*: what an expert annotated. The public scans have two graders instead of three
-# classes.
+# classes. Scans of the lesson are as small as its networks need them, so their pixels are large.
 
 # %%
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
+experiment = Experiment("melinscak2020", profile, data, overrides=overrides, **options)
+report = Report(experiment.folder)
+settings = experiment.settings()
 target = experiment.images("scratch_large", masks=experiment.parameters["fluids"])
 largest = np.argsort([-mask.sum() for mask in np.logical_or.reduce(list(target.masks.values()))])[:12:4]
 some = target.subset(largest)
@@ -108,11 +115,9 @@ show_settings(settings, important, arms=experiment.arms_table())
 # it score before and after? Noise is a gap, too: 1 is the device's own noise, 0 is none.
 
 # %%
-gaps = (0.0, 0.25, 0.5, 0.75, 1.0)
-eyes = [generate_oct(1, 1, (160, 160), device="cirrus", gap=gap, fluid=2.0, seed=4) for gap in gaps]
-titles = [f"synthetic, gap {gap:g}" for gap in gaps]
-images, masks = (np.concatenate(part) for part in zip(*[(eye.images, eye.masks["fluid"]) for eye in eyes], strict=True))
-show(figures.plot_images(images, masks, titles, num_columns=5))
+eyes = {g: generate_oct(1, 1, (160, 160), device="cirrus", gap=g, fluid=2.0, seed=4) for g in (0, 0.25, 0.5, 0.75, 1)}
+panels = {f"gap {gap:g}": (eye.images[0], eye.masks["fluid"][0]) for gap, eye in eyes.items()}
+show(figures.plot_panels(panels, cell=2.4), alt="One eye with its fluid at five gaps, 0 to 1")
 explore_domain_gap(generate_gap, train_across_gap)
 
 # %% [markdown]
@@ -125,7 +130,7 @@ explore_domain_gap(generate_gap, train_across_gap)
 seen = experiment.images("scratch_large", masks=experiment.parameters["graders"]).subset(largest[:2])
 figure2 = figures.plot_annotators(seen.images, seen.masks, titles=seen.rows["id"])
 show(report.save_figure("figure2", figure2, alt="Figure 2: two scans with the outlines of each annotator"))
-report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).round(3)
+show(report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).round(3))
 
 # %% [markdown]
 # ## 5 · Split: who is tested?
@@ -135,7 +140,7 @@ report.save_table("figure2", experiment.graders("scratch_large"), tidy=False).ro
 
 # %%
 prepared, leaky = experiment.prepared("scratch_by_patient"), experiment.prepared("scratch_by_scan")
-show(figures.plot_split(prepared.rows, prepared.train, prepared.test))
+show(figures.plot_split(prepared.rows, prepared.train, prepared.test), alt="Training and test scans of each patient")
 shared = [len(shared_patients(p.rows, p.train, p.test)) for p in (prepared, leaky)]
 print(f"patients on both sides: {shared[0]} split by patient, {shared[1]} split by B-scan")
 
@@ -178,11 +183,11 @@ show_folded("Shape trace, layer by layer", build.describe_layers(arm.model, batc
 # by heart.
 #
 # The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
-# **Stop** keeps the weights so far.
+# To stop early, interrupt the kernel (the square button of the toolbar): the weights so far are kept.
 
 # %%
 show_source(losses.soft_dice, losses.pooled_soft_dice, loop.fit)
-history = loop.fit(model, batches, batches.recipe, device=batches.images.device, watch=LiveCurve())
+history = loop.fit(experiment.model(arm.name), batches, batches.recipe, device=batches.images.device, watch=LiveCurve())
 share = prepared.targets[prepared.train].float().mean().item()
 print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (share + 0.5):.3f}")
 
@@ -203,7 +208,7 @@ shown = {name: labels[name] for name in ("source", "scratch_large", "transfer_la
 log = experiment.published.curves("notebook_curve_b")
 figure = figures.plot_losses(experiment.histories, shown, published=log)
 show(report.save_figure("losses", figure, alt="Training loss of three arms, compared with the authors' log"))
-report.save_table("losses", loss_values.reset_index(), tidy=False).round(3)
+show(report.save_table("losses", loss_values.reset_index(), tidy=False).round(3))
 
 # %% [markdown]
 # ## 9 · Figure 4: Dice against the number of training scans
@@ -226,16 +231,16 @@ show(show_comparison(figure4, labels))
 spreads = report.save_table("figure4_spreads", experiment.by_size("figure4"), tidy=False)
 starts = ("scratch", "transfer")
 lines = {start: [arm for arm in spreads["arm"] if arm.startswith(start)] for start in starts}
-printed = figures.plot_dice_by_size(spreads, lines, spread="sd_of_images")
+with_sd = figures.plot_dice_by_size(spreads, lines, spread="sd_of_images")
 show(
     report.save_figure(
-        "figure4_as_printed", printed, alt="Figure 4 with standard deviations, which the paper calls SEM"
+        "figure4_as_printed", with_sd, alt="Figure 4 with standard deviations, which the paper calls SEM"
     )
 )
 figure = figures.plot_dice_by_size(spreads, lines)
 show(report.save_figure("figure4", figure, alt="Figure 4: Dice against training set size, intervals over patients"))
 source_model = report.save_table("source_model", experiment.table("source_model"))
-show_comparison(source_model, labels)
+show(show_comparison(source_model, labels))
 
 # %% [markdown]
 # ## 11 · Figure 3: one scan, all networks
@@ -283,7 +288,7 @@ show(
 controls = report.save_table("controls", experiment.table("controls"))
 figure = figures.plot_comparison(controls, labels=labels)
 show(report.save_figure("controls", figure, alt="Controls: equal steps, more of the same, loss, split by B-scan"))
-show_comparison(controls, labels)
+show(show_comparison(controls, labels))
 
 # %% [markdown]
 # ## 14 · The worst images
@@ -306,9 +311,9 @@ explore_predictions(*experiment.probabilities("transfer_large"))
 
 # %%
 claims = report.save_claims(experiment.claims())
-report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
+show(report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims"))
 report.finish(experiment.description())
-show_claims(claims).style.hide(axis="index")
+show(show_claims(claims))
 
 # %% [markdown]
 # ## 16 · Your own image

@@ -6,7 +6,26 @@
 #
 # **The question.** A label "this photograph shows a lesion" is cheap; marking each lesion is expensive. Can a network
 # that learned to *classify* photographs help to *segment* lesions?
-#
+
+# %% tags=["colab"]
+import os
+import sys
+
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
+    # %pip install --quiet --no-deps ./retina-kit
+    pass
+
+# %%
+from retina_kit.data.synthetic.fundus import generate_fundus
+from retina_kit.reporting import figures, tables
+from retina_kit.teaching.widgets import show
+
+eyes = generate_fundus(2, 1, (288, 384), seed=1)
+image, exudates = eyes.images[1], eyes.masks["ex"][1]
+panels = {"stage 1: is there a lesion? yes": (image, None), "stage 2: which pixels are exudates?": (image, exudates)}
+show(figures.plot_panels(panels), alt="A synthetic fundus photograph with lesions, and the outlines of its exudates")
+
+# %% [markdown]
 # **The claim.** Stage 1: a network classifies photographs (lesion or none). Stage 2: its encoder, copied and frozen,
 # gets a decoder that marks exudates, hemorrhages or microaneurysms. The paper reports that this learns faster.
 #
@@ -21,14 +40,6 @@
 # **You need** Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default
 # the images are synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD).
 
-# %% tags=["colab"]
-import os
-import sys
-
-if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
-    # %pip install --quiet --no-deps ./retina-kit
-    pass
-
 # %%
 import numpy as np
 import pandas as pd
@@ -40,10 +51,9 @@ from retina_kit.evaluation.convergence import convergence_of
 from retina_kit.experiment import Experiment
 from retina_kit.models.stages import stages_of
 from retina_kit.prediction.predictor import Predictor
-from retina_kit.reporting import figures, tables
 from retina_kit.reporting.report import Report
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own
-from retina_kit.teaching.widgets import show, show_folded, show_settings, show_source
+from retina_kit.teaching.widgets import show_folded, show_settings, show_source
 from retina_kit.training import loop, losses
 from retina_kit.training.tasks.segment_patches import pixel_counts
 
@@ -65,18 +75,16 @@ precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
-# %%
-options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
-experiment = Experiment("ortiz2022", profile, data, overrides=overrides, **options)
-report = Report(experiment.folder)
-settings = report.save_table("settings", experiment.settings(), tidy=False)
-
 # %% [markdown]
 # ## 2 · Look at the data
 # Stage 1 learns one label (yes or no) per photograph, stage 2 one mask per kind of lesion. The mask is the *ground
 # truth*: what an expert annotated. No test photograph of stage 2 is used in stage 1.
 
 # %%
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
+experiment = Experiment("ortiz2022", profile, data, overrides=overrides, **options)
+report = Report(experiment.folder)
+settings = report.save_table("settings", experiment.settings(), tidy=False)
 lesions = {"exudates": "exudates_vgg_cbam", "hemorrhages": "hemorrhages_vgg_cbam"}
 lesions |= {"microaneurysms": "microaneurysms_vgg_cbam"}
 image_set = {lesion: experiment.images(arm) for lesion, arm in lesions.items()}
@@ -185,13 +193,12 @@ show_folded("Shape trace through the encoder-decoder", joined[networks["vgg_cbam
 # *Pooled* scores add up the pixels of all images first; a *per-image mean* gives each image the same weight.
 #
 # The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
-# **Stop** keeps the weights so far.
+# To stop early, interrupt the kernel (the square button of the toolbar): the weights so far are kept.
 
 # %%
 model, lesion_batches = experiment.model("quick_published"), experiment.batches("quick_published")
 show_source(losses.LOSSES[lesion_batches.recipe.loss], loop.fit)
 history = loop.fit(model, lesion_batches, lesion_batches.recipe, device=lesion_batches.images.device, watch=LiveCurve())
-show(figures.plot_history(history))
 
 # %% [markdown]
 # ## 7 · Train all arms
@@ -214,10 +221,9 @@ print(len(runs), "runs,", seconds, "seconds of training in all")
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
-scored = table1[table1["metric"] != "time"]
-report.save_figure("table1", figures.plot_comparison(scored, labels=labels), alt="Table 1: four classifiers")
-leak = report.save_table("leak", experiment.table("leak"))
-show(tables.show_comparison(table1, labels), tables.show_comparison(leak, labels))
+shown = figures.plot_comparison(table1[table1["metric"] != "time"], labels=labels)
+show(report.save_figure("table1", shown, alt="Table 1: four classifiers"), tables.show_comparison(table1, labels))
+show(tables.show_comparison(report.save_table("leak", experiment.table("leak")), labels))
 
 # %% [markdown]
 # ## 9 · Table 2: three lesions
@@ -227,10 +233,9 @@ show(tables.show_comparison(table1, labels), tables.show_comparison(leak, labels
 
 # %%
 table2 = report.save_table("table2", experiment.table("table2"))
-shown = figures.plot_comparison(table2[table2["n_seeds"] > 0], figures.new_axes(14, 4), labels=labels)
-report.save_figure("table2", shown, alt="Table 2: four encoders, three lesions")
-findings = report.save_table("findings", find_anomalies(experiment.published), tidy=False)
-show(tables.show_comparison(table2, labels), findings[["sure", "where", "arithmetic"]])
+shown = figures.plot_comparison(table2[table2["n_seeds"] > 0], labels=labels)
+show(report.save_figure("table2", shown, alt="Table 2: four encoders"), tables.show_comparison(table2, labels))
+show(report.save_table("findings", find_anomalies(experiment.published), tidy=False)[["sure", "where", "arithmetic"]])
 
 # %% [markdown]
 # ## 10 · The paper's question: copied or random, frozen or not?
@@ -243,7 +248,7 @@ show(tables.show_comparison(table2, labels), findings[["sure", "where", "arithme
 # %%
 four = report.save_table("four_arms", experiment.table("four_arms"))
 scored = four[four["metric"].isin(["dice", "average_precision"])]
-report.save_figure("four_arms", figures.plot_comparison(scored, labels=labels), alt="The four arms, long and short")
+show(report.save_figure("four_arms", figures.plot_comparison(scored, labels=labels), alt="Four arms, long and short"))
 show(tables.show_comparison(four, labels))
 arms = {name: labels[name] for name in ("published", "copied_frozen", "copied_tuned", "random_frozen")}
 curves = experiment.histories[experiment.histories["arm"].isin(list(arms))]
@@ -252,7 +257,7 @@ speed = report.save_table("convergence", convergence_of(curves, "average_precisi
 figure = figures.plot_validations(curves, "average_precision", arms)
 report.save_figure("convergence", figure, alt="Area under precision-recall of the four arms while they train")
 show(figure)
-speed.round(3)
+show(speed.round(3))
 
 # %% [markdown]
 # ## 11 · Figure 5: whole images
@@ -286,9 +291,9 @@ explore_predictions(*experiment.probabilities("copied_tuned"))
 
 # %%
 claims = report.save_claims(experiment.claims())
-report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
+show(report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims"))
 report.finish(experiment.description())
-tables.show_claims(claims).style.hide(axis="index")
+show(tables.show_claims(claims))
 
 # %% [markdown]
 # ## 13 · Your own image

@@ -5,7 +5,27 @@
 #
 # **The question.** A network has learned to find vessels in fundus photographs. Does this help it to find fluid in OCT
 # scans of eyes with diabetic macular edema? The two kinds of images look nothing alike.
-#
+
+# %% tags=["colab"]
+import os
+import sys
+
+if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
+    # %pip install --quiet --no-deps ./retina-kit
+    pass
+
+# %%
+from retina_kit.data.synthetic.fundus import generate_fundus
+from retina_kit.data.synthetic.oct import generate_oct
+from retina_kit.reporting import figures
+from retina_kit.teaching.widgets import show
+
+eye, scan = generate_fundus(1, 1, (288, 384), lesions=False, seed=5), generate_oct(1, 1, (288, 384), fluid=2.0, seed=4)
+panels = {"source: vessels": (eye.images[0], eye.masks["vessels"][0])}
+panels |= {"target: fluid": (scan.images[0], scan.masks["fluid"][0])}
+show(figures.plot_panels(panels), alt="A synthetic fundus photograph with its vessels, and an OCT scan with its fluid")
+
+# %% [markdown]
 # **The claim.** The paper *fine-tunes* (continues to train) a vessel network for 200 steps and trains another from
 # scratch for 2000. It reports that the fine-tuned network is as good or better after a tenth of the steps.
 #
@@ -19,14 +39,6 @@
 # need** Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default the
 # images are synthetic, and so are all scores that follow. `data = "public"` uses the paper's own scans.
 
-# %% tags=["colab"]
-import os
-import sys
-
-if "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # keep the installed libraries
-    # %pip install --quiet --no-deps ./retina-kit
-    pass
-
 # %%
 import torch
 
@@ -34,11 +46,10 @@ from retina_kit.experiment import Experiment
 from retina_kit.models.build import build_model, count_parameters, describe_layers
 from retina_kit.models.unet_s5_d16 import Backbone
 from retina_kit.prediction.predictor import Predictor
-from retina_kit.reporting import figures
 from retina_kit.reporting.report import Report
 from retina_kit.reporting.tables import show_comparison, show_claims
 from retina_kit.teaching.widgets import LiveCurve, browse_images, explore_predictions, pick_arms, predict_own
-from retina_kit.teaching.widgets import show, show_folded, show_settings, show_source
+from retina_kit.teaching.widgets import show_folded, show_settings, show_source
 from retina_kit.training.loop import fit
 from retina_kit.training.losses import LOSSES
 
@@ -60,18 +71,16 @@ precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
-# %%
-options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
-experiment = Experiment("huang2023", profile, data, overrides=overrides, **options)
-report = Report(experiment.folder)
-settings = report.save_table("table5", experiment.settings(), tidy=False)
-
 # %% [markdown]
 # ## 2 · Look at the data
 # The *target* shows fluid, the *source* vessels. Choose the data set, the patient and the image, and switch the *ground
 # truth* (what counts as correct) and the masks of the graders on and off.
 
 # %%
+options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
+experiment = Experiment("huang2023", profile, data, overrides=overrides, **options)
+report = Report(experiment.folder)
+settings = report.save_table("table5", experiment.settings(), tidy=False)
 target, source = experiment.images("psp_chase", graders=True), experiment.images("vessels_psp_chase_db1")
 browse_images({"target": target, "source": source})
 
@@ -95,7 +104,7 @@ show_settings(settings, important, arms=experiment.arms_table())
 
 # %%
 prepared = experiment.prepared("psp_chase")
-show(figures.plot_split(target.rows, prepared.train, prepared.test))
+show(figures.plot_split(target.rows, prepared.train, prepared.test), alt="Training and test scans of each patient")
 fluid = target.rows.assign(fluid=100 * prepared.masks.mean(axis=(1, 2))).groupby("patient")["fluid"].mean().round(2)
 show(fluid.to_frame("%").T, report.save_table("graders", experiment.graders("psp_chase"), tidy=False).round(3))
 
@@ -111,7 +120,7 @@ recipe = arm.recipe
 batches = experiment.batches("psp_chase")
 crops, crop_targets = batches.sample(0)
 shown = (crops[:, :1] * batches.std + batches.mean).clamp(0, 255).byte().numpy()
-show(figures.plot_images(shown, crop_targets.numpy() == 1))
+show(figures.plot_images(shown, crop_targets.numpy() == 1), alt="A batch of augmented crops with their fluid")
 
 # %% [markdown]
 # ## 5 · The network
@@ -150,13 +159,12 @@ show_folded("Shape trace, layer by layer", describe_layers(arm.model, crops.shap
 # L_{Dice} = 1 - \frac{2 \sum_i p_i y_i + s}{\sum_i p_i + \sum_i y_i + s}$$
 #
 # The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
-# **Stop** keeps the weights so far.
+# To stop early, interrupt the kernel (the square button of the toolbar): the weights so far are kept.
 
 # %%
 model = experiment.model("psp_chase")
 show_source(LOSSES[recipe.loss], fit)
 history = fit(model, batches, recipe, device=batches.images.device, watch=LiveCurve())
-show(figures.plot_history(history))
 
 # %% [markdown]
 # ## 7 · Train all arms
@@ -178,8 +186,8 @@ print(f"{len(runs)} runs, {seconds:.0f} seconds of training in all")
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
 report.save_table("table1_best", experiment.table("table1", variant="best"))
-report.save_figure("table1", figures.plot_comparison(table1, labels=labels), alt="Table 1: with and without vessels")
-show_comparison(table1, labels)
+shown = figures.plot_comparison(table1, labels=labels)
+show(report.save_figure("table1", shown, alt="Table 1: with and without vessels"), show_comparison(table1, labels))
 
 # %% [markdown]
 # Table 2 is about batch size, Table 3 about augmentation, Table 4 about the loss.
@@ -187,8 +195,8 @@ show_comparison(table1, labels)
 # %%
 for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmentation"), ("table4", "Table 4: loss")):
     table = report.save_table(name, experiment.table(name))
-    report.save_figure(name, figures.plot_comparison(table, labels=labels), alt=alt)
-    show(show_comparison(table, labels))
+    shown = report.save_figure(name, figures.plot_comparison(table, labels=labels), alt=alt)
+    show(shown, show_comparison(table, labels))
 
 # %% [markdown]
 # ## 9 · Figures 1 and 2: validation while training
@@ -249,8 +257,7 @@ last = experiment.scores[experiment.scores["variant"] == "last"]
 shown = ("fcn_stare", "fcn_stare_left_out", "fcn_scratch_left_out")
 patients = figures.plot_dice_of_patients(last, {name: labels[name] for name in shown})
 report.save_figure("patients", patients, alt="Dice of every test image, by patient")
-show(patients)
-show_comparison(left_out, labels)
+show(patients, show_comparison(left_out, labels))
 
 # %% [markdown]
 # ## 11 · Claims and verdicts
@@ -260,9 +267,9 @@ show_comparison(left_out, labels)
 
 # %%
 claims = report.save_claims(experiment.claims())
-report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims")
+show(report.save_figure("claims", figures.plot_claims(claims), alt="Estimates and intervals of all claims"))
 report.finish(experiment.description())
-show_claims(claims).style.hide(axis="index")
+show(show_claims(claims))
 
 # %% [markdown]
 # ## 12 · Your own image

@@ -13,7 +13,10 @@ Data = Annotated[str, typer.Option("--data", help="synthetic, public or paper")]
 DataRoot = Annotated[Path, typer.Option(help="folder of the real data sets")]
 OutputRoot = Annotated[Path, typer.Option(help="folder for the results")]
 Seeds = Annotated[str | None, typer.Option(help="seeds, such as 0,1,2; default: the profile's")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, any parameter of the experiment; repeatable")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="NAME=VALUE, a setting (`retina-kit paper settings` lists them); repeatable"),
+]
 Fraction = Annotated[
     float | None, typer.Option(help="share of the steps and images, such as 0.01, to see that all runs through")
 ]

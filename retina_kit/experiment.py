@@ -20,6 +20,7 @@ from retina_kit.evaluation.scoring import CLASS_MARK, spreads, summarize, with_c
 from retina_kit.experiment_check import PROFILES, checked_seeds
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
 from retina_kit.fractions import FRACTION, at_fraction, checked_fraction
+from retina_kit.injected_parameters import check_injected, executed_cells
 from retina_kit.papers.audit import find_anomalies, summarize_published
 from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
 from retina_kit.papers.published import Published, read_published
@@ -62,9 +63,9 @@ class Experiment:
         `paper` is the key of a paper of the kit, or the folder of one of your own (see paper_files). `seeds` is a list
         of integers (None: the profile's); `overrides` replaces settings by name, and a "fraction" among them is that of
         the steps and images (see fractions). The small networks of smoke and lesson get one thread: a second one saves
-        4 % on idle cores and costs 300 % on busy ones. Raises UsageError for unknown names and wrong types, DataError
-        if a data set that is needed is missing.
+        4 % on idle cores and costs 300 % on busy ones. Raises UsageError, or DataError if data are missing.
         """
+        check_injected(executed_cells())
         torch.set_num_threads(torch.get_num_threads() if profile == "paper" else 1)
         self.definition = find_paper(paper)
         _check_name("profile", profile, PROFILES)

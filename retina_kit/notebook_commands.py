@@ -20,10 +20,11 @@ def lab(
     """Open JupyterLab on a copy of the kit's notebooks, or on your own paper, on this machine only, with a token."""
     import psutil
 
-    from retina_kit.working_copy import writable_home
+    from retina_kit.working_copy import first_notebook, writable_home
 
     root = _own_folder(folder) if folder else _copy_of_the_notebooks()
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={ip}", f"--ServerApp.port={port}"]
+    command += [f"--LabApp.default_url=/lab/tree/{name}" for name in first_notebook(root)]
     command += [] if browser else ["--no-browser"]
     if psutil.Process().username() == "root":  # in a container; JupyterLab would refuse to start
         command.append("--allow-root")

@@ -1,4 +1,4 @@
-"""The commands about papers and their runs: `paper new | notebook | report`, `compare`, `sweep`."""
+"""The commands about papers and their runs: `paper new | notebook | report | settings`, `compare`, `sweep`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from retina_kit.cli_options import Data, DataRoot, Device, Json, OutputRoot, Precision, Profile, Seeds, Set, finish
 from retina_kit.errors import UsageError
 
-paper_app = typer.Typer(no_args_is_help=True, help="Papers of your own: new, notebook, report.")
+paper_app = typer.Typer(no_args_is_help=True, help="Papers, the kit's and your own: new, notebook, report, settings.")
 
 Paper = Annotated[str, typer.Argument(help="a paper's key, or the folder of one of your own")]
 Workers = Annotated[int | None, typer.Option(help="processes that train side by side; default: one per core", min=1)]
@@ -68,6 +68,17 @@ def paper_report(
         overrides=parse_settings(settings),
     )
     finish({"text": [f"{path}: written" for path in paths], "exit_code": 0}, False)
+
+
+@paper_app.command("settings")
+def paper_settings(paper: Paper, profile: Profile = "lesson", as_json: Json = False) -> None:
+    """List the settings of a paper that --set can change: the value in a profile, and what the paper reports."""
+    from retina_kit.experiment import Experiment
+
+    table = Experiment(paper, profile).settings()
+    lines = [f"{row['setting']} = {row['this run']} (the paper: {row['the paper']}): {row['what it is']}"
+             for row in table.to_dict("records")]  # fmt: skip
+    finish({"text": lines, "settings": table.to_dict("records"), "exit_code": 0}, as_json)
 
 
 def compare_command(

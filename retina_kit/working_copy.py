@@ -58,6 +58,11 @@ def make_working_copy(parent: str | Path) -> tuple[Path, list[str]]:
     return folder, outdated
 
 
+def first_notebook(folder: str | Path) -> list[str]:
+    """Return the name of the notebook that JupyterLab opens first in a folder, as a list that may be empty."""
+    return sorted(path.name for path in Path(folder).glob("*.ipynb"))[:1]
+
+
 def _read_originals(folder: Path) -> dict[str, str]:
     """Read what was copied before; nothing if there is no such file or it is damaged."""
     try:

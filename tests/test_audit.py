@@ -70,7 +70,7 @@ def test_the_arithmetic_can_be_followed(findings):
     lines = findings.set_index("where")["arithmetic"]
     split = lines[lines.index.str.contains("stage 1")].iloc[0]
     assert "100,046 + 11,116 = 111,162 = 3 x 37,054" in split and "100,046 mod 3 = 2" in split
-    assert "= 47.33; printed 37.80" in lines["Table 1, row None"]
+    assert "= 47.33; published 37.80" in lines["Table 1, row None"]
     gain = lines["section III, Figure 4, with TL, 512 against no TL, 512"]
     assert "unpaired z = 1.73" in gain
 

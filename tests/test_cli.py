@@ -206,6 +206,13 @@ def test_explain_says_what_would_be_done_and_does_nothing(tmp_path):
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+def test_the_settings_that_set_can_change_are_listed(tmp_path):
+    done = retina_kit("paper", "settings", "hu2018", "--profile", "smoke", cwd=tmp_path)
+    assert done.returncode == 0
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("folds = "))
+    assert "(the paper: 5): folds of the cross-validation" in line
+
+
 def test_plan_counts_the_runs_that_explain_lists(tmp_path):
     command = ["train", PAPER, "--profile", "smoke", "--json"]
     explained = json.loads(retina_kit(*command, "--explain", cwd=tmp_path).stdout)["papers"][PAPER]

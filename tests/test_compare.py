@@ -30,7 +30,7 @@ def test_the_table_takes_the_corrected_value_and_notes_what_is_printed():
     assert list(table) == list(TABLE_COLUMNS)
     dice = table[(table["arm"] == "a") & (table["metric"] == "dice")].iloc[0]
     assert dice["paper_value"] == pytest.approx(0.4733) and dice["ours_mean"] == 0.6
-    assert dice["note"] == "printed 37.80: columns swapped"
+    assert dice["note"] == "published 37.80: columns swapped"
     assert math.isnan(table[table["arm"] == "b"]["paper_value"].iloc[0])
 
 
@@ -110,4 +110,4 @@ def test_times_are_shown_as_times():
     table = compare_with_paper(SUMMARY, read_published("ortiz2022"), "table1", {"net": "VGG-16"})
     shown = show_comparison(table).set_index("metric")
     assert shown.loc["time", "the paper"].iloc[0] == "24 h"
-    assert shown.loc["accuracy", "the paper"].iloc[0] == "87.0"
+    assert shown.loc["accuracy", "the paper"].iloc[0] == "87.0 %"

@@ -32,8 +32,9 @@ def by_size():
 
 def claims():
     """Two claims, one decided."""
-    columns = ["claim", "kind", "estimate", "ci_low", "ci_high", "verdict"]
-    rows = [("a", "replication", 0.1, 0.05, 0.2, "supported"), ("b", "control", 0.0, np.nan, np.nan, "inconclusive")]
+    columns = ["statement", "kind", "estimate", "ci_low", "ci_high", "verdict"]
+    rows = [("It helps", "replication", 0.1, 0.05, 0.2, "supported")]
+    rows += [("It helps at equal steps", "control", 0.0, np.nan, np.nan, "inconclusive")]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -56,6 +57,7 @@ MASKS = PICTURES[:, 0] > 200
         lambda: figures.plot_history(histories(), metric="miou"),
         lambda: figures.plot_validations(histories(), "miou", {"one": "One", "two": "Two"}),
         lambda: figures.plot_comparison(table(), labels={"one": "One"}),
+        lambda: figures.plot_panels({"mask": (PICTURES[0], MASKS[0]), "point": (PICTURES[1], (20.0, 10.0))}),
         lambda: figures.plot_predictions(PICTURES, MASKS, {"one": ~MASKS}, titles=list("abcde")),
         lambda: figures.plot_claims(claims()),
         lambda: figures.plot_dice_of_patients(ROWS, {"one": "One"}),
@@ -73,6 +75,7 @@ MASKS = PICTURES[:, 0] > 200
         "history",
         "validations",
         "beside_paper",
+        "panels",
         "predictions",
         "claims",
         "patients",
@@ -100,3 +103,18 @@ def test_hits_misses_and_false_alarms_have_their_colors():
     assert blue > green > red, "missed: blue"
     red, green, blue = overlay[0, 2, :3]
     assert red > green > blue, "false alarm: orange"
+
+
+def test_a_comparison_has_a_panel_per_metric_and_a_row_per_arm():
+    """Two arms and two metrics; the shape of a mask is not a fraction, so its panel does not end at 1."""
+    shown = table().replace({"metric": {"iou": "compactness"}, "paper_value": {0.6: 1.7}})
+    figure = figures.plot_comparison(shown, labels={"one": "One"})
+    assert [ax.get_title() for ax in figure.axes] == ["Dice", "compactness"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["One", "two"]
+    assert figure.axes[0].get_xlim() == (-0.03, 1.03)
+    assert figure.axes[1].get_xlim()[1] > 1.7
+
+
+def test_claims_are_named_by_their_statements():
+    labels = figures.plot_claims(claims()).get_yticklabels()
+    assert [label.get_text() for label in labels] == ["It helps (replication)", "It helps at equal steps (control)"]

@@ -8,6 +8,7 @@ import pytest
 
 from retina_kit.errors import KitError, UsageError
 from retina_kit.files import kit_root
+from retina_kit.injected_parameters import check_injected
 from retina_kit.reporting import notebook as nb
 from retina_kit.reporting.export import export_html
 
@@ -123,6 +124,8 @@ def test_a_notebook_keeps_the_rhythm(source):
     assert lengths[-1] <= 15
     assert not any(line.startswith(("def ", "class ")) for cell in code for line in cell.splitlines())
     assert set(nb.read_parameters(built)) >= {"profile", "data", "data_root", "output_root", "seeds", "device"}
+    by_hand = next(cell for cell in code if "LiveCurve()" in cell)
+    assert "experiment.model(" in by_hand, "running the cell again would continue from trained weights"
 
 
 def test_the_parameters_cell_holds_literals_only(tmp_path):
@@ -139,3 +142,21 @@ def test_a_figure_keeps_its_description_on_the_page(make, tmp_path):
     page = export_html(executed.path, tmp_path / "out.html", "a title").read_text()
     assert 'alt="Dice &amp; loss"' in page
     assert "No description" not in page
+
+
+def test_a_mistyped_parameter_that_papermill_injects_is_an_error():
+    """papermill only logs it; `In` of a kernel begins with an empty text."""
+    cells = ["", "import os", "profile = 'lesson'\nseeds = None", '# Parameters\nprofil = "smoke"\n', "1 + 1"]
+    with pytest.raises(UsageError, match="no parameter is called 'profil'; did you mean 'profile'"):
+        check_injected(cells)
+
+
+def test_formulas_become_mathml_and_prices_in_code_do_not(tmp_path):
+    text = "Masks $A$ and\n\n$$\\frac{2 TP}{n_i}$$\n\ncost `$5` and `$6`, or $7 each."
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    nbformat.write(notebook, tmp_path / "text.ipynb")
+    page = export_html(tmp_path / "text.ipynb", tmp_path / "text.html", "formulas").read_text(encoding="utf-8")
+    assert page.count("<math") == page.count("</math>") == 2
+    assert "<mfrac>" in page
+    assert "$$" not in page.split("<body")[1]
+    assert "<code>$5</code> and <code>$6</code>, or $7 each." in page

@@ -46,7 +46,7 @@ def test_the_settings_table_tells_what_the_paper_reports_and_what_is_ours():
     rows = settings_table(settings, {"steps": 20, "crop": [32, 48]}).values.tolist()
     assert rows == [
         ["steps", "training steps", "20", "1000", "section 2"],
-        ["crop", "window", "[32, 48]", "not reported", "ours"],
+        ["crop", "window", "32, 48", "not reported", "ours"],
     ]
 
 

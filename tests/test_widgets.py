@@ -17,13 +17,16 @@ from retina_kit.data.collection import ImageSet
 from retina_kit.data.synthetic.oct import generate_oct
 from retina_kit.evaluation.metrics import dice
 from retina_kit.evaluation.thresholds import ThresholdCounts
+from retina_kit.experiment import Experiment
 from retina_kit.prediction.predictor import Predictor
+from retina_kit.reporting import figures
 from retina_kit.reporting.figures.overlays import as_color, blend_errors, blend_masks, fit_width
 from retina_kit.reporting.tables import differing_settings
 from retina_kit.runs.store import RunStore
 from retina_kit.schema import to_json
 from retina_kit.teaching import domain_gap
-from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html
+from retina_kit.teaching.widgets import static
+from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html, differing_factors
 from retina_kit.teaching.widgets.browser import ImageBrowser
 from retina_kit.teaching.widgets.explorer import PredictionExplorer, worst_first
 from retina_kit.teaching.widgets.gap_explorer import GapExplorer
@@ -141,6 +144,22 @@ def test_freezing_is_a_setting_and_another_start_is_one():
     assert "One factor differs, the freezing" in comparison_html(plain, frozen)
     assert "One factor differs, the start" in comparison_html(plain, started)
     assert "2 factors differ" in comparison_html(frozen, started)
+
+
+@pytest.mark.parametrize(
+    ("paper", "first", "second", "factor"),
+    [
+        ("hu2018", "pretrained_frozen_100", "random_frozen_100", "start"),
+        ("hu2018", "pretrained_trainable_100", "random_trainable_100", "start"),
+        ("huang2023", "fcn_stare", "fcn_scratch", "start"),
+        ("huang2023", "psp_chase", "psp_chase_fluid_dice", "loss"),
+        ("ortiz2022", "copied_frozen", "copied_tuned", "freezing"),
+    ],
+)
+def test_the_picker_agrees_with_the_exercises(paper, first, second, factor):
+    """The pairs that the exercises call controlled differ in one factor."""
+    arms = {arm.name: arm for arm in Experiment(paper, "smoke").arms}
+    assert set(differing_factors(arms[first], arms[second])["factor"]) == {factor}
 
 
 def test_the_live_curve_tells_how_to_stop_and_what_was_trained(capsys):
@@ -290,3 +309,25 @@ def test_what_is_no_image_is_named_in_the_widget(predictor, tmp_path):
     own.path.value = str(tmp_path / "nowhere.png")
     assert "nowhere.png" in own.message.value
     assert own.image_view.value == b""
+
+
+def test_a_table_is_never_cut_and_its_later_rows_are_folded(monkeypatch):
+    """Three rows of which two are open; a long text stays whole, an empty column and a mere row number are left out."""
+    shown = []
+    monkeypatch.setattr(static, "display", lambda thing, **_: shown.append(thing))
+    table = pd.DataFrame({"arm": ["first", "second", "third"], "note": ["", "", ""], "text": ["word " * 40] * 3})
+    static.show(table, num_rows=2)
+    page = shown[0]["text/html"]
+    opened, folded = page.split("<details><summary>1 more row</summary>")
+    assert "third" not in opened
+    assert "third" in folded
+    assert page.count("word " * 39) == 3
+    assert "note" not in page
+    assert "<th>0</th>" not in page
+
+
+def test_a_figure_without_a_description_takes_the_one_that_is_given(capsys):
+    named, nameless = figures.new_axes(2, 2), figures.new_axes(2, 2)
+    named.figure.set_label("the loss")
+    static.show(named, nameless, alt="an empty plot")
+    assert [ax.figure.get_label() for ax in (named, nameless)] == ["the loss", "an empty plot"]

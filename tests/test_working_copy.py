@@ -4,8 +4,9 @@ import os
 import stat
 
 import pytest
+import typer
 
-from retina_kit import working_copy
+from retina_kit import notebook_commands, working_copy
 from retina_kit.errors import SetupError
 from retina_kit.working_copy import FOLDER, make_working_copy, rooted, starting_folder, writable_home
 
@@ -98,3 +99,13 @@ def test_with_a_home_nothing_moves(tmp_path, monkeypatch):
     before = dict(os.environ)
     with writable_home():
         assert dict(os.environ) == before
+
+
+def test_jupyterlab_opens_the_first_notebook(tmp_path, monkeypatch):
+    """The command that `lab` starts."""
+    started = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(notebook_commands.subprocess, "call", lambda command: started.append(command) or 0)
+    with pytest.raises(typer.Exit):
+        notebook_commands.lab(folder=None, port=8888, ip="127.0.0.1", browser=False)
+    assert "--LabApp.default_url=/lab/tree/01_localize_then_segment_hu2018.ipynb" in started[0]

@@ -204,14 +204,14 @@ SETTINGS = {
         lesson=150,
         smoke=3,
         on_public=ByProfile(lesson=300),
-        what="updates of phase 1; of the localizer in color twice as many",
+        what="steps of phase 1; of the localizer in color twice as many",
         ours=True,
     ),
     "localizer_validation_fraction": Setting(
         paper=0.1, smoke=0.25, what="share of the phase 1 training images that is held out for validation", ours=True
     ),
     "localizer_validate_every": Setting(
-        paper=400, lesson=40, smoke=1, what="updates between two validations of phase 1", ours=True
+        paper=400, lesson=40, smoke=1, what="steps between two validations of phase 1", ours=True
     ),
     "loss": Setting(
         paper="negative_log_dice",
@@ -243,14 +243,14 @@ SETTINGS = {
         lesson=100,
         smoke=2,
         on_public=ByProfile(lesson=250),
-        what="updates of phase 2, the same for every share of the training images",
+        what="steps of phase 2, the same for every share of the training images",
         ours=True,
     ),
     "schedule": Setting(
-        paper="poly", lesson="cosine", what="how the learning rate falls, to 0 at the last update", ours=True
+        paper="poly", lesson="cosine", what="how the learning rate falls, to 0 at the last step", ours=True
     ),
     "warmup_steps": Setting(
-        paper=0, lesson=5, smoke=0, what="updates over which the learning rate rises linearly first", ours=True
+        paper=0, lesson=5, smoke=0, what="steps over which the learning rate rises linearly first", ours=True
     ),
     "ratio": Setting(
         paper=[0.9, 1.1],
@@ -395,7 +395,7 @@ def arms(s: Settings, profile: str) -> Iterator[Arm]:
 
 
 def pretraining_controls(s: Settings) -> Iterator[Arm]:
-    """What else than the learned center could explain the gain: a leak, the images alone, more updates."""
+    """What else than the learned center could explain the gain: a leak, the images alone, more steps."""
     for name, label in (("leaky", "pretrained with the test images"), ("shuffled", "pretrained on shuffled centers")):
         yield disc(
             s,
@@ -409,7 +409,7 @@ def pretraining_controls(s: Settings) -> Iterator[Arm]:
     yield disc(
         s,
         "random_trainable_longer",
-        "random start, trainable, with the localizer's updates added",
+        "random start, trainable, with the localizer's steps added",
         "control",
         100,
         further_steps=s.localizer_steps,
@@ -602,7 +602,7 @@ CLAIMS = (
     ),
     Claim(
         id="helps_at_equal_updates",
-        statement="The pretrained and frozen encoder beats a random start that has the localizer's updates added",
+        statement="The pretrained and frozen encoder beats a random start that has the localizer's steps added",
         kind="control",
         test="greater",
         pooled=False,
@@ -687,7 +687,7 @@ CLAIMS = (
     Claim(
         id="imagenet_helps",
         transfer="ImageNet",
-        statement="An encoder from ImageNet beats the same one from a random start, at equal updates",
+        statement="An encoder from ImageNet beats the same one from a random start, at equal steps",
         kind="control",
         test="greater",
         pooled=False,

@@ -25,7 +25,7 @@ SETTINGS = {
     "gap": Setting(
         paper=0.8,
         on_public=0.0,
-        what="how far the source device lies from the target (0: the same, 1: the other device)",
+        what="how far the source device is from the target (0: the same, 1: the other device)",
         ours=True,
     ),
     "source": Setting(

@@ -222,7 +222,7 @@ SETTINGS = {
         paper=0.01,
         lesson=0.1,
         smoke=0.1,
-        what="BatchNorm's momentum; 0.01 does not settle in a few hundred updates",
+        what="BatchNorm's momentum; 0.01 does not settle in a few hundred steps",
         where="code (Keras 0.99)",
     ),
     "stage1_epochs": Setting(
@@ -234,7 +234,7 @@ SETTINGS = {
         ours=True,
     ),
     "stage1_steps": Setting(
-        paper=0, lesson=120, smoke=2, what="updates of a classifier; 0: by epochs", where="ours", ours=True
+        paper=0, lesson=120, smoke=2, what="steps of a classifier; 0: by epochs", where="ours", ours=True
     ),
     "leak_folds": Setting(
         paper=5,
@@ -254,14 +254,14 @@ SETTINGS = {
     "schedule": Setting(
         paper="constant",
         lesson="cosine",
-        what="learning rate over the updates; in the lesson it falls to 0, so that BatchNorm's statistics catch up",
+        what="learning rate over the steps; in the lesson it falls to 0, so that BatchNorm's statistics catch up",
         where="code",
     ),
     "warmup_steps": Setting(
         paper=0,
         lesson=5,
         smoke=0,
-        what="updates over which the learning rate rises linearly first",
+        what="steps over which the learning rate rises linearly first",
         where="ours",
         ours=True,
     ),
@@ -269,7 +269,7 @@ SETTINGS = {
         paper={"vgg": False, "vgg_cbam": False, "resnet": True, "resnet_cbam": True},
         lesson={"vgg": False, "vgg_cbam": False, "resnet": False, "resnet_cbam": False},
         smoke={"vgg": False, "vgg_cbam": False, "resnet": False, "resnet_cbam": False},
-        what="L2 penalty of 0.01 on stages 4 and 5 of the ResNet-like encoder; few updates leave no room for it",
+        what="L2 penalty of 0.01 on stages 4 and 5 of the ResNet-like encoder; few steps leave no room for it",
         where="materials and methods; code",
     ),
     "epochs": Setting(
@@ -284,7 +284,7 @@ SETTINGS = {
         lesson=120,
         smoke=3,
         on_public=ByProfile(lesson=400),
-        what="updates of a segmentation network; 0: by epochs",
+        what="steps of a segmentation network; 0: by epochs",
         where="ours",
         ours=True,
     ),
@@ -300,7 +300,7 @@ SETTINGS = {
         lesson=40,
         smoke=2,
         on_public=ByProfile(lesson=100),
-        what="the same in updates; 0: by epochs",
+        what="the same in steps; 0: by epochs",
         where="ours",
         ours=True,
     ),
@@ -317,7 +317,7 @@ SETTINGS = {
     "loss": Setting(
         paper="cross_entropy",
         lesson="soft_dice",
-        what='loss of a segmentation network; few updates of cross-entropy end at "healthy everywhere"',
+        what='loss of a segmentation network; few steps of cross-entropy end at "healthy everywhere"',
         where="code",
     ),
     "mean": Setting(
@@ -337,7 +337,7 @@ SETTINGS = {
         lesson=20,
         smoke=1,
         on_public=ByProfile(lesson=50),
-        what="updates between two validations of the four arms",
+        what="steps between two validations of the four arms",
         where="ours",
         ours=True,
     ),
@@ -449,7 +449,7 @@ def lesion(
 
 
 def arms(s: Settings, profile: str) -> Iterator[Arm]:
-    """Both stages in four networks; then {copied, random} x {frozen, trainable}, after all and after few updates."""
+    """Both stages in four networks; then {copied, random} x {frozen, trainable}, after all and after few steps."""
     once = {} if profile == "paper" else {"seeds": [0]}  # of arms that no claim names
     for net in NETWORKS:
         yield classifier(s, f"classify_{net}", s.label[net], net=net, **(once if net.startswith("resnet") else {}))
@@ -483,11 +483,11 @@ def leaks(s: Settings, once: dict) -> Iterator[Arm]:
 
 
 def starts(s: Settings) -> Iterator[Arm]:
-    """Exudates in one network: {copied, random} x {frozen, trainable}, after all and after few updates."""
+    """Exudates in one network: {copied, random} x {frozen, trainable}, after all and after few steps."""
     copied, calibrated = Start("classify_vgg", parts="encoder"), Start(calibrate=True)
     all_updates = {"length": {"validate_every": s.validate_every}, "variants": ("last", "best")}
     few_updates = {"length": {"epochs": s.quick_epochs, "steps": s.quick_steps}}
-    for prefix, length, when in (("", all_updates, ""), ("quick_", few_updates, ", few updates")):
+    for prefix, length, when in (("", all_updates, ""), ("quick_", few_updates, ", few steps")):
         code, text = ("", "") if when else (" (the code)", " (the text)")
         yield lesion(s, f"{prefix}published", f"random, all trainable{code}{when}", **length)
         label = f"copied, frozen{text}{when}"
@@ -616,7 +616,7 @@ TABLES = (
 CLAIMS = (
     Claim(
         id="transfer_is_faster",
-        statement="After few updates an encoder that was copied and frozen is ahead of the published code's random one",
+        statement="After few steps an encoder that was copied and frozen is ahead of the published code's random one",
         kind="replication",
         test="greater",
         metric="average_precision",
@@ -625,7 +625,7 @@ CLAIMS = (
     Claim(
         id="transfer_is_faster_when_tuned",
         transfer="lesion classifier, few steps",
-        statement="After few updates a copied encoder that continues to learn is ahead of a random one",
+        statement="After few steps a copied encoder that continues to learn is ahead of a random one",
         kind="control",
         test="greater",
         metric="average_precision",
@@ -642,7 +642,7 @@ CLAIMS = (
     Claim(
         id="transfer_helps_in_the_long_run",
         transfer="lesion classifier, many steps",
-        statement="After all updates a copied encoder is still better than a random one",
+        statement="After all steps a copied encoder is still better than a random one",
         kind="control",
         test="greater",
         metric="average_precision",
@@ -668,7 +668,7 @@ CLAIMS = (
     Claim(
         id="imagenet_helps",
         transfer="ImageNet",
-        statement="An encoder from ImageNet beats the same one from a random start on exudates, at equal updates",
+        statement="An encoder from ImageNet beats the same one from a random start on exudates, at equal steps",
         kind="control",
         test="greater",
         metric="average_precision",
@@ -753,7 +753,7 @@ PAPER = Paper(
             description="Synthetic fundus photographs with exact masks; stage 1 and stage 2 share no eye.", packs=()
         ),
         "public": DataSource(
-            description="Stage 1: IDRiD's grading set less every photograph that stage 2 is tested on. Stage 2: IDRiD's lesion masks, official split 54/27.",
+            description="Stage 1: the IDRiD grading set minus every image in stage 2's test set. Stage 2: IDRiD's lesion masks, official split 54/27.",
             packs=("idrid_grading_loc", "idrid_seg_1024"),
         ),
     },

@@ -17,7 +17,7 @@ from retina_kit.reporting.tables import read_table
 from retina_kit.reporting.units import estimate, percent
 
 BEGIN, END = "<!-- findings: made by `python -m retina_kit.authoring.readme` -->", "<!-- end of findings -->"
-HEAD = "| paper | its claim | our replication | with the control | data |\n|---|---|---|---|---|"
+HEAD = "| paper | its claim | our replication | the control: does this hold? | data |\n|---|---|---|---|---|"
 
 
 def findings_markdown(folder: Path, papers: Iterable[str] = ()) -> str:
@@ -39,8 +39,8 @@ def _row_of(key: str, folder: Path) -> str:
         kept = sorted(folder.glob(f"{key}_*_{data}_claims.csv"))
         if kept:
             table = read_table(kept[0]).set_index("claim")
-            cells = [_verdict_of(table, claim) for claim in (replication, control) if claim]
-            return _line(link, replication.statement, *cells, data)
+            asked = f"{control.statement}: {_verdict_of(table, control)}" if control else "-"
+            return _line(link, replication.statement, _verdict_of(table, replication), asked, data)
     for data in ("public", "synthetic"):
         kept = sorted(folder.glob(f"{key}_*_{data}.csv"))
         if kept:

@@ -116,7 +116,7 @@ def _dice_line(values: Values, half: Values, printed_names: dict[str, str]) -> t
     """Return the arithmetic of a Dice that does not fit its IoU, and the column swap that would fix it."""
     iou, dice = values["iou"], values["dice"]
     need = dice_of_iou(iou)
-    line = f"IoU {_percent(iou)} needs Dice 2 IoU / (1 + IoU) = {_percent(need)}; printed {_percent(dice)}"
+    line = f"IoU {_percent(iou)} needs Dice 2 IoU / (1 + IoU) = {_percent(need)}; published {_percent(dice)}"
     swaps = arithmetic.swaps_that_fit(values, half)
     if not swaps:
         return line, f"no column swap fixes it; off by {100 * (dice - need):+.2f} points"
@@ -128,7 +128,7 @@ def _f1_line(values: Values, _half: Values, _names: dict[str, str]) -> tuple[str
     """Return the arithmetic of a Dice that is not 2 P R / (P + R)."""
     p, r = values["precision"], values["recall"]
     mean = f"2 P R / (P + R) = {_percent(2 * p * r / (p + r))}"
-    return f"precision {_percent(p)}, recall {_percent(r)}: {mean}; printed {_percent(values['dice'])}", ""
+    return f"precision {_percent(p)}, recall {_percent(r)}: {mean}; published {_percent(values['dice'])}", ""
 
 
 def _overlap_exceeds(box: arithmetic.Intervals, averaged: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def _overlap_line(values: Values, _half: Values, printed_names: dict[str, str]) 
     iou = values.get("iou", values["dice"] / (2 - values["dice"]) if "dice" in values else math.nan)
     bound = min((values[m], m) for m in ("recall", "precision") if m in values)
     name = _heading(bound[1], printed_names)
-    return f"IoU {_percent(iou)} is never above {name}, printed {_percent(bound[0])}", ""
+    return f"IoU {_percent(iou)} is never above {name}, published {_percent(bound[0])}", ""
 
 
 def _accuracy_line(values: Values, _half: Values, _names: dict[str, str]) -> tuple[str, str]:

@@ -56,7 +56,7 @@ def find_anomalies(published: Published) -> pd.DataFrame:
     >>> print(audit_text(find_anomalies(published_of({"paper": paper, "confusion": [row]}))))
     mine: 1 finding
       Dice and IoU that are not of one confusion matrix
-        [certain] Table 1, row ours: IoU 60.00 needs Dice 2 IoU / (1 + IoU) = 75.00; printed 80.00 -> no column swap \
+        [certain] Table 1, row ours: IoU 60.00 needs Dice 2 IoU / (1 + IoU) = 75.00; published 80.00 -> no column swap \
 fixes it; off by +5.00 points
     """
     found = [asdict(anomaly) for check in CHECKS for anomaly in check(published)]

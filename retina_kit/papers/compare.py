@@ -98,7 +98,7 @@ def note_of(number: Mapping[Any, Any]) -> str:
     """Return what a reader of a published number must know: what is corrected, or other authors' work."""
     notes = []
     if number["sure"] == "certain":
-        notes.append(f"printed {number['printed']}: {number['why']}")
+        notes.append(f"published {number['printed']}: {number['why']}")
     elif number["sure"]:
         notes.append(f"perhaps {number['corrected']:g} ({number['sure']}): {number['why']}")
     if number["spread_is"] != number["spread_is_printed"]:

@@ -10,6 +10,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
+from retina_kit.reporting.formulas import put_formulas, take_formulas
 from retina_kit.reporting.notebook import tags_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -22,6 +23,7 @@ h2 {border-top: 2px solid; padding-top: .8rem; margin-top: 2.5rem} code, pre {ba
 """
 CODE_STYLE = "<style>.jp-OutputArea .highlight pre {font-family: var(--jp-code-font-family, monospace)}</style>"
 NO_ALT = "No description has been provided for this image"
+NOT_ON_PAGES = {"badges", "colab"}  # images from the network; an installation that does nothing elsewhere
 NOT_ON_SLIDES = {"badges", "parameters", "colab", "solution", "injected-parameters"}
 
 
@@ -32,11 +34,12 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
         if hasattr(exporter, name):
             setattr(exporter, name, "")
     executed = without_widgets(nbformat.read(notebook, as_version=4))
-    executed.cells = [cell for cell in executed.cells if "badges" not in tags_of(cell)]  # images from the network
+    executed.cells = [cell for cell in executed.cells if not NOT_ON_PAGES & set(tags_of(cell))]
+    formulas = take_formulas(executed)
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
     page = _described(page, executed).replace("</head>", f"{CODE_STYLE}</head>", 1)  # source code that a cell shows
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
-    return _write(page, target)
+    return _write(put_formulas(page, formulas), target)
 
 
 def export_slides(notebook: str | Path, target: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""Saves what a run leaves: tables, figures, claims and results.json, each whole or not at all."""
+"""Saves the output files of a run: tables, figures, claims and results.json, each whole or not at all."""
 
 import json
 import math

@@ -1,6 +1,7 @@
 """Builds the front page: a card per run with its verdicts, then tables next to the published values, and figures."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pandas as pd
 from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
 from retina_kit.reporting.tables import is_tidy, read_table
-from retina_kit.reporting.units import UNITS, estimate, in_unit
+from retina_kit.reporting.units import estimate, interval_with_unit, name_of_device, name_of_metric, with_unit
+
+AXIS = (14, 286)  # the places of the lowest and the highest value in the interval plot of a card, in its own pixels
 
 
 def build_site(output_root: str | Path, paper_meta: Mapping[str, Mapping[str, Any]]) -> Path:
@@ -48,7 +51,8 @@ def _read_run(folder: Path, output_root: Path, paper_meta: Mapping[str, Mapping[
         raise DataError(f"{folder} is not a complete run ({error}); rerun it with retina-kit run") from error
     meta = paper_meta.get(results["paper"]) or results.get("published", {})
     labels = {arm["arm"]: arm.get("label") or arm["arm"] for arm in results["arms"]}
-    shown = _claims_of(claims)
+    shown = _claims_of(claims, labels)
+    first = {kind: next((c for c in shown if c["kind"] == kind), None) for kind in ("replication", "control")}
     made = {figure["id"] for figure in results["figures"]} | set(results["tables"])
     return {
         "results": results,
@@ -56,12 +60,13 @@ def _read_run(folder: Path, output_root: Path, paper_meta: Mapping[str, Mapping[
         "meta": meta,
         "tables": {name: _rows_of(table, labels) for name, table in tables.items() if is_tidy(table)},
         "key_figure": _key_figure(results["figures"], tables, shown),
-        "first": {kind: next((c for c in shown if c["kind"] == kind), None) for kind in ("replication", "control")},
+        "first": first,
+        "intervals": interval_plot([claim for claim in first.values() if claim]),
         "other_tables": [name for name, table in tables.items() if not is_tidy(table)],
         "claims": shown,
         "not_made": [item for item in meta.get("artifacts", []) if item["id"] not in made],
         "training_seconds": round(sum(arm["seconds"] for arm in results["arms"])),
-        "devices": sorted({arm["device"] for arm in results["arms"]}),
+        "devices": sorted({name_of_device(arm["device"]) for arm in results["arms"]}),
     }
 
 
@@ -83,38 +88,78 @@ def _rows_of(table: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, A
     return [
         {
             "arm": labels.get(line["arm"], line["arm"]),
-            "metric": line["metric"].replace("_", " "),
-            "ours": _score(line["metric"], line["ours_mean"]),
-            "sd": _score(line["metric"], line["ours_sd"]),
-            "interval": _interval(line["metric"], line["ours_ci_low"], line["ours_ci_high"]),
+            "metric": name_of_metric(line["metric"]),
+            "ours": with_unit(line["metric"], line["ours_mean"]),
+            "sd": with_unit(line["metric"], line["ours_sd"]),
+            "interval": interval_with_unit(line["metric"], line["ours_ci_low"], line["ours_ci_high"]),
             "seeds": line["n_seeds"],
             "patients": line["n_patients"],
-            "paper": _score(line["metric"], line["paper_value"]),
+            "paper": with_unit(line["metric"], line["paper_value"]),
             "note": line["note"] if isinstance(line["note"], str) else "",
         }
         for line in table.to_dict("records")
     ]
 
 
-def _score(metric: str, value: float) -> str:
-    """Write a score with its unit, "-" if there is none.
+def interval_plot(claims: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Place the estimates of some claims and their intervals on one axis that includes 0, None if there are none.
 
-    >>> _score("dice", 0.5), _score("distance", 12.345), _score("dice", float("nan"))
-    ('50.0 %', '12.3 px', '-')
+    `claims` are rows of `_claims_of`; places are pixels between the ends of AXIS.
+
+    >>> claim = {"kind": "control", "verdict": "inconclusive", "estimate": "", "value": 0.1, "low": -0.1, "high": 0.3}
+    >>> plot = interval_plot([claim])
+    >>> plot["zero"], [(row["low"], row["at"], row["high"]) for row in plot["rows"]]
+    (82.0, [(14.0, 150.0, 286.0)])
     """
-    text = in_unit(metric, value)
-    return text if text == "-" or metric == "time" or metric in UNITS else f"{text} %"
+    known = [claim for claim in claims if pd.notna(claim["low"])]
+    if not known:
+        return None
+    low = min(0, *(claim["low"] for claim in known))
+    high = max(0, *(claim["high"] for claim in known))
+
+    def place(value: float) -> float:
+        return round(AXIS[0] + (AXIS[1] - AXIS[0]) * (value - low) / ((high - low) or 1), 1)
+
+    rows = [
+        claim | {"low": place(claim["low"]), "at": place(claim["value"]), "high": place(claim["high"])}
+        for claim in known
+    ]
+    return {"zero": place(0), "rows": rows}
 
 
-def _interval(metric: str, low: float, high: float) -> str:
-    """Write "low to high" with its unit, "-" if there is no interval."""
-    return "-" if pd.isna(low) else f"{in_unit(metric, low)} to {_score(metric, high)}"
-
-
-def _claims_of(claims: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the claims as readable rows."""
-    keys = ("claim", "statement", "kind", "verdict", "rule", "sentence", "scope", "statistic")
+def _claims_of(claims: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the claims as readable rows; arms are called by their labels."""
+    keys = ("claim", "statement", "kind", "verdict", "rule", "scope", "statistic")
     return [
-        {key: line[key] for key in keys} | {"estimate": estimate(line["estimate"], line["ci_low"], line["ci_high"])}
+        {key: line[key] for key in keys}
+        | {
+            "estimate": estimate(line["estimate"], line["ci_low"], line["ci_high"]),
+            "value": line["estimate"],
+            "low": line["ci_low"],
+            "high": line["ci_high"],
+            "compared": _compared(line, labels),
+        }
         for line in claims.to_dict("records")
     ]
+
+
+def _compared(line: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """Write what a claim compares, by the labels of its arms; of an untested claim, why it was not tested."""
+    if not isinstance(line["statistic"], str):
+        return str(line["sentence"])
+
+    def written(match: re.Match[str]) -> str:
+        word = match[0]
+        return f"\u201c{labels[word]}\u201d" if word in labels else name_of_metric(word) if "_" in word else word
+
+    text = re.sub(r"\w+", written, re.sub(r"^dice\b", "Dice", line["statistic"]))
+    return f"{text}; {_count(line['n_patients'], 'patient')}, {_count(line['n_seeds'], 'seed')}"
+
+
+def _count(number: float, noun: str) -> str:
+    """Write a number of things.
+
+    >>> _count(1.0, "seed"), _count(3.0, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{number:.0f} {noun}{'s' * (number != 1)}"

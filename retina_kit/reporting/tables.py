@@ -1,6 +1,5 @@
 """Tables for readers: settings, arms, our scores next to the published values, claims, and the README's results."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from retina_kit.papers.compare import TABLE_COLUMNS
-from retina_kit.reporting.units import estimate, in_unit, interval, percent
+from retina_kit.reporting.units import estimate, interval, interval_with_unit, name_of_metric, percent, with_unit
 
 Plain = Mapping[str, Any]  # settings of an arm as JSON data, as schema.to_json returns them
 DECIDES = ("task", "data", "split", "model", "start", "freeze", "recipe", "evaluation", "folds")  # decides a result
@@ -32,8 +31,16 @@ def settings_table(settings: Mapping[str, Plain], values: Mapping[str, Any]) -> 
 
 
 def _short(value: Any) -> str:
-    """Return a setting's value as short text."""
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    """Write a setting's value as short text: lists and tables without brackets.
+
+    >>> _short({"kind": "patients", "test_fraction": 0.4}), _short([64, 96]), _short([])
+    ('kind patients, test_fraction 0.4', '64, 96', 'none')
+    """
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(item)}" for name, item in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(_short(item) for item in value) or "none"
+    return str(value)
 
 
 def arms_table(arms: Iterable[Plain]) -> pd.DataFrame:
@@ -95,10 +102,10 @@ def show_comparison(table: pd.DataFrame, labels: Mapping[str, str] | None = None
     shown = pd.DataFrame(
         {
             "arm": [(labels or {}).get(arm, arm) for arm in table["arm"]],
-            "metric": table["metric"],
+            "metric": [name_of_metric(metric) for metric in table["metric"]],
             "ours": _in_units(table, "ours_mean"),
             "SD over seeds": _in_units(table, "ours_sd"),
-            "95 % CI over patients": [interval(*bound) for bound in bounds],
+            "95 % CI over patients": [interval_with_unit(*bound) for bound in bounds],
             "seeds": table["n_seeds"],
             "the paper": _in_units(table, "paper_value"),
             "note": table["note"].fillna(""),
@@ -108,16 +115,17 @@ def show_comparison(table: pd.DataFrame, labels: Mapping[str, str] | None = None
 
 
 def _in_units(table: pd.DataFrame, column: str) -> list[str]:
-    """Return a column as text, each value in the unit of its metric."""
-    return [in_unit(metric, value) for metric, value in zip(table["metric"], table[column], strict=True)]
+    """Return a column as text, each value with the unit of its metric."""
+    return [with_unit(metric, value) for metric, value in zip(table["metric"], table[column], strict=True)]
 
 
 def show_claims(claims: pd.DataFrame) -> pd.DataFrame:
-    """Make the verdicts readable: what is claimed, the verdict, and in one sentence what was compared."""
+    """Make the verdicts readable: what is claimed, the verdict, the estimate with its interval, what was compared."""
     bounds = zip(claims["estimate"], claims["ci_low"], claims["ci_high"], strict=True)
-    shown = claims[["claim", "statement", "kind", "verdict", "sentence", "scope"]].copy()
-    shown.insert(3, "estimate", [estimate(*bound) for bound in bounds])
-    return shown.reset_index(drop=True)
+    shown = claims[["statement", "kind", "verdict", "sentence", "scope"]].copy()
+    shown.insert(3, "estimate (95 % interval)", [estimate(*bound) for bound in bounds])
+    shown["sentence"] = [text.split(": ")[0] for text in shown["sentence"]]  # the rest is the estimate
+    return shown.rename(columns={"statement": "claim", "sentence": "what was compared"}).reset_index(drop=True)
 
 
 def is_tidy(table: pd.DataFrame) -> bool:

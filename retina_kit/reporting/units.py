@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+METRICS = {"dice": "Dice", "dice_nonempty": "Dice of images with a mask", "iou": "IoU", "miou": "mIoU", "auc": "AUC",
+           "mse": "MSE", "average_precision": "area under precision-recall"}  # fmt: skip
 UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters", "compactness": "", "solidity": ""}
 
 
@@ -18,6 +20,16 @@ def in_unit(metric: str, value: float) -> str:
     return percent(value)
 
 
+def with_unit(metric: str, value: float) -> str:
+    """Write a score with its unit, percent included, "-" if there is none.
+
+    >>> with_unit("dice", 0.5), with_unit("distance", 12.345), with_unit("dice", float("nan"))
+    ('50.0 %', '12.3 px', '-')
+    """
+    text = in_unit(metric, value)
+    return text if text == "-" or metric == "time" or metric in UNITS else f"{text} %"
+
+
 def interval(metric: str, low: float, high: float) -> str:
     """Write "low to high" in the unit of a metric, "-" if there is no interval.
 
@@ -25,6 +37,33 @@ def interval(metric: str, low: float, high: float) -> str:
     '40.0 to 62.5'
     """
     return "-" if pd.isna(low) else f"{in_unit(metric, low)} to {in_unit(metric, high)}"
+
+
+def interval_with_unit(metric: str, low: float, high: float) -> str:
+    """Write "low to high" with the unit of a metric, percent included, "-" if there is no interval.
+
+    >>> interval_with_unit("dice", 0.4, 0.625)
+    '40.0 to 62.5 %'
+    """
+    return "-" if pd.isna(low) else f"{in_unit(metric, low)} to {with_unit(metric, high)}"
+
+
+def name_of_metric(metric: str) -> str:
+    """Write a metric as people do.
+
+    >>> name_of_metric("dice"), name_of_metric("average_precision"), name_of_metric("false_alarms")
+    ('Dice', 'area under precision-recall', 'false alarms')
+    """
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def name_of_device(device: str) -> str:
+    """Write the name of a device as people do: a single thread is not plural.
+
+    >>> name_of_device("CPU (1 threads)"), name_of_device("CPU (2 threads)")
+    ('CPU (1 thread)', 'CPU (2 threads)')
+    """
+    return device.replace("(1 threads)", "(1 thread)")
 
 
 def duration(hours: float) -> str:

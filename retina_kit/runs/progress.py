@@ -1,5 +1,6 @@
-"""Progress of a batch: a bar per run on a terminal, plain lines elsewhere."""
+"""Progress of a batch: a bar per run on a terminal, one line that changes in a notebook, plain lines elsewhere."""
 
+import html
 import signal
 import sys
 import time
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 class TrainingProgress:
     """Shows each run's steps, loss, Dice and time left; a context manager.
 
-    On a terminal it shows a bar per run; in a log file it prints a line at the end of each run and, meanwhile, at most
-    one every `line_every` seconds. The first Ctrl-C asks what is running to finish its step and save; the second one
-    stops at once.
+    On a terminal it shows a bar per run, in a notebook one bar for all of them; in a log file it prints a line at the
+    end of each run and, meanwhile, at most one every `line_every` seconds. The first Ctrl-C asks what is running to
+    finish its step and save; the second one stops at once.
     """
 
     def __init__(self, num_jobs: int, *, line_every: float = 30.0, file: TextIO | None = None) -> None:
@@ -28,6 +29,7 @@ class TrainingProgress:
         self.console = Console(file=file or sys.stderr)
         self.num_jobs, self.num_done, self.line_every = num_jobs, 0, line_every
         self.bars = self._make_bars() if self.console.is_terminal else None
+        self.cell = NotebookBar(num_jobs) if self.console.is_jupyter and num_jobs else None
         self.titles: dict[str, str] = {}
         self.tasks: dict[str, Any] = {}
         self.began: dict[str, float] = {}
@@ -83,6 +85,8 @@ class TrainingProgress:
         numbers = f"loss {loss:.4f}" + (f"  Dice {scores['dice']:.3f}" if "dice" in scores else "")
         if self.bars:
             self.bars.update(self.tasks[key], completed=step, total=num_steps, numbers=numbers)
+        elif self.cell:
+            self.cell.show(self.num_done, f"{self.titles[key]}: step {step} of {num_steps}, {numbers}")
         elif time.monotonic() - self.last_line >= self.line_every:
             self._line(f"  {self.titles[key]}: step {step} of {num_steps}, {numbers}")
         return self.stop_requested
@@ -98,7 +102,10 @@ class TrainingProgress:
             text += f", {time_left(left)}"
         if self.bars:
             self.bars.remove_task(self.tasks.pop(job.key))
-        self._line(text)
+        if self.cell and not isinstance(outcome, Exception):
+            self.cell.show(self.num_done, text, now=True)
+        else:
+            self._line(text)
 
     def say(self, text: str) -> None:
         """Show a line, such as one that a worker wrote."""
@@ -107,6 +114,29 @@ class TrainingProgress:
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.last_line = time.monotonic()
+
+
+class NotebookBar:
+    """One output of a cell with a bar: how many runs are done, what is running, how long it will take."""
+
+    def __init__(self, num_jobs: int, min_seconds: float = 0.5) -> None:
+        """Show the bar at once, before the first run has begun."""
+        from IPython.display import display  # only a notebook has it
+
+        self.num_jobs, self.min_seconds, self.last = num_jobs, min_seconds, time.monotonic()
+        text = f"{num_jobs} run{'s' * (num_jobs > 1)} to train; to stop, interrupt the kernel (what is done is kept)"
+        self.handle = display(self._bundle(0, text), raw=True, display_id=True)
+
+    def show(self, num_done: int, text: str, *, now: bool = False) -> None:
+        """Change the bar and its text, at most every `min_seconds` unless it has to be `now`."""
+        if self.handle is not None and (now or time.monotonic() - self.last >= self.min_seconds):
+            self.last = time.monotonic()
+            self.handle.update(self._bundle(num_done, text), raw=True)
+
+    def _bundle(self, num_done: int, text: str) -> dict[str, str]:
+        count = f"{num_done} of {self.num_jobs} runs"
+        bar = f"<progress value='{num_done}' max='{self.num_jobs}' aria-label='{count}'></progress>"
+        return {"text/html": f"{bar} {count}. {html.escape(text)}", "text/plain": f"{count}. {text}"}
 
 
 def time_left(seconds: float) -> str:

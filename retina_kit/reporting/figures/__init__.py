@@ -5,7 +5,14 @@ from retina_kit.reporting.figures.calibration import plot_reliability
 from retina_kit.reporting.figures.classes import plot_annotators, plot_classes, plot_filters, plot_one_image
 from retina_kit.reporting.figures.curves import plot_history, plot_losses, plot_validations
 from retina_kit.reporting.figures.diagrams import plot_method, plot_stages
-from retina_kit.reporting.figures.images import overlay_of, plot_image, plot_images, plot_predictions, plot_steps
+from retina_kit.reporting.figures.images import (
+    overlay_of,
+    plot_image,
+    plot_images,
+    plot_panels,
+    plot_predictions,
+    plot_steps,
+)
 from retina_kit.reporting.figures.points import plot_point_errors
 from retina_kit.reporting.figures.scores import plot_claims, plot_comparison, plot_dice_of_patients, plot_split
 from retina_kit.reporting.figures.shares import plot_contrasts, plot_dice_by_share, plot_p_values, plot_spread
@@ -34,6 +41,7 @@ __all__ = [
     "plot_method",
     "plot_one_image",
     "plot_p_values",
+    "plot_panels",
     "plot_point_errors",
     "plot_predictions",
     "plot_reliability",

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from retina_kit.reporting.figures.axes import COLORS, legend_on_the_right, new_axes
+from retina_kit.reporting.units import name_of_metric
 
 
 def plot_history(history: pd.DataFrame, ax: Axes | None = None, *, label: str = "", metric: str | None = None) -> Axes:
@@ -23,7 +24,7 @@ def plot_history(history: pd.DataFrame, ax: Axes | None = None, *, label: str = 
         scored = history.dropna(subset=[metric])
         right = ax.twinx()
         right.plot(scored["step"], scored[metric], "o-", color=COLORS[1], markersize=3)
-        right.set(ylabel=f"validation {metric}", ylim=(0, 1))
+        right.set(ylabel=f"validation {name_of_metric(metric)}", ylim=(0, 1))
         right.grid(False)
     return ax
 
@@ -80,6 +81,6 @@ def plot_validations(
             ax.plot(points["step"], points["value"], ":", linewidth=1, color="0.55")
             last = points.iloc[-1]
             ax.annotate(str(row), (last["step"], last["value"]), fontsize=6, color="0.4")
-    ax.set(xlabel="step", ylabel=f"validation {metric}")
+    ax.set(xlabel="step", ylabel=f"validation {name_of_metric(metric)}")
     legend_on_the_right(ax)
     return ax

@@ -1,6 +1,7 @@
 """Images with their masks, and what a network found, missed and raised a false alarm about."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,6 +46,24 @@ def plot_images(
             plot_image(ax, images[k], None if masks is None else masks[k], "" if titles is None else str(titles[k]))
         else:
             ax.axis("off")
+    return figure
+
+
+def plot_panels(panels: Mapping[str, tuple[np.ndarray, Any]], *, cell: float = 4.0) -> Figure:
+    """Plot images next to each other; each title has an image (C, H, W) uint8 and what is marked in it.
+
+    That is a bool mask (H, W), outlined; a point (x, y) in pixels, marked by a cross; or None. A panel is `cell` inches
+    wide.
+    """
+    shapes = [image.shape for image, _ in panels.values()]
+    aspect = max(shape[-2] / shape[-1] for shape in shapes)
+    figure, axes = new_grid(1, len(panels), cell=cell, aspect=aspect + 0.08)
+    for ax, (title, (image, marked)) in zip(axes[0], panels.items(), strict=True):
+        is_point = isinstance(marked, tuple)
+        plot_image(ax, image, None if is_point else marked)
+        ax.set_title(title, fontsize=10)
+        if is_point:
+            ax.plot(*marked, "+", color=HIT, markersize=14, markeredgewidth=2)
     return figure
 
 

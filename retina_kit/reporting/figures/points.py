@@ -17,8 +17,10 @@ def plot_point_errors(scores: pd.DataFrame, labels: Mapping[str, str], size: tup
     and distance_diameters. An arrow points from the true center to the predicted one, its color is the distance.
     """
     height, width = size
-    figure, axes = new_grid(1, len(labels) + 1, cell=4.2, aspect=height / width + 0.1)
-    for ax, (arm, label) in zip(axes[0], labels.items(), strict=False):
+    figure, axes = new_grid(-(-(len(labels) + 1) // 2), 2, cell=4.6, aspect=height / width + 0.12)
+    for ax in axes.flat[len(labels) + 1 :]:
+        ax.set_visible(False)
+    for ax, (arm, label) in zip(axes.flat, labels.items(), strict=False):
         rows = scores[scores["arm"] == arm]
         arrows = ax.quiver(
             rows["target_x"],
@@ -36,8 +38,8 @@ def plot_point_errors(scores: pd.DataFrame, labels: Mapping[str, str], size: tup
         ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
         ax.spines[:].set_visible(True)
         ax.set_title(f"{label}: mean {rows['distance'].mean():.1f} pixels", fontsize=8)
-        figure.colorbar(arrows, ax=ax, shrink=0.7, label=f"distance, pixels of {width} x {height}")
-    _plot_cumulative(axes[0, -1], scores, labels)
+        figure.colorbar(arrows, ax=ax, shrink=0.8, label=f"pixels of {width} x {height}")
+    _plot_cumulative(axes.flat[len(labels)], scores, labels)
     return figure
 
 
@@ -49,6 +51,6 @@ def _plot_cumulative(ax: Axes, scores: pd.DataFrame, labels: Mapping[str, str]) 
     ax.axvline(0.5, color="0.3", linewidth=0.8, linestyle="--")
     ax.tick_params(labelsize=8)
     ax.set(xticks=[0, 0.5, 1, 1.5, 2], yticks=[0, 0.5, 1], xlim=(0, 2), ylim=(0, 1.02))
-    ax.set(xlabel="distance, disc diameters (dashed: the disc's border)", ylabel="fraction of the test images")
+    ax.set(xlabel="distance in disc diameters (dashed: border)", ylabel="fraction of the images")
     ax.spines[["left", "bottom"]].set_visible(True)
-    ax.legend(frameon=False, fontsize=7, loc="lower right")
+    ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.25))

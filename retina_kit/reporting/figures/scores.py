@@ -1,48 +1,60 @@
 """Scores of trained networks: next to the published values, claim by claim, patient by patient."""
 
 from collections.abc import Mapping
+from textwrap import fill, shorten
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from retina_kit.reporting.figures.axes import COLORS, VERDICT_COLORS, legend_on_the_right, new_axes
+from retina_kit.reporting.units import UNITS, name_of_metric
 
 
-def plot_comparison(table: pd.DataFrame, ax: Axes | None = None, *, labels: Mapping[str, str] | None = None) -> Axes:
-    """Plot a tidy table: our mean with its SD over seeds as a bar, the published value as a diamond on it."""
-    metrics = list(dict.fromkeys(table["metric"]))
-    arms = list(dict.fromkeys(table["arm"]))
-    ax = ax or new_axes(1.6 + 1.1 * len(arms) * len(metrics) ** 0.5, 3.6)
-    width = 0.8 / len(metrics)
-    for k, (metric, color) in enumerate(zip(metrics, COLORS, strict=False)):
-        rows = table[table["metric"] == metric].set_index("arm").reindex(arms)
-        x = np.arange(len(arms)) + (k - (len(metrics) - 1) / 2) * width
-        label = f"{metric.replace('_', ' ')}, this run"
-        ax.bar(x, rows["ours_mean"], width * 0.9, yerr=rows["ours_sd"], color=color, label=label, capsize=2)
-        ax.plot(x, rows["paper_value"], "D", color="black", markersize=5, label="published" if k == 0 else None)
-    ax.set_xticks(range(len(arms)), [(labels or {}).get(arm, arm) for arm in arms], rotation=20, ha="right", fontsize=8)
-    ax.set(ylim=(0, 1), ylabel="score")
-    legend_on_the_right(ax)
-    return ax
+def plot_comparison(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
+    """Plot a tidy table, one panel per metric and one row per arm: our mean with its SD over seeds, and the paper's.
+
+    `labels` maps arms to what the rows are called. A published value is a diamond.
+    """
+    metrics, arms = list(dict.fromkeys(table["metric"])), list(dict.fromkeys(table["arm"]))
+    figure = Figure(figsize=(3.2 + 1.9 * len(metrics), 1.1 + 0.3 * len(arms)))
+    axes = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
+    for ax, metric, color in zip(axes, metrics, COLORS * 4, strict=False):
+        rows = table[table["metric"] == metric].drop_duplicates("arm").set_index("arm").reindex(arms)
+        y = np.arange(len(arms))
+        ax.errorbar(rows["ours_mean"], y, xerr=rows["ours_sd"], fmt="o", color=color, capsize=2)
+        ax.plot(rows["paper_value"], y, "D", color="black", markerfacecolor="none", markersize=7)
+        ax.set_title(name_of_metric(metric), fontsize=9)
+        if metric not in UNITS:
+            ax.set(xlim=(-0.03, 1.03), xticks=[0, 0.5, 1])
+    names = [shorten((labels or {}).get(arm, arm), 60, placeholder=" ...") for arm in arms]
+    axes[0].set_yticks(range(len(arms)), names, fontsize=8)
+    axes[0].invert_yaxis()
+    handles = [Line2D([], [], marker="o", color="0.3", label="this run, SD over seeds")]
+    handles += [Line2D([], [], marker="D", color="black", markerfacecolor="none", linestyle="", label="published")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    return figure
 
 
 def plot_claims(claims: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Plot each claim's estimate with its interval, colored by its verdict; replications are filled."""
     claims = claims.reset_index(drop=True)
-    ax = ax or new_axes(8, 0.45 * len(claims) + 1)
+    ax = ax or new_axes(9, 0.45 * len(claims) + 1)
     for k, row in enumerate(claims.to_dict("records")):
         color = VERDICT_COLORS[row["verdict"]]
         face = color if row["kind"] == "replication" else "white"
         ax.plot([row["ci_low"], row["ci_high"]], [k, k], color=color)
         ax.plot(row["estimate"], k, "o", color=color, markerfacecolor=face)
     ax.axvline(0, color="0.3", linewidth=0.8)
-    ax.set_yticks(range(len(claims)), claims["claim"] + " (" + claims["kind"] + ")", fontsize=8)
+    names = [fill(f"{text} ({kind})", 72) for text, kind in zip(claims["statement"], claims["kind"], strict=True)]
+    ax.set_yticks(range(len(claims)), names, fontsize=8)
     ax.invert_yaxis()
     ax.set(xlabel="estimate with its interval; right of 0 supports the claim")
     handles = [Patch(color=color, label=verdict) for verdict, color in VERDICT_COLORS.items()]
-    ax.legend(handles=handles, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return ax
 
 

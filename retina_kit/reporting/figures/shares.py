@@ -1,12 +1,14 @@
 """Dice against the percentage of the training images, its p-values, and the images behind a mean."""
 
 from collections.abc import Mapping
+from textwrap import shorten
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from retina_kit.reporting.figures.axes import COLORS, legend_on_the_right, new_axes
+from retina_kit.reporting.units import name_of_metric
 
 TESTS = {"p_t": "paired t-test", "p_wilcoxon": "Wilcoxon", "p_bootstrap": "bootstrap over patients"}
 SHARE = "% of the training images of a fold"
@@ -67,18 +69,22 @@ def plot_contrasts(comparison: pd.DataFrame, labels: Mapping[tuple[str, str], st
 
 
 def plot_spread(scores: pd.DataFrame, arms: Mapping[str, str], ax: Axes | None = None, *, metric: str = "dice") -> Axes:
-    """Plot the score of every image, one column of dots per arm, with a box and the number of complete failures.
+    """Plot the score of every image, one row of dots per arm, with a box and the number of complete failures.
 
-    `arms` maps arms to their labels; a complete failure is a score below 0.01.
+    `arms` maps arms to their labels. The box holds the middle half of the scores, the line is the median; a complete
+    failure is a score below 0.01.
     """
-    ax = ax or new_axes(1.2 + 0.85 * len(arms), 4)
+    ax = ax or new_axes(9, 1 + 0.36 * len(arms))
     values = [scores.loc[scores["arm"] == arm, metric].dropna().to_numpy() for arm in arms]
-    ax.boxplot(values, positions=range(len(arms)), widths=0.6, showfliers=False, medianprops={"color": "0.2"})
     for k, mine in enumerate(values):
-        x = k + 0.22 * np.sin(np.arange(len(mine)) * 2.4)  # dots next to each other, the same in every run
-        ax.plot(x, mine, "o", markersize=2.5, alpha=0.6, color=COLORS[k % len(COLORS)])
-        ax.text(k, 1.03, f"{(mine < 0.01).sum()}", ha="center", fontsize=8)
-    ax.text(-0.75, 1.03, "failed", ha="right", fontsize=8)
-    ax.set_xticks(range(len(arms)), list(arms.values()), rotation=25, ha="right", fontsize=8)
-    ax.set(ylabel=f"{metric} of an image", ylim=(-0.03, 1.1), xlim=(-0.7, len(arms) - 0.3))
+        if len(mine):
+            low, median, high = np.percentile(mine, [25, 50, 75])
+            ax.barh(k, high - low, left=low, height=0.6, facecolor="none", edgecolor="0.2")
+            ax.plot([median, median], [k - 0.3, k + 0.3], color="0.2")
+        y = k + 0.22 * np.sin(np.arange(len(mine)) * 2.4)  # dots next to each other, the same in every run
+        ax.plot(mine, y, "o", markersize=2.5, alpha=0.6, color=COLORS[k % len(COLORS)])
+        ax.text(1.06, k, f"{(mine < 0.01).sum()}", ha="center", va="center", fontsize=8)
+    ax.text(1.06, -0.9, "failed", ha="center", va="center", fontsize=8)
+    ax.set_yticks(range(len(arms)), [shorten(label, 60, placeholder=" ...") for label in arms.values()], fontsize=8)
+    ax.set(xlabel=f"{name_of_metric(metric)} of an image", xlim=(-0.03, 1.1), ylim=(len(arms) - 0.5, -1.3))
     return ax

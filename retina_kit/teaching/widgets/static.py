@@ -14,6 +14,7 @@ from ipywidgets import Widget
 from retina_kit.errors import unknown_name
 
 VIEW = "application/vnd.jupyter.widget-view+json"
+LEFT_ALIGNED = "<style>.kit-table th, .kit-table td {text-align: left !important}</style>"  # Jupyter aligns right
 
 
 def png_of(figure: Any) -> bytes:
@@ -23,21 +24,47 @@ def png_of(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def show(*things: Any) -> None:
-    """Show figures (or axes) as images, and tables as they are, in the notebook's output.
+def show(*things: Any, alt: str = "", num_rows: int = 12) -> None:
+    """Show figures (or axes) as images, tables as text that is never cut, and everything else as it is.
 
-    A figure's alternative text is its label, which `Report.save_figure` sets.
+    A figure's alternative text is its label, which `Report.save_figure` sets, or else `alt`. The rows of a table after
+    the first `num_rows` are folded; columns without any text are left out.
     """
     for thing in things:
         figure = getattr(thing, "figure", thing)
-        display(Image(png_of(figure), alt=figure.get_label() or None) if hasattr(figure, "savefig") else thing)
+        if hasattr(figure, "savefig"):
+            figure.set_label(figure.get_label() or alt)
+            display(Image(png_of(figure), alt=figure.get_label() or None))
+        elif isinstance(thing, pd.DataFrame):
+            _show_table(thing, num_rows)
+        else:
+            display(thing)
+
+
+def _show_table(table: pd.DataFrame, num_rows: int) -> None:
+    """Show a table as HTML, with its first rows open and the others folded; an index without a meaning is left out."""
+    table = table.loc[:, [not table[column].eq("").all() for column in table]]
+    indexed = not isinstance(table.index, pd.RangeIndex)
+    page = LEFT_ALIGNED + _html_of(table.head(num_rows), indexed)
+    if (left := len(table) - num_rows) > 0:
+        rest = _html_of(table.iloc[num_rows:], indexed)
+        page += f"<details><summary>{left} more row{'s' * (left > 1)}</summary>{rest}</details>"
+    display(
+        {"text/html": f"<div class='kit-table'>{page}</div>", "text/plain": table.to_string(index=indexed)}, raw=True
+    )
+
+
+def _html_of(table: pd.DataFrame, indexed: bool) -> str:
+    """Write a table as HTML without cutting its texts."""
+    with pd.option_context("display.max_colwidth", None, "display.max_rows", None):
+        return table.to_html(index=indexed, border=0, na_rep="-")
 
 
 def show_folded(summary: str, table: pd.DataFrame) -> None:
     """Show a long table folded below one line of summary; a click on the line opens it."""
-    with pd.option_context("display.max_colwidth", None, "display.max_rows", None):
-        rows = table.to_html(index=False)
+    rows = _html_of(table, indexed=False)
     page = f"<details><summary>{html.escape(summary)} ({len(table)} rows)</summary>{rows}</details>"
+    page = f"<div class='kit-table'>{LEFT_ALIGNED}{page}</div>"
     display({"text/html": page, "text/plain": f"{summary}\n{table.to_string(index=False)}"}, raw=True)
 
 
@@ -50,9 +77,8 @@ def show_settings(settings: pd.DataFrame, important: Sequence[str], *, arms: pd.
     for name in important:
         if name not in set(settings["setting"]):
             raise unknown_name("setting", name, settings["setting"])
-    with pd.option_context("display.max_colwidth", None):
-        short = settings.set_index("setting").loc[list(important)].drop(columns="where it is reported")
-        display({"text/html": short.to_html(index=False), "text/plain": short.to_string(index=False)}, raw=True)
+    short = settings.set_index("setting").loc[list(important)].drop(columns="where it is reported")
+    show(short.reset_index(drop=True), num_rows=len(short))
     show_folded("All settings", settings)
     show_folded("All arms", arms)
 
