@@ -2,7 +2,15 @@
 
 import pandas as pd
 
-UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters", "compactness": "", "solidity": ""}
+UNITS = {
+    "mse": "px²",
+    "distance": "px",
+    "distance_diameters": "diameters",
+    "compactness": "",
+    "solidity": "",
+    "hd95": "px",
+    "assd": "px",
+}
 
 
 def in_unit(metric: str, value: float) -> str:
