@@ -19,6 +19,7 @@ _HOME = {
     "Arm": "training.arm",
     "Batches": "training.batches",
     "Experiment": "experiment",
+    "ImagePredictor": "prediction.answers",
     "KitError": "errors",
     "Predictor": "prediction.predictor",
     "Recipe": "training.recipe",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from retina_kit.models.build import build_model as build_model
     from retina_kit.models.build import count_parameters as count_parameters
     from retina_kit.models.unet import UNet as UNet
+    from retina_kit.prediction.answers import ImagePredictor as ImagePredictor
     from retina_kit.prediction.predictor import Predictor as Predictor
     from retina_kit.training.arm import Arm as Arm
     from retina_kit.training.batches import Batches as Batches

@@ -81,14 +81,15 @@ def data_new(
     mask_class: Annotated[list[str] | None, typer.Option(help="of a label map: disc=0,128 or cup=#ff0000")] = None,
     invert_masks: Annotated[bool, typer.Option("--invert-masks", help="black is the structure")] = False,
     resize_masks: Annotated[bool, typer.Option("--resize-masks", help="masks of another size, same shape")] = False,
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of the pack: images are scaled to fit")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT to scale images to; default: sizes are kept")] = None,
     data_root: DataRoot = Path("data"),
     as_json: Json = False,
 ) -> None:
     """Make a data pack of your own images: paired, converted, verified; then run with --set target=NAME."""
-    from retina_kit.packs.custom import ImportOptions, new_pack, parse_size
+    from retina_kit.packs.custom import ImportOptions, new_pack
     from retina_kit.packs.mask_files import MaskRules, parse_classes
     from retina_kit.packs.pairing import parse_named
+    from retina_kit.packs.sizes import parse_size
 
     if missing_mask not in ("refuse", "empty"):
         raise unknown_name("treatment of missing masks", missing_mask, ("refuse", "empty"))

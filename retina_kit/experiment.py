@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from retina_kit import predictions
 from retina_kit.data.card import own_cards
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import fingerprint, load_images
@@ -17,14 +18,15 @@ from retina_kit.errors import KitError, SetupError, UsageError, did_you_mean, un
 from retina_kit.evaluation.agreement import annotator_agreement
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import CLASS_MARK, spreads, summarize, with_class_names
-from retina_kit.experiment_check import PROFILES, checked_seeds
+from retina_kit.experiment_check import PROFILES, check_name, checked_seeds
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
 from retina_kit.fractions import FRACTION, at_fraction, checked_fraction
 from retina_kit.injected_parameters import check_injected, executed_cells
 from retina_kit.papers.audit import find_anomalies, summarize_published
 from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
 from retina_kit.papers.published import Published, read_published
-from retina_kit.predictions import Examples, Probabilities, predict_examples, predict_probabilities
+from retina_kit.predictions import Examples, Probabilities
+from retina_kit.reporting.beyond_dice import TOLERANCE, BeyondDice
 from retina_kit.reporting.tables import arms_table, settings_table
 from retina_kit.runs.plan import Job, plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
@@ -32,7 +34,7 @@ from retina_kit.runs.reuse import explain_reuse
 from retina_kit.runs.store import Run, RunStore
 from retina_kit.runs.supply import check_supply
 from retina_kit.schema import to_json
-from retina_kit.setting_names import setting_name
+from retina_kit.setting_names import checked_overrides, setting_name
 from retina_kit.teaching.exercises import Checks
 from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
@@ -68,14 +70,14 @@ class Experiment:
         check_injected(executed_cells())
         torch.set_num_threads(torch.get_num_threads() if profile == "paper" else 1)
         self.definition = find_paper(paper)
-        _check_name("profile", profile, PROFILES)
-        _check_name("data choice", data, DATA_CHOICES)
-        _check_name("precision", precision, PRECISIONS)
+        check_name("profile", profile, PROFILES)
+        check_name("data choice", data, DATA_CHOICES)
+        check_name("precision", precision, PRECISIONS)
         if data not in self.definition.data:
             raise UsageError(f"{paper} has no data choice {data!r}{did_you_mean(data, self.definition.data)}")
         self.paper, self.profile, self.data = self.definition.key, profile, data
         self.data_root, self.output_root = rooted(data_root), rooted(output_root)
-        self.device, self.precision, self.overrides = device, precision, dict(overrides or {})
+        self.device, self.precision, self.overrides = device, precision, checked_overrides(overrides)
         self.fraction = checked_fraction(self.overrides.pop(FRACTION, 1.0))
         target = self.overrides.get("target")
         self.own_target = target if target in own_cards(self.data_root) else ""
@@ -309,11 +311,15 @@ class Experiment:
 
     def predictions(self, arm_names: Sequence[str], *, num_images: int = 4, pick: str = "spread") -> Examples:
         """Predict test images that have something to find (see predictions.predict_examples)."""
-        return predict_examples(self, list(arm_names), num_images=num_images, pick=pick)
+        return predictions.predict_examples(self, list(arm_names), num_images=num_images, pick=pick)
 
     def probabilities(self, arm_name: str) -> Probabilities:
         """Predict the test images of an arm; with cross-validation, those of its first fold."""
-        return predict_probabilities(self, arm_name)
+        return predictions.predict_probabilities(self, arm_name)
+
+    def beyond_dice(self, arm_names: Sequence[str], *, tolerance: float = TOLERANCE) -> BeyondDice:
+        """Score outlines and calibration of segmentation arms, `tolerance` in pixels (see reporting.beyond_dice)."""
+        return predictions.score_beyond_dice(self, list(arm_names), tolerance)
 
     # ---- compared with the paper ------------------------------------------------------------------------------------
 
@@ -375,9 +381,7 @@ class Experiment:
         """Describe this run as JSON data, for results.json."""
         own = f" But the target is your own data set, {self.own_target}." if self.own_target else ""
         if self.fraction != 1:
-            own += (
-                f" At a fraction of {self.fraction} of the steps and images: it shows that all runs through, no more."
-            )
+            own += f" At a fraction of {self.fraction} of the steps and images, only to show that all runs through."
         return {
             "paper": self.paper,
             "title": self.title,
@@ -393,8 +397,3 @@ class Experiment:
             "data_fingerprints": {arm.data.dataset: self._fingerprint(arm) for arm in self.arms},
             "arms": [self._result_of(job) for job in self.jobs],
         }
-
-
-def _check_name(kind: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise unknown_name(kind, name, known)

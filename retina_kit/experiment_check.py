@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,12 @@ def check_data(arm: Arm, *, may_be_own: bool = False) -> None:
         check_options(arm.data.dataset, arm.data.options, "")
     except KitError as error:
         raise UsageError(f"arm {arm.name}: {error}") from error
+
+
+def check_name(kind: str, name: str, known: Sequence[str]) -> None:
+    """Raise UsageError for a name that is none of those known, with the closest one as a suggestion."""
+    if name not in known:
+        raise unknown_name(kind, name, known)
 
 
 def checked_seeds(seeds: Any) -> list[int]:

@@ -1,8 +1,9 @@
 """The commands `retina-kit predict` and `retina-kit export`."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
@@ -10,6 +11,11 @@ import typer
 from retina_kit.cli_options import Device, Json, OutputRoot, Precision, finish
 from retina_kit.errors import UsageError
 from retina_kit.files import atomic_path
+
+if TYPE_CHECKING:
+    from retina_kit.prediction.answer_folder import AnswerResult
+    from retina_kit.prediction.folder import FolderResult
+    from retina_kit.training.metadata import Metadata
 
 CARD, OUR_CARD = "README.md", "library_name: retina-kit"  # the model card, and a line that tells it from others
 Weights = Annotated[str, typer.Argument(help="a run's folder, its hash, or a file of weights", metavar="RUN|WEIGHTS")]
@@ -44,41 +50,67 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict your own images with a trained network: any size, any common format, no ground truth needed."""
+    from retina_kit.prediction.answer_folder import predict_answers
+    from retina_kit.prediction.answers import TASKS, ImagePredictor
     from retina_kit.prediction.ensemble import runs_of_the_same_arm
-    from retina_kit.prediction.folder import color_of, parse_pixel_size, predict_files
-    from retina_kit.prediction.predictor import Predictor
-    from retina_kit.reporting.contact_sheet import write_contact_sheet
+    from retina_kit.prediction.folder import parse_pixel_size, predict_files
+    from retina_kit.prediction.predictor import Predictor, weights_file
+    from retina_kit.training.metadata import read_metadata
 
     path = find_weights(weights, output_root)
-    paths = runs_of_the_same_arm(path) if ensemble else [path]
-    predictor = Predictor.load(*paths, flip=flip, device=device, precision=precision)
+    paths, inputs = (runs_of_the_same_arm(path) if ensemble else [path]), [*images, *(more or [])]
+    metadata = read_metadata(weights_file(path))
+    how: Any = {"flip": flip, "device": device, "precision": precision}
     began = time.perf_counter()
-    result = predict_files(
-        predictor,
-        [*images, *(more or [])],
-        output,
-        threshold=threshold,
-        probabilities=probabilities,
-        pixel_size=parse_pixel_size(pixel_size) if pixel_size else None,
-    )
-    seconds, structure = time.perf_counter() - began, ", ".join(predictor.structures)
-    rows = result.rows()
-    number = len({(row["file"], row["page"]) for row in rows})
-    networks = [f"{n.metadata.arm} (seed {n.metadata.seed})" for n in predictor.networks]
+    result: AnswerResult | FolderResult
+    if metadata.task in TASKS:
+        given = {"--probabilities": probabilities, "--pixel-size": pixel_size, "--threshold": threshold}
+        check_options(metadata.task, given)
+        answerer = ImagePredictor.load(*paths, **how)
+        result = predict_answers(answerer, inputs, output, threshold=threshold)
+    else:
+        predictor = Predictor.load(*paths, **how)
+        size = parse_pixel_size(pixel_size) if pixel_size else None
+        result = predict_files(
+            predictor, inputs, output, threshold=threshold, probabilities=probabilities, pixel_size=size
+        )
+    seconds = time.perf_counter() - began
+    finish(report_of(result, output, [read_metadata(weights_file(path)) for path in paths], seconds), as_json)
+
+
+def check_options(task: str, given: Mapping[str, object]) -> None:
+    """Raise UsageError for an option that a network with one answer per image does not have."""
+    allowed = ["--threshold"] if task == "classify" else []
+    for option, value in given.items():
+        if value and option not in allowed:
+            raise UsageError(f"{option} is for networks that segment; these weights were trained to {task}")
+
+
+def report_of(
+    result: "AnswerResult | FolderResult", output: Path, networks: list["Metadata"], seconds: float
+) -> dict[str, Any]:
+    """Write the contact sheet of predicted images, and sum up what was done."""
+    from retina_kit.prediction.answers import structures_of
+    from retina_kit.prediction.folder import color_of
+    from retina_kit.reporting.contact_sheet import write_contact_sheet
+
+    rows, structures = result.rows(), structures_of(networks[0])
+    structure, number = ", ".join(structures), len({(row["file"], row["page"]) for row in rows})
+    names = [f"{network.arm} (seed {network.seed})" for network in networks]
     sheet = write_contact_sheet(
         output,
         rows,
         result.failures,
         structure=structure,
-        networks=networks,
+        networks=names,
         limits=LIMITS,
-        colors={name: "#{:02x}{:02x}{:02x}".format(*color_of(k)) for k, name in enumerate(predictor.structures)},
+        colors={name: "#{:02x}{:02x}{:02x}".format(*color_of(k)) for k, name in enumerate(structures)},
     )
-    lines = [f"{number} images predicted in {seconds:.1f} s with {len(networks)} network(s): {structure}"]
+    lines = [f"{number} images predicted in {seconds:.1f} s with {len(names)} network(s): {structure}"]
     lines += [f"not predicted: {reason}" for reason in result.failures.values()]
     lines += [f"contact sheet: {sheet}", LIMITS]
-    done = {"predictions": rows, "failures": result.failures, "seconds": round(seconds, 3), "networks": networks}
-    finish({"text": lines, **done, "index": str(sheet), "exit_code": 3 if result.failures else 0}, as_json)
+    done = {"predictions": rows, "failures": result.failures, "seconds": round(seconds, 3), "networks": names}
+    return {"text": lines, **done, "index": str(sheet), "exit_code": 3 if result.failures else 0}
 
 
 def export(

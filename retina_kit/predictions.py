@@ -1,10 +1,21 @@
 """Predictions of trained arms for figures and widgets: each test image by a network that did not train on it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from retina_kit.errors import UsageError
+from retina_kit.reporting.beyond_dice import (
+    TOLERANCE,
+    BeyondDice,
+    Predicted,
+    calibration_row,
+    outline_rows,
+    outline_table,
+    reliability_of,
+)
 from retina_kit.training.device import choose_device
 from retina_kit.training.prepare import prepare_arm, trained_model
 from retina_kit.training.tasks.interface import Task
@@ -112,3 +123,37 @@ def predict_probabilities(experiment: "Experiment", arm_name: str) -> Probabilit
     image_set = experiment.images(arm_name).subset(index)
     probability, masks = (of_class(task, arm_name, values) for values in (found, task.masks[index]))
     return Probabilities(image_set.images, probability, masks, list(image_set.rows["id"]))
+
+
+def score_beyond_dice(experiment: "Experiment", arm_names: Sequence[str], tolerance: float = TOLERANCE) -> BeyondDice:
+    """Score the outlines and the calibration of some segmentation arms, or of classes of them such as "lesions:ma".
+
+    Test images of the first seed and all folds.
+    """
+    scored, rows, bins = [], [], {}
+    for name in arm_names:
+        arm = experiment.arm(name)
+        seed = experiment.first_seed(arm.name)
+        folds = [job.fold for job in experiment.jobs if job.arm.name == arm.name and job.seed == seed]
+        tested = [_predicted(experiment, name, seed, fold) for fold in folds]
+        lines = "vessel" in (arm.class_of(name) or arm.data.mask)
+        parts = [outline_rows(found, tolerance=tolerance, centerlines=lines) for found in tested]
+        scored.append(pd.concat(parts, ignore_index=True).assign(arm=name, seed=seed))
+        label = arm.title if arm.name == name else name
+        bins[label] = reliability_of(tested)
+        held_out = len(folds) == 1 and arm.evaluation.validation_fraction > 0
+        validated = _predicted(experiment, name, seed, folds[0], validation=True) if held_out else None
+        rows.append({"arm": label, **calibration_row(tested, validated, bins[label])})
+    return BeyondDice(outline_table(pd.concat(scored, ignore_index=True), tolerance), pd.DataFrame(rows), bins)
+
+
+def _predicted(
+    experiment: "Experiment", name: str, seed: int, fold: int | None, *, validation: bool = False
+) -> Predicted:
+    """Predict the test images of one run of an arm, or the training images that it held out for validation."""
+    index = experiment.prepared(name, seed, fold).validation if validation else None
+    found, task, index = predict(experiment, name, seed=seed, fold=fold, index=index)
+    if not isinstance(task, Segmentation):
+        raise UsageError(f"arm {name} does not segment, so it has no outlines; choose a segmentation arm")
+    probability, masks = (of_class(task, name, values) for values in (found, task.masks[index]))
+    return Predicted(probability, masks, task.rows.iloc[index])

@@ -1,7 +1,8 @@
-"""Names of result folders: <profile>-<data>, followed by what differs from the profile's own settings.
+"""Overrides as they are given, and names of result folders that follow from them.
 
-A name is short, readable and safe on every file system. Two different settings never share one: where the readable
-part leaves something out, such as the brackets of a list or capital letters, a few digits of a hash follow.
+A folder is called <profile>-<data>, followed by what differs from the profile's own settings. Its name is short,
+readable and safe on every file system. Two different settings never share one: where the readable part leaves
+something out, such as the brackets of a list or capital letters, a few digits of a hash follow.
 """
 
 import hashlib
@@ -10,6 +11,8 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from retina_kit.errors import UsageError
 
 MOST_CHARACTERS = 60  # of the readable part of the overrides; Windows allows 260 for a whole path
 HASH_DIGITS = 6
@@ -72,3 +75,14 @@ def digits_of(values: Mapping[str, Any]) -> str:
     """Return a few digits of the hash of settings, the same on every machine."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
+
+
+def checked_overrides(overrides: Any) -> dict[str, Any]:
+    """Return overrides as a dictionary of their own; UsageError unless they map names to values.
+
+    >>> checked_overrides(None), checked_overrides({"steps": 50})
+    ({}, {'steps': 50})
+    """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise UsageError(f"overrides={overrides!r} must be a dictionary, such as {{'steps': 100}}")
+    return dict(overrides or {})

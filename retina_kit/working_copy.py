@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from retina_kit.errors import UsageError
 from retina_kit.files import atomic_path, kit_root
 
 FOLDER = "retina-kit-notebooks"
@@ -31,6 +32,8 @@ def rooted(path: str | Path) -> Path:
     >>> rooted("outputs").as_posix()
     'outputs'
     """
+    if not isinstance(path, str | Path):
+        raise UsageError(f'{path!r} is not a folder; data_root and output_root are text, such as "data"')
     start = starting_folder()
     return Path(path) if start == Path.cwd() else start / path
 

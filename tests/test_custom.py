@@ -79,8 +79,8 @@ def spoil(files, how):
     elif how == "small mask":
         cv2.imwrite(str(masks / "p0_L_mask.png"), np.zeros((8, 8), np.uint8))
     elif how == "other size":
-        cv2.imwrite(str(images / "p0_L.png"), np.zeros((32, 32), np.uint8))
-        cv2.imwrite(str(masks / "p0_L_mask.png"), np.zeros((32, 32), np.uint8))
+        cv2.imwrite(str(images / "p0_L.png"), np.zeros((320, 320), np.uint8))
+        cv2.imwrite(str(masks / "p0_L_mask.png"), np.zeros((320, 320), np.uint8))
     elif how == "no image":
         (images / "p0_L.png").write_text("hello")
     elif how == "twice":
@@ -95,7 +95,7 @@ def spoil(files, how):
         ("two masks", "p0_L-second.png belongs to no image"),
         ("gray mask", r"p0_L_mask.png holds 3 different colors"),
         ("small mask", "p0_L_mask.png is 8x8"),
-        ("other size", "differ in size"),
+        ("other size", "differ much in size"),
         ("no image", "p0_L.png is not an image that is read here"),
         ("twice", "'p0_L' with more than one suffix"),
     ],

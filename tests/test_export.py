@@ -14,7 +14,6 @@ from retina_kit.errors import KitError, SetupError
 from retina_kit.prediction import export as exporting
 from retina_kit.prediction.describe import model_card
 from retina_kit.prediction.export import (
-    MULTIPLE,
     TOLERANCE,
     ExportedNetwork,
     example_input,
@@ -23,6 +22,7 @@ from retina_kit.prediction.export import (
     input_channels,
 )
 from retina_kit.prediction.predictor import TrainedNetwork
+from retina_kit.prediction.sides import multiple_of_sides
 from retina_kit.runs.store import RunStore
 from retina_kit.training.metadata import KEY
 
@@ -35,6 +35,12 @@ ARMS = {
     "color": {"data": OF_FUNDUS | {"mask": "disc"}, "model": {"in_channels": 3, "num_classes": 2}},
     "gray_to_color": {"model": {"in_channels": 3}},
     "gray_disc": {"data": OF_FUNDUS | {"mask": "disc", "preprocess": ["gray"]}},
+    "halved_five_times": {
+        "task": "segment_patches",
+        "data": {"dataset": "synthetic_fundus", "mask": "disc", "patch": 32, "options": FUNDUS | {"size": [64, 64]}},
+        "model": {"name": "encoder_decoder", "encoder": "vgg_like", "width": 0.03},
+        "recipe": {"augmentation": {"flip": 0.5}},
+    },
 }
 
 
@@ -44,7 +50,8 @@ def folders(tmp_path_factory):
     store = RunStore(tmp_path_factory.mktemp("out") / "runs")
     found = {}
     for name, changes in ARMS.items():
-        found[name] = train([small_arm(name, **changes)], store)[name, 0].folder
+        replace = {"model": changes["model"]} if "name" in changes.get("model", {}) else None
+        found[name] = train([small_arm(name, replace=replace, **changes)], store)[name, 0].folder
     return found
 
 
@@ -64,7 +71,7 @@ def test_what_is_exported_is_what_the_kit_predicts(folders, name):
     np.testing.assert_allclose(found, network.probabilities([image])[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["fluid", "color"])
+@pytest.mark.parametrize("name", ["fluid", "color", "halved_five_times"])
 def test_a_program_of_torch_agrees_at_three_sizes(folders, tmp_path, name):
     network = load(folders, name)
     assert export_pt2(network, tmp_path / "network.pt2") <= TOLERANCE
@@ -90,7 +97,9 @@ def agrees(network, run):
     """Check an exported network at sizes that the export itself did not check."""
     for number, sides in ((1, (2, 2)), (4, (6, 2)), (2, (12, 16))):
         images = example_input(network.metadata, sides, number, seed=99)
-        assert images.shape[-2:] == (sides[0] * MULTIPLE, sides[1] * MULTIPLE)
+        multiple = multiple_of_sides(network.metadata)
+        assert multiple == (32 if network.metadata.arm == "halved_five_times" else 16)
+        assert images.shape[-2:] == (sides[0] * multiple, sides[1] * multiple)
         expected = ExportedNetwork(network)(images).detach().numpy()
         np.testing.assert_allclose(run(images), expected, atol=TOLERANCE)
 

@@ -191,6 +191,74 @@ def test_dicom_is_read_with_its_pixel_size(tmp_path):
         list(read_pages(tmp_path / "cut.dcm"))
 
 
+DEEP = np.array([[0, 257 * 7], [257 * 200, 257 * 255]], np.uint16)
+
+
+@pytest.mark.skipif(not HAS_PYDICOM, reason="needs pydicom (the dicom extra)")
+@pytest.mark.parametrize(
+    ("pixels", "photometric", "bits", "expected", "note"),
+    [
+        (GRAY, "MONOCHROME2", 8, GRAY, ""),
+        (DEEP, "MONOCHROME2", 16, [[0, 7], [200, 255]], "16 bits reduced to 8"),
+        (DEEP, "MONOCHROME1", 16, [[255, 248], [55, 0]], "inverted"),
+        (np.array([[0, 2048], [4095, 4095]], np.uint16), "MONOCHROME1", 12, [[255, 127], [0, 0]], "inverted"),
+        (np.array([[0, 100], [255, 8]], np.uint16), "MONOCHROME2", 16, [[0, 0], [1, 0]], "16 bits reduced to 8"),
+        (COLOR, "RGB", 8, COLOR, ""),
+    ],
+    ids=["8 bit", "16 bit", "16 bit inverted", "12 bit inverted", "16 bit, dark", "color"],
+)
+def test_dicom_of_every_depth_and_color(tmp_path, pixels, photometric, bits, expected, note):
+    """The stored bits decide how values are scaled, not the brightest pixel: two frames of one scan stay comparable."""
+    write_dicom(tmp_path / "eye.dcm", pixels, photometric, bits)
+    page = read_page(tmp_path / "eye.dcm")
+    assert page.pixels.tolist() == np.asarray(expected).tolist()
+    assert note in " ".join(page.notes)
+    assert page.pixel_size is None
+
+
+@pytest.mark.skipif(not HAS_PYDICOM, reason="needs pydicom (the dicom extra)")
+def test_every_frame_of_a_dicom_volume_is_an_image(tmp_path):
+    frames = np.stack([GRAY, GRAY[::-1], GRAY[:, ::-1]]).astype(np.uint16) * 257
+    write_dicom(tmp_path / "volume.dcm", frames, bits=16, spacing=(0.0039, 0.0115))
+    pages = list(read_pages(tmp_path / "volume.dcm"))
+    assert [page.name for page in pages] == ["volume", "volume_page2", "volume_page3"]
+    assert all((page.pixels == frame // 257).all() for page, frame in zip(pages, frames, strict=True))
+    assert {page.pixel_size for page in pages} == {(0.0039, 0.0115)}
+
+
+@pytest.mark.skipif(not HAS_PYDICOM, reason="needs pydicom (the dicom extra)")
+def test_a_compressed_dicom_is_read_and_a_palette_is_refused(tmp_path):
+    import pydicom
+    from pydicom.uid import RLELossless
+
+    write_dicom(tmp_path / "eye.dcm", GRAY)
+    data = pydicom.dcmread(tmp_path / "eye.dcm")
+    data.compress(RLELossless)
+    data.save_as(tmp_path / "rle.dcm")
+    assert (read_page(tmp_path / "rle.dcm").pixels == GRAY).all()
+    write_dicom(tmp_path / "palette.dcm", GRAY, "PALETTE COLOR")
+    with pytest.raises(DataError, match=r"palette\.dcm has a color palette; save it as RGB"):
+        read_page(tmp_path / "palette.dcm")
+
+
+@pytest.mark.skipif(not HAS_PYDICOM, reason="needs pydicom (the dicom extra)")
+def test_own_dicom_images_become_a_pack(tmp_path):
+    from retina_kit.data.dataset import load_images
+    from retina_kit.packs.custom import new_pack
+
+    for k in range(4):
+        pixels = np.roll(GRAY, k, 1)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        write_dicom(tmp_path / "images" / f"{k}_L.dcm", pixels)
+        write_dicom(tmp_path / "masks" / f"{k}_L.dcm", (pixels > 128).astype(np.uint8) * 255)
+    made = new_pack("scans", tmp_path / "images", tmp_path / "masks", r"^(\d)_", tmp_path / "data")
+    assert len(made.rows) == 4
+    image_set = load_images("scans", tmp_path / "data", masks=["target"])
+    assert (image_set.images[2, 0] == np.roll(GRAY, 2, 1)).all()
+    assert (image_set.masks["target"] == (image_set.images[:, 0] > 128)).all()
+
+
 @pytest.mark.skipif(HAS_PYDICOM, reason="pydicom is installed")
 def test_dicom_needs_an_extra(tmp_path):
     (tmp_path / "eye.dcm").write_bytes(b"\0" * 128 + b"DICM")

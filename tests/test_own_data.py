@@ -8,9 +8,10 @@ from test_cli import assert_refused, retina_kit
 
 from retina_kit.data.dataset import load_images
 from retina_kit.errors import DataError, UsageError
-from retina_kit.packs.custom import ImportOptions, new_pack, on_canvas
+from retina_kit.packs.custom import ImportOptions, new_pack
 from retina_kit.packs.mask_files import MaskRules, parse_classes
 from retina_kit.packs.pairing import parse_named
+from retina_kit.packs.sizes import on_canvas
 
 H, W, N = 48, 64, 8
 
@@ -210,17 +211,73 @@ def test_two_observers_are_two_masks(tmp_path):
     assert overlap(image_set, "first") > overlap(image_set, "second") > 0.8
 
 
-def test_images_of_many_sizes_are_scaled_to_fit_on_demand(tmp_path):
+def write_sizes(folder, height_of, width_of):
+    """Write eight images whose sizes depend on their number."""
     for k in range(1, N + 1):
-        image, mask = scene(k, h=48 + 3 * k, w=64 + k)
-        save(tmp_path / "images" / f"{k}_L.png", image)
-        save(tmp_path / "masks" / f"{k}_L.png", mask)
-    with pytest.raises(DataError, match=r"differ in size \(1_L.png is 65x51.*add --size 69x63 to scale"):
-        make(tmp_path)
-    made, image_set = make(tmp_path, size=(48, 64))
+        image, mask = scene(k, h=height_of(k), w=width_of(k))
+        save(folder / "images" / f"{k}_L.png", image)
+        save(folder / "masks" / f"{k}_L.png", mask)
+    return folder
+
+
+def test_images_of_many_sizes_are_kept_with_a_black_margin(tmp_path):
+    write_sizes(tmp_path, lambda k: 48 + 3 * k, lambda k: 64 + k)
+    made, image_set = make(tmp_path)
+    assert image_set.images.shape == (N, 3, 72, 72)
+    assert overlap(image_set) == 1
+    assert "kept, with a black margin to 72x72 (7 of 8 images)" in made.notes
+    for k, (image, mask) in enumerate(zip(image_set.images, image_set.masks["target"], strict=True), start=1):
+        original, drawn = scene(k, h=48 + 3 * k, w=64 + k)
+        height, width = drawn.shape
+        assert (image[:, :height, :width] == original.transpose(2, 0, 1)).all()
+        assert (mask[:height, :width] == (drawn > 0)).all()
+        assert image[:, height:].sum() == image[:, :, width:].sum() == mask[height:].sum() == 0
+
+
+def test_images_of_many_sizes_are_scaled_to_fit_on_demand(tmp_path):
+    made, image_set = make(write_sizes(tmp_path, lambda k: 48 + 3 * k, lambda k: 64 + k), size=(48, 64))
     assert image_set.images.shape == (N, 3, 48, 64)
     assert overlap(image_set) > 0.93
     assert "scaled to fit 64x48" in " ".join(made.notes)
+
+
+def test_sizes_that_would_leave_mostly_margin_are_refused_with_a_size(tmp_path):
+    write_sizes(tmp_path, lambda k: 40 if k < 8 else 400, lambda k: 60 if k < 8 else 600)
+    with pytest.raises(DataError, match=r"differ much in size \(from 60x40 to 600x400\); add --size 60x40 to scale"):
+        make(tmp_path)
+    assert make(tmp_path, size=(40, 60))[1].images.shape == (N, 3, 40, 60)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+def test_square_images_are_turned_upright_too(tmp_path, orientation):
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]  # the transpose that undoes it
+    exif = Image.Exif()
+    exif[274] = orientation
+    for k in range(1, N + 1):
+        image, mask = scene(k, h=64, w=64)
+        stored = Image.fromarray(image).transpose(Image.Transpose(back))
+        save(tmp_path / "images" / f"{k}_L.jpg", stored, quality=97, exif=exif)
+        save(tmp_path / "masks" / f"{k}_L.png", mask)
+    assert "according to its EXIF orientation (8 of 8 images)" in assert_right(tmp_path)
+
+
+def test_empty_masks_are_kept_and_empty_masks_only_are_refused(tmp_path):
+    write(tmp_path / "some", mask_of=lambda m, k: m * 0 if k % 2 else m)
+    _, image_set = make(tmp_path / "some")
+    assert image_set.masks["target"].any(axis=(1, 2)).tolist() == [False, True] * 4
+    with pytest.raises(DataError, match=r"all masks are empty.*check --masks, --mask-threshold and --mask-class"):
+        make(write(tmp_path / "all", mask_of=lambda m, k: m * 0))
+
+
+def test_gray_images_saved_as_color_are_gray(tmp_path):
+    write(tmp_path, image_of=lambda i, k: np.dstack([i] * 3), gray=True)
+    assert make(tmp_path)[1].images.shape == (N, 1, H, W)
+
+
+def test_one_patient_is_refused_with_the_option_to_check(tmp_path):
+    write(tmp_path, "7_{k}.png", "7_{k}.png")
+    with pytest.raises(DataError, match=r"all images are of patient '7'.*check --patient-regex"):
+        make(tmp_path)
 
 
 def test_soft_masks_need_a_threshold(tmp_path):

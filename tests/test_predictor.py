@@ -33,6 +33,13 @@ ARMS = {
     "gray_to_color": {"model": {"in_channels": 3, "num_classes": 2}},
     "cropped": {"data": FUNDUS | {"options": WIDE | {"crop": True}}, "model": {"in_channels": 3}},
     "patches": {"task": "segment_patches", "data": {"patch": 16}},
+    "halved_five_times": {
+        "task": "segment_patches",
+        "data": FUNDUS | {"patch": 32, "options": FUNDUS["options"] | {"size": [64, 96]}},
+        "model": {"name": "encoder_decoder", "encoder": "vgg_like", "width": 0.03},
+        "evaluation": {"window": 32, "stride": 32},
+        "recipe": {"augmentation": {"flip": 0.5}},
+    },
 }
 
 
@@ -42,7 +49,8 @@ def trained(tmp_path_factory):
     store = RunStore(tmp_path_factory.mktemp("runs"))
     found = {}
     for name, changes in ARMS.items():
-        arm = small_arm(name, **changes)
+        replace = {"model": changes["model"]} if "name" in changes.get("model", {}) else None
+        arm = small_arm(name, replace=replace, **changes)
         outcome = train([arm], store)[name, 0]
         if isinstance(outcome, Exception):
             raise outcome
@@ -83,7 +91,7 @@ def test_a_photograph_is_cropped_as_in_training(trained):
         assert (found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == cropped).all()
 
 
-@pytest.mark.parametrize("name", ["plain", "windows", "scaled", "stretched", "prepared", "color"])
+@pytest.mark.parametrize("name", ["plain", "windows", "scaled", "stretched", "prepared", "color", "halved_five_times"])
 @pytest.mark.parametrize("size", [(32, 48), (75, 50), (17, 201)])
 def test_any_size_comes_back_at_its_own_size(trained, name, size):
     predict = Predictor.load(trained[name][1].folder, device="cpu")

@@ -724,8 +724,18 @@ PAPER = Paper(
     tables=TABLES,
     claims=CLAIMS,
     artifacts=Artifacts(
-        tables=("settings", "localization", "figure2a", "figure2b", "two_by_two", "distribution"),
+        tables=(
+            "settings",
+            "localization",
+            "figure2a",
+            "figure2b",
+            "two_by_two",
+            "distribution",
+            "boundaries",
+            "calibration",
+        ),
         figures=(
+            "reliability",
             "figure1",
             "figure2a",
             "figure2b",

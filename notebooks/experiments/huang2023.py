@@ -660,8 +660,11 @@ PAPER = Paper(
             "left_out",
             "imagenet",
             "graders",
+            "boundaries",
+            "calibration",
         ),
         figures=(
+            "reliability",
             "figure1",
             "figure2",
             "poster_figure4",

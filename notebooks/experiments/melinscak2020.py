@@ -700,8 +700,18 @@ PAPER = Paper(
     tables=TABLES,
     claims=CLAIMS,
     artifacts=Artifacts(
-        tables=("figure2", "figure4", "figure4_spreads", "source_model", "controls", "losses"),
+        tables=(
+            "figure2",
+            "figure4",
+            "figure4_spreads",
+            "source_model",
+            "controls",
+            "losses",
+            "boundaries",
+            "calibration",
+        ),
         figures=(
+            "reliability",
             "figure1",
             "figure2",
             "figure3",

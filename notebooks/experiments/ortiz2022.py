@@ -762,8 +762,20 @@ PAPER = Paper(
     tables=TABLES,
     claims=CLAIMS,
     artifacts=Artifacts(
-        tables=("table1", "table2", "leak", "four_arms", "convergence", "lesion_pixels", "settings", "findings"),
+        tables=(
+            "table1",
+            "table2",
+            "leak",
+            "four_arms",
+            "convergence",
+            "lesion_pixels",
+            "settings",
+            "findings",
+            "boundaries",
+            "calibration",
+        ),
         figures=(
+            "reliability",
             "figure1",
             "figure2",
             "figure3",

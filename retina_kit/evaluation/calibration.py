@@ -10,6 +10,8 @@ easy and dominates n: an ECE over all pixels of a rare lesion is small whatever 
 look at the diagram as well.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -48,7 +50,34 @@ def expected_calibration_error(probability: npt.ArrayLike, target: npt.ArrayLike
     >>> round(expected_calibration_error([0.1, 0.3, 0.9, 0.9], [False, False, True, False], num_bins=2), 4)
     0.3
     """
-    table = reliability(probability, target, num_bins)
+    return error_of(reliability(probability, target, num_bins))
+
+
+def pooled_reliability(
+    probability: Iterable[np.ndarray], target: Iterable[np.ndarray], num_bins: int = NUM_BINS
+) -> pd.DataFrame:
+    """Tabulate the bins of many images (H, W) as `reliability` does, one image in memory at a time.
+
+    >>> probability, target = np.array([[[0.1, 0.9]], [[0.3, 0.9]]]), np.array([[[0, 1]], [[0, 0]]], bool)
+    >>> pooled_reliability(probability, target, num_bins=2).round(2).to_numpy().tolist()
+    [[0.0, 0.5, 2.0, 0.2, 0.0], [0.5, 1.0, 2.0, 0.9, 0.5]]
+    """
+    parts = pd.concat([reliability(p, t, num_bins) for p, t in zip(probability, target, strict=True)])
+    for mean in ("confidence", "frequency"):
+        parts[mean] *= parts["count"]
+    sums = parts.groupby(["low", "high"], as_index=False)[["count", "confidence", "frequency"]].sum()
+    return sums.assign(
+        confidence=sums["confidence"] / sums["count"],
+        frequency=sums["frequency"] / sums["count"],
+    )
+
+
+def error_of(table: pd.DataFrame) -> float:
+    """Return the ECE that follows from a table of `reliability`; NaN without a pixel.
+
+    >>> round(error_of(reliability([0.1, 0.3, 0.9, 0.9], [False, False, True, False], num_bins=2)), 4)
+    0.3
+    """
     if table.empty:
         return float("nan")
     gap = (table["frequency"] - table["confidence"]).abs()

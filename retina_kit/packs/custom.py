@@ -19,13 +19,13 @@ from retina_kit.data.card import CARD_FILE, kit_cards, parse_card
 from retina_kit.data.dataset import SYNTHETIC
 from retina_kit.data.manifest import MANIFEST_FILE, parse_manifest
 from retina_kit.data.pixels import pixel_sha256
-from retina_kit.data.transforms import resize_images, resize_masks
 from retina_kit.errors import DataError, UsageError
 from retina_kit.files import atomic_path
 from retina_kit.packs.convert import encode_png
 from retina_kit.packs.mask_files import MaskRules, fit_mask, read_any_mask, read_first_page
 from retina_kit.packs.pairing import Entry, pair_folders, read_table
 from retina_kit.packs.preview import write_preview
+from retina_kit.packs.sizes import common_size, on_canvas, with_margin
 
 MUCH = 0.6  # of all pixels: more foreground than any structure of the retina covers
 FOLDERS = Mapping[str, str | Path]
@@ -52,7 +52,7 @@ class ImportOptions:
     image_suffix: str = ""
     mask_suffixes: dict[str, str] = field(default_factory=dict)
     missing_is_empty: bool = False
-    size: tuple[int, int] | None = None  # height, width; None: all images have one size
+    size: tuple[int, int] | None = None  # height, width that images are scaled to fit; None: they keep their sizes
     masks: MaskRules = field(default_factory=MaskRules)
 
 
@@ -120,18 +120,6 @@ def new_pack(
     return NewPack(rows, notes)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Parse WIDTHxHEIGHT to (height, width).
-
-    >>> parse_size("768x496")
-    (496, 768)
-    """
-    found = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text)
-    if not found:
-        raise UsageError(f"--size {text!r} must be WIDTHxHEIGHT in pixels, such as 768x496")
-    return int(found[2]), int(found[1])
-
-
 def patient_finder(pattern: str) -> Callable[[str], str]:
     """Return a function that finds the patient in an image's name; UsageError for a bad pattern."""
     try:
@@ -184,24 +172,17 @@ def with_classes(entries: list[Entry], rules: MaskRules) -> list[Entry]:
 
 def survey(entries: list[Entry], options: ImportOptions) -> tuple[int, tuple[int, int]]:
     """Read all images once: (number of channels, size) of the pack; DataError if they do not belong together."""
-    sizes: dict[tuple[int, int], str] = {}
+    sizes: list[tuple[int, int]] = []
     owners: dict[str, list[Entry]] = defaultdict(list)
     color = False
     for entry in entries:
         pixels = read_first_page(entry.image)[0].pixels
-        sizes.setdefault((pixels.shape[0], pixels.shape[1]), entry.image.name)
+        sizes.append((pixels.shape[0], pixels.shape[1]))
         owners[pixel_sha256(pixels)].append(entry)
         color |= not is_gray(pixels)
     check_duplicates(owners)
     check_patients(entries)
-    if options.size is None and len(sizes) > 1:
-        middle = sorted(sizes)[len(sizes) // 2]
-        examples = ", ".join(f"{name} is {size[1]}x{size[0]}" for size, name in list(sizes.items())[:3])
-        raise DataError(
-            f"the images differ in size ({examples}); add --size {middle[1]}x{middle[0]} to scale each to fit, "
-            "with a black margin"
-        )
-    return (3 if color else 1), options.size or next(iter(sizes))
+    return (3 if color else 1), options.size or common_size(sizes)
 
 
 def check_duplicates(owners: Mapping[str, list[Entry]]) -> None:
@@ -219,7 +200,10 @@ def check_duplicates(owners: Mapping[str, list[Entry]]) -> None:
 def check_patients(entries: list[Entry]) -> None:
     """Raise DataError unless there are two patients to split."""
     if len({entry.patient for entry in entries}) < 2:
-        raise DataError(f"all images are of patient {entries[0].patient!r}; a split by patient needs two or more")
+        raise DataError(
+            f"all images are of patient {entries[0].patient!r}, and a split by patient needs two or more; "
+            "check --patient-regex, or the table's patients"
+        )
 
 
 def is_gray(pixels: np.ndarray) -> bool:
@@ -247,31 +231,10 @@ def read_pairs(entries: list[Entry], channels: int, size: tuple[int, int], optio
             pixels = np.dstack([pixels] * 3)
             notes.append("gray image stored as color, as the others")
         if pixels.shape[:2] != size:
-            notes.append(f"scaled to fit {size[1]}x{size[0]}")
-            masks = {name: on_canvas(mask, size) for name, mask in masks.items()}
-        yield Pair(entry, on_canvas(pixels, size), masks, tuple(dict.fromkeys(notes)))
-
-
-def on_canvas(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale an image or a bool mask to fit into `size` (H, W), its shape kept, centered on black.
-
-    >>> on_canvas(np.ones((2, 4), bool), (4, 4)).astype(int).tolist()
-    [[0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]]
-    """
-    if pixels.shape[:2] == size:
-        return pixels
-    factor = min(size[0] / pixels.shape[0], size[1] / pixels.shape[1])
-    height, width = (max(1, min(most, round(side * factor))) for side, most in zip(pixels.shape, size, strict=False))
-    if pixels.dtype == bool:
-        scaled = resize_masks(pixels[None], (height, width))[0]
-    else:
-        stack = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-        scaled = resize_images(np.ascontiguousarray(stack)[None], (height, width))[0]
-        scaled = scaled[0] if pixels.ndim == 2 else scaled.transpose(1, 2, 0)
-    canvas = np.zeros((*size, *pixels.shape[2:]), pixels.dtype)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    canvas[top : top + height, left : left + width] = scaled
-    return canvas
+            place, how = (on_canvas, "scaled to fit") if options.size else (with_margin, "kept, with a black margin to")
+            notes.append(f"{how} {size[1]}x{size[0]}")
+            pixels, masks = place(pixels, size), {name: place(mask, size) for name, mask in masks.items()}
+        yield Pair(entry, pixels, masks, tuple(dict.fromkeys(notes)))
 
 
 def write_files(pairs: Iterator[Pair], folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -290,7 +253,9 @@ def write_files(pairs: Iterator[Pair], folder: Path) -> tuple[pd.DataFrame, list
         rows.append(row)
         notes.update(pair.notes)
     if not any(any(values) for values in shares.values()):
-        raise DataError("all masks are empty; there is nothing to learn")
+        raise DataError(
+            "all masks are empty, so there is nothing to learn; check --masks, --mask-threshold and --mask-class"
+        )
     found = [f"{note} ({number} of {len(rows)} images)" for note, number in notes.items()]
     for name, values in shares.items():
         if np.mean(values) > MUCH:

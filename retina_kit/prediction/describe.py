@@ -7,8 +7,8 @@ import pandas as pd
 
 from retina_kit.evaluation.scoring import CLASS_MARK, summarize, with_class_names
 from retina_kit.prediction.export import checked_sizes, input_channels, is_of_any_size
+from retina_kit.prediction.sides import multiple_of_sides
 from retina_kit.schema import to_json
-from retina_kit.training.inference import MULTIPLE
 from retina_kit.training.metadata import Metadata, TrainedOn
 
 LIMITS = "For teaching and research, not for clinical use."
@@ -103,8 +103,9 @@ def _start(metadata: Metadata, files: Mapping[str, float]) -> str:
 
 def _interface(metadata: Metadata) -> str:
     size = "x".join(map(str, metadata.working_size))
+    multiple = multiple_of_sides(metadata) if is_of_any_size(metadata) else 0
     sides = (
-        f"sides of at least 32 that {MULTIPLE} divides (pad by repeating the edge)"
+        f"sides of at least {2 * multiple} that {multiple} divides (pad by repeating the edge)"
         if is_of_any_size(metadata)
         else f"size {size}"
     )

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from retina_kit.errors import KitError, SetupError
 from retina_kit.files import atomic_path
 from retina_kit.prediction.predictor import TrainedNetwork
+from retina_kit.prediction.sides import multiple_of_sides
 from retina_kit.schema import to_json
 from retina_kit.training.arm import SEGMENTS
-from retina_kit.training.inference import MULTIPLE
 from retina_kit.training.losses import probabilities
 from retina_kit.training.metadata import KEY, Metadata
 
 TOLERANCE = 1e-4  # largest difference from torch that an export may have
-CHECKED_SIDES = ((2, 3), (4, 4), (5, 7))  # of three images, in multiples of MULTIPLE
+CHECKED_SIDES = ((2, 3), (4, 4), (5, 7))  # of three images, in multiples that the network takes
 FEWEST_MULTIPLES, MOST_MULTIPLES = 2, 512  # of a side; a network with four halvings is special at 16 pixels
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 INPUT, OUTPUT = "images", "prediction"
@@ -65,8 +65,11 @@ def is_of_any_size(metadata: Metadata) -> bool:
 
 
 def example_input(metadata: Metadata, sides: tuple[int, int] = (3, 4), number: int = 2, seed: int = 0) -> Tensor:
-    """Make random images that an exported network takes; `sides` (height, width) are in multiples of 16 pixels."""
-    size = (sides[0] * MULTIPLE, sides[1] * MULTIPLE) if is_of_any_size(metadata) else metadata.working_size
+    """Make random images that an exported network takes; `sides` are in multiples of `multiple_of_sides`."""
+    size = metadata.working_size
+    if is_of_any_size(metadata):
+        multiple = multiple_of_sides(metadata)
+        size = (sides[0] * multiple, sides[1] * multiple)
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(number, input_channels(metadata), *size, generator=generator) * 255
 
@@ -75,8 +78,9 @@ def dynamic_shapes(metadata: Metadata) -> tuple[dict[int, Any]]:
     """Name the sides that may differ between images: their number, and for segmentation height and width."""
     shapes: dict[int, Any] = {0: torch.export.Dim("number", min=1, max=1024)}
     if is_of_any_size(metadata):
+        multiple = multiple_of_sides(metadata)
         for axis, name in ((2, "rows"), (3, "columns")):
-            shapes[axis] = MULTIPLE * torch.export.Dim(name, min=FEWEST_MULTIPLES, max=MOST_MULTIPLES)
+            shapes[axis] = multiple * torch.export.Dim(name, min=FEWEST_MULTIPLES, max=MOST_MULTIPLES)
     return (shapes,)
 
 
@@ -134,4 +138,5 @@ def checked_sizes(metadata: Metadata) -> Sequence[tuple[int, int]]:
     """List the sizes (height, width) at which an export is compared with torch."""
     if not is_of_any_size(metadata):
         return [metadata.working_size]
-    return [(rows * MULTIPLE, columns * MULTIPLE) for rows, columns in CHECKED_SIDES]
+    multiple = multiple_of_sides(metadata)
+    return [(rows * multiple, columns * multiple) for rows, columns in CHECKED_SIDES]

@@ -77,13 +77,11 @@ def predict_files(
     """
     threshold = checked_threshold(predictor.metadata.threshold if threshold is None else threshold)
     output, result = Path(output), FolderResult()
-    files = [path for path in list_image_files(inputs) if output.resolve() not in path.resolve().parents]
-    if not files:
-        raise DataError(f"all images are in {output} itself, the folder of the results; choose another --output")
+    files = files_to_predict(inputs, output)
     names = output_names(files, inputs)
-    for pages in in_batches(pages_of(files, result, watch), predictor.metadata.batch_size):
+    for pages in in_batches(pages_of(files, result.failures, watch), predictor.metadata.batch_size):
         for page, probability in zip(pages, predictor.predict([page.pixels for page in pages]), strict=True):
-            name = names[page.path] + page.name.removeprefix(page.path.stem)
+            name = name_of(page, names)
             channels = probability if probability.ndim == 3 else probability[None]
             planes = dict(zip(predictor.structures, channels, strict=True))
             result.pages += write_page(
@@ -102,15 +100,28 @@ def checked_threshold(threshold: float) -> float:
     return threshold
 
 
+def files_to_predict(inputs: Sequence[str | Path], output: Path) -> list[Path]:
+    """List the images in files and folders, without those of the results; DataError if none is left."""
+    files = [path for path in list_image_files(inputs) if output.resolve() not in path.resolve().parents]
+    if not files:
+        raise DataError(f"all images are in {output} itself, the folder of the results; choose another --output")
+    return files
+
+
+def name_of(page: Page, names: Mapping[Path, str]) -> str:
+    """Name the results of a page, from the name of its file."""
+    return names[page.path] + page.name.removeprefix(page.path.stem)
+
+
 def pages_of(
-    files: Sequence[Path], result: FolderResult, watch: Callable[[int, int], None] | None = None
+    files: Sequence[Path], failures: dict[str, str], watch: Callable[[int, int], None] | None = None
 ) -> Iterator[Page]:
-    """Read the pages of all files; what cannot be read goes into the failures of `result`."""
+    """Read the pages of all files; what cannot be read goes into `failures`, {file: reason}."""
     for number, path in enumerate(files, start=1):
         try:
             yield from read_pages(path)
         except DataError as error:
-            result.failures[str(path)] = str(error)
+            failures[str(path)] = str(error)
         if watch:
             watch(number, len(files))
 
@@ -208,7 +219,7 @@ def overlay(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     `masks` is bool, (H, W) or (K, H, W); each class has a color of its own (see `color_of`).
     """
-    canvas = np.dstack([image] * 3) if image.ndim == 2 else image.copy()
+    canvas = in_color(image)
     for number, mask in enumerate(masks if masks.ndim == 3 else masks[None]):
         color = color_of(number)
         canvas[mask] = (canvas[mask] * (1 - FILL) + np.array(color) * FILL).astype(np.uint8)
@@ -216,6 +227,11 @@ def overlay(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
         thickness = max(1, round(max(mask.shape) / 600))
         canvas = cv2.drawContours(np.ascontiguousarray(canvas), contours, -1, color, thickness)
     return canvas
+
+
+def in_color(image: np.ndarray) -> np.ndarray:
+    """Copy an image, uint8 (H, W) or (H, W, 3), as RGB (H, W, 3)."""
+    return np.dstack([image] * 3) if image.ndim == 2 else image.copy()
 
 
 def parse_pixel_size(text: str) -> PixelSize:

@@ -15,9 +15,10 @@ from retina_kit.data.image_files import read_page, scaled_to_8_bit
 from retina_kit.data.transforms import resize_images, to_gray
 from retina_kit.errors import DataError, UsageError
 from retina_kit.models.build import build_model, without_weights
+from retina_kit.prediction.sides import multiple_of_sides, padded_to, resampled
 from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.device import choose_device
-from retina_kit.training.inference import predict_probability
+from retina_kit.training.inference import MULTIPLE, predict_probability
 from retina_kit.training.metadata import Metadata, read_metadata
 from retina_kit.training.normalization import Normalization
 
@@ -40,6 +41,7 @@ class TrainedNetwork:
     def __init__(self, model: nn.Module, metadata: Metadata, device: torch.device, precision: str = "auto") -> None:
         self.model, self.metadata, self.precision = model, metadata, precision
         self.normalization = Normalization(metadata.mean, metadata.std, in_channels=metadata.in_channels, device=device)
+        self.multiple = multiple_of_sides(metadata) if metadata.task in SEGMENTS else MULTIPLE
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto", precision: str = "auto") -> Self:
@@ -89,17 +91,22 @@ class TrainedNetwork:
 
     def _predict(self, stack: Tensor, size: tuple[int, int]) -> Tensor:
         metadata = self.metadata
-        return predict_probability(
+        images = padded_to(stack, self.multiple, metadata.window) if self.multiple > MULTIPLE else stack
+        is_padded = images is not stack
+        probability = predict_probability(
             self.model,
             self.normalization,
-            stack,
-            size=size,
+            images,
+            size=None if is_padded else size,
             classes=metadata.has_classes,
             precision=self.precision,
             batch_size=metadata.batch_size,
             window=metadata.window,
             stride=metadata.stride,
         )
+        if not is_padded:
+            return probability
+        return resampled(probability[..., : stack.shape[-2], : stack.shape[-1]], size)
 
 
 class Predictor:
@@ -120,8 +127,8 @@ class Predictor:
             raise UsageError("a predictor needs at least one network")
         for network in self.networks:
             if network.metadata.task not in SEGMENTS:
-                what = f"arm {network.metadata.arm} was trained to {network.metadata.task}"
-                raise UsageError(f"{what}, not to segment; predict needs the weights of a segmentation arm")
+                what = f"arm {network.metadata.arm} was trained to {network.metadata.task}, not to segment"
+                raise UsageError(f"{what}; use retina_kit.ImagePredictor, or the command retina-kit predict")
             if network.metadata.has_classes and network.metadata.classes != self.metadata.classes:
                 names = [", ".join(one.structures) for one in (self.metadata, network.metadata)]
                 raise UsageError(f"these networks segment {names[0]} and {names[1]}; average networks of one arm only")
@@ -212,10 +219,11 @@ def box_of_field(pixels: np.ndarray, size: tuple[int, int]) -> Box:
 def working_size(metadata: Metadata, size: tuple[int, int]) -> tuple[int, int]:
     """Choose the size (h, w) at which the network sees an image of `size`.
 
-    Images that were brought to one size in training are brought to it whatever their shape. Otherwise the shape is
-    kept, and the longer side becomes that of training, so that the structure is about as large as the network knows.
+    Images that were brought to one size in training are brought to it whatever their shape, and so are those of a
+    network with one answer per image. Otherwise the shape is kept, and the longer side becomes that of training, so
+    that the structure is about as large as the network knows.
     """
-    if metadata.stretched or size == metadata.image_size:
+    if metadata.stretched or size == metadata.image_size or metadata.task not in SEGMENTS:
         return metadata.working_size
     factor = max(metadata.working_size) / max(size)
     height, width = (max(SHORTEST_SIDE, round(side * factor)) for side in size)

@@ -4,7 +4,8 @@ import pandas as pd
 
 METRICS = {"dice": "Dice", "dice_nonempty": "Dice of images with a mask", "iou": "IoU", "miou": "mIoU", "auc": "AUC",
            "mse": "MSE", "average_precision": "area under precision-recall"}  # fmt: skip
-UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters", "compactness": "", "solidity": ""}
+UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters", "compactness": "", "solidity": "",
+         "hd95": "px", "assd": "px"}  # fmt: skip
 
 
 def in_unit(metric: str, value: float) -> str:

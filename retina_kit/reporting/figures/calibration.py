@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
+from retina_kit.evaluation.calibration import error_of
 from retina_kit.reporting.figures.axes import COLORS, new_grid
 
 
@@ -18,9 +19,7 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
     diagram, histogram = axes[0]
     diagram.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=0.8, label="calibrated")
     for color, (label, table) in zip(COLORS, tables.items(), strict=False):
-        gap = (table["frequency"] - table["confidence"]).abs()
-        error = float((gap * table["count"]).sum() / table["count"].sum())
-        name = f"{label}: ECE {error:.3f}"
+        name = f"{label}: ECE {error_of(table):.3f}"
         diagram.plot(table["confidence"], table["frequency"], "o-", color=color, markersize=3, label=name)
         center = (table["low"] + table["high"]) / 2
         histogram.step(center, table["count"], where="mid", color=color)
