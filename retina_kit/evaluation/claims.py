@@ -78,7 +78,7 @@ class Claim:
     `margin` is the largest difference that does not matter (greater, all_greater, greater_on_average, equivalent,
     not_worse, reaches_value, linear_with), `value` the published value (above_value, reaches_value), `covariate` a
     number for each arm (linear_with), `where` the place in the paper. Arms that score below `min_score` have learned
-    nothing and are neither equivalent nor not worse. `transfer` says what is transferred, and to how many images, if
+    nothing and are neither equivalent nor not worse. `transfer` names what is transferred, and to how many images, if
     the claim compares a pretrained network with one from a random start that is trained the same way.
 
     >>> Claim("transfer", "Pretraining helps.", "replication", "greater", arms=["tuned", "scratch"]).arms
