@@ -8,7 +8,6 @@ import pytest
 
 from retina_kit.errors import UsageError
 from retina_kit.files import kit_root
-from retina_kit.reporting.export import export_slides
 from retina_kit.reporting.notebook import build_notebook, built_text
 from retina_kit.teaching.course import build_course, sources
 from retina_kit.teaching.exercises import read_exercises
@@ -51,17 +50,6 @@ def test_a_course_is_built_beside_the_kit_and_leaves_it_alone(tmp_path):
     assert {path: path.read_bytes() for path in (kit_root() / "notebooks").glob("*.ipynb")} == before
     with pytest.raises(UsageError, match="is a file"):
         build_course("student", next((tmp_path / "student").glob("*.ipynb")))
-
-
-def test_slides_begin_at_headings_and_show_outputs_without_code(source, tmp_path):
-    notebook = nbformat.read(build_notebook(source), as_version=4)
-    notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", {"text/html": "<b>shown</b>"})]
-    nbformat.write(notebook, tmp_path / "executed.ipynb")
-    html = export_slides(tmp_path / "executed.ipynb", tmp_path / "small.slides.html").read_text()
-    assert html.count("<section><section>") == 2
-    assert "<b>shown</b>" in html
-    assert "check.one" not in html
-    assert "Reveal.initialize" in html
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from small_arm import small_arm
 
 from retina_kit.errors import UsageError
@@ -166,6 +167,8 @@ def test_a_checked_answer_leaves_its_record_in_the_notebook(check):
     assert (record["exercise"], record["answer"]) == ("gain", 0.5)
     assert [(cell["arm"], cell["value"]) for cell in record["numbers"]] == [("a", 0.75), ("b", 0.5)]
     assert check.gain(...)._repr_mimebundle_() == {}
+    shown, _ = DisplayFormatter().format(check.gain(0.5))
+    assert {"application/vnd.retina-kit.answer+json", "text/html", "text/plain"} == set(shown)
     assert check.colors({"red", "blue"}).record["answer"] == ["blue", "red"]
     json.dumps(check.design([FIRST, SECOND]).record, allow_nan=False)
 

@@ -1,14 +1,19 @@
 """Answer key, lecturer's notes and handout of each session."""
 
 import re
+import sys
 
 import pytest
 
 from retina_kit.errors import DataError
+from retina_kit.files import kit_root
 from retina_kit.teaching.course import sources
 from retina_kit.teaching.exercises import read_exercises, read_notes
 from retina_kit.teaching.lesson_pages import key_page, opening_of, solutions_of, write_pages
 from retina_kit.teaching.sessions import read_schedule, read_sessions
+
+sys.path.insert(0, str(kit_root()))
+from benchmarks.lab import CHROMIUM, FLAGS
 
 PAPERS = {path.stem.split("_")[-1]: path for path in sources()}
 
@@ -90,3 +95,16 @@ def test_a_course_page_is_read(tmp_path):
     (tmp_path / "page.md").write_text(PAGE.replace("**Goals.**", "Goals:"))
     with pytest.raises(DataError, match=r"session 1 .* no paragraph \*\*Goals"):
         read_sessions(tmp_path / "page.md")
+
+
+@pytest.mark.browser
+def test_a_handout_is_one_page_of_paper(pages, tmp_path):
+    if not CHROMIUM:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        page = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS).new_page()
+        for name, text in pages.items():
+            page.set_content(text)
+            sheets = len(re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True)))
+            assert sheets == 1 if name.startswith("handout") else sheets <= 3, name

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from retina_kit.errors import UsageError, unknown_name
 from retina_kit.files import kit_root
-from retina_kit.reporting.export import export_slides
 from retina_kit.reporting.notebook import build_notebook
+from retina_kit.reporting.slides import export_slides
+from retina_kit.teaching.exercises import read_exercises
+from retina_kit.teaching.lesson_pages import right_answer
 from retina_kit.teaching.nbgrader import build_nbgrader
 from retina_kit.teaching.otter import build_assignment
 
@@ -48,7 +50,9 @@ def build_course(
 def _build(kind: str, source: Path, folder: Path, output_root: Path) -> Path:
     """Write one notebook of a kind, and return its path."""
     if kind == "slides":
-        return export_slides(_newest_run(source, output_root), folder / f"{source.stem}.slides.html")
+        exercises = read_exercises(source.stem.split("_")[-1])
+        answers = {exercise.name: f"{right_answer(exercise)}. {exercise.because}" for exercise in exercises}
+        return export_slides(_newest_run(source, output_root), folder / f"{source.stem}.slides.html", answers=answers)
     target = folder / f"{source.stem}.ipynb"
     if kind == "otter":
         return build_assignment(source, target)
