@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from retina_kit import __version__
+from retina_kit.class_commands import class_app
 from retina_kit.cli_options import (
     Data,
     DataRoot,
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.add_typer(store_app, name="store")
 app.add_typer(data_app, name="data")
 app.add_typer(paper_app, name="paper")
+app.add_typer(class_app, name="class")
 
 
 @app.callback(invoke_without_command=True)

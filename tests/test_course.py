@@ -1,14 +1,17 @@
 """What a teacher hands out: students' and instructor's notebooks, slides, and assignments."""
 
+import shutil
+import subprocess
+
 import nbformat
 import pytest
 
 from retina_kit.errors import UsageError
 from retina_kit.files import kit_root
-from retina_kit.reporting.export import export_slides
 from retina_kit.reporting.notebook import build_notebook, built_text
 from retina_kit.teaching.course import build_course, sources
 from retina_kit.teaching.exercises import read_exercises
+from retina_kit.teaching.nbgrader import build_nbgrader
 from retina_kit.teaching.otter import build_assignment
 
 SOURCE = """# %% [markdown]
@@ -47,17 +50,6 @@ def test_a_course_is_built_beside_the_kit_and_leaves_it_alone(tmp_path):
     assert {path: path.read_bytes() for path in (kit_root() / "notebooks").glob("*.ipynb")} == before
     with pytest.raises(UsageError, match="is a file"):
         build_course("student", next((tmp_path / "student").glob("*.ipynb")))
-
-
-def test_slides_begin_at_headings_and_show_outputs_without_code(source, tmp_path):
-    notebook = nbformat.read(build_notebook(source), as_version=4)
-    notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", {"text/html": "<b>shown</b>"})]
-    nbformat.write(notebook, tmp_path / "executed.ipynb")
-    html = export_slides(tmp_path / "executed.ipynb", tmp_path / "small.slides.html").read_text()
-    assert html.count("<section><section>") == 2
-    assert "<b>shown</b>" in html
-    assert "check.one" not in html
-    assert "Reveal.initialize" in html
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
@@ -113,3 +105,38 @@ def test_an_assignment_asks_every_exercise_and_asks_nothing_else_in_its_cell(pat
     for number, k in enumerate(begins, start=1):
         assert cells[k + 1].source.startswith(f"**{number}.** ")
         compile(cells[k + 3].source, path.name, "exec")
+
+
+def test_an_exercise_becomes_an_answer_and_a_test_of_nbgrader(source, tmp_path):
+    source.write_text(STEPS)
+    target = build_nbgrader(source, tmp_path / "course")
+    assert target == tmp_path / "course" / "source" / "small" / "small.ipynb"
+    notebook = nbformat.read(target, as_version=4)
+    nbformat.validate(notebook)
+    answer, test = notebook.cells[1:]
+    assert answer.source.splitlines() == [
+        "check = experiment.check",
+        "### BEGIN SOLUTION",
+        "half = 21",
+        "answer_one = {'all': 2 * half}",
+        "### END SOLUTION",
+        "check.one(answer_one)",
+    ]
+    assert (answer.metadata.nbgrader.solution, answer.metadata.nbgrader.grade) == (True, False)
+    assert test.metadata.nbgrader == {
+        "schema_version": 3, "task": False, "grade": True, "solution": False, "locked": True, "grade_id": "test_one",
+        "points": 1, "cell_type": "code",
+    }  # fmt: skip
+    assert (tmp_path / "course" / "nbgrader_config.py").is_file()
+
+
+def test_nbgrader_takes_the_assignments(tmp_path):
+    nbgrader = shutil.which("nbgrader")
+    if not nbgrader:
+        pytest.skip("nbgrader is not installed")
+    build_course("nbgrader", tmp_path)
+    name = sources()[0].stem
+    subprocess.run([nbgrader, "generate_assignment", "--create", name], cwd=tmp_path, check=True, capture_output=True)
+    released = (tmp_path / "release" / name / f"{name}.ipynb").read_text("utf-8")
+    assert "random_frozen_100" not in released.split("15 · Exercises")[1].split("**2.**")[0].split("in nothing else")[1]
+    assert "# YOUR CODE HERE" in released

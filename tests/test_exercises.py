@@ -1,12 +1,14 @@
 """Exercises: right answers pass, each typical mistake is explained, and no answer whatever raises an error."""
 
 import copy
+import json
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from small_arm import small_arm
 
 from retina_kit.errors import UsageError
@@ -62,7 +64,7 @@ says = "Start from the first one."
 class SmallExperiment:
     """Two arms of two steps each, and one table."""
 
-    paper = "small"
+    paper, profile, data, seeds = "small", "smoke", "synthetic", [0]
     exercises_file = Path("small.toml")
     arms = (
         small_arm("source", data={"mask": "vessels"}, recipe={"steps": 2}),
@@ -145,6 +147,9 @@ SECOND = {"name": "then", "like": "tuned", "start.parent": "mine", "recipe.steps
         ([FIRST, SECOND | {"start.parent": "source"}], "Start from the first one."),
         ([FIRST, SECOND | {"recipe.steps": 2}], "then, recipe.steps: 2. Start from the first one."),
         ([FIRST | {"like": "nothing"}, SECOND], "no arm is called 'nothing'"),
+        ([FIRST | {"like": ["source"]}, SECOND], "`like` is the name of an arm, not ['source']"),
+        ([FIRST | {"recipe.steps.x": 1}, SECOND], "'steps' has none below it"),
+        ([FIRST | {"recipe.steps": {"x": 1}}, SECOND], "recipe.steps is {'x': 1}"),
         ([FIRST | {"name": "tuned"}, SECOND], "a name that no other arm has"),
         ([SECOND, FIRST], "'tuned'. Another mask, please."),
         ([{"name": "nobody"}, SECOND], "no arm is called ''"),
@@ -155,6 +160,17 @@ def test_designed_arms(check, answer, message):
     outcome = check.design(answer)
     assert message in str(outcome)
     assert outcome.passed == message.startswith("Right")
+
+
+def test_a_checked_answer_leaves_its_record_in_the_notebook(check):
+    record = check.gain(np.float32(0.5))._repr_mimebundle_()["application/vnd.retina-kit.answer+json"]
+    assert (record["exercise"], record["answer"]) == ("gain", 0.5)
+    assert [(cell["arm"], cell["value"]) for cell in record["numbers"]] == [("a", 0.75), ("b", 0.5)]
+    assert check.gain(...)._repr_mimebundle_() == {}
+    shown, _ = DisplayFormatter().format(check.gain(0.5))
+    assert {"application/vnd.retina-kit.answer+json", "text/html", "text/plain"} == set(shown)
+    assert check.colors({"red", "blue"}).record["answer"] == ["blue", "red"]
+    json.dumps(check.design([FIRST, SECOND]).record, allow_nan=False)
 
 
 def test_a_number_in_percent_has_a_tolerance_in_percent():

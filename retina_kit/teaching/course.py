@@ -5,11 +5,15 @@ from pathlib import Path
 
 from retina_kit.errors import UsageError, unknown_name
 from retina_kit.files import kit_root
-from retina_kit.reporting.export import export_slides
 from retina_kit.reporting.notebook import build_notebook
+from retina_kit.reporting.slides import export_slides
+from retina_kit.teaching.exercises import read_exercises
+from retina_kit.teaching.lesson_pages import right_answer
+from retina_kit.teaching.nbgrader import build_nbgrader
 from retina_kit.teaching.otter import build_assignment
 
 KINDS = ("student", "instructor", "slides", "otter")
+GRADED = ("nbgrader", "otter")  # assignments for a grader that executes notebooks
 
 
 def sources() -> list[Path]:
@@ -32,10 +36,11 @@ def build_course(
 
     `notebooks` are percent scripts; without any, all of the kit's.
     "student" leaves the solutions out, "instructor" keeps them, "slides" writes one HTML file per notebook, with the
-    figures of its newest run below `output_root` if there is one, "otter" writes what `otter assign` takes.
+    figures of its newest run below `output_root` if there is one, "otter" writes what `otter assign` takes, "nbgrader"
+    the source folder of a course for `nbgrader generate_assignment`.
     """
-    if kind not in KINDS:
-        raise unknown_name("kind of course", kind, KINDS)
+    if kind not in (*KINDS, *GRADED):
+        raise unknown_name("kind of course", kind, (*KINDS, "nbgrader"))
     folder = Path(output) if output else Path("build") / kind
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder} is a file; give a folder, or a path that does not exist yet")
@@ -45,10 +50,14 @@ def build_course(
 def _build(kind: str, source: Path, folder: Path, output_root: Path) -> Path:
     """Write one notebook of a kind, and return its path."""
     if kind == "slides":
-        return export_slides(_newest_run(source, output_root), folder / f"{source.stem}.slides.html")
+        exercises = read_exercises(source.stem.split("_")[-1])
+        answers = {exercise.name: f"{right_answer(exercise)}. {exercise.because}" for exercise in exercises}
+        return export_slides(_newest_run(source, output_root), folder / f"{source.stem}.slides.html", answers=answers)
     target = folder / f"{source.stem}.ipynb"
     if kind == "otter":
         return build_assignment(source, target)
+    if kind == "nbgrader":
+        return build_nbgrader(source, folder)
     return build_notebook(source, target, solutions=kind == "instructor")
 
 

@@ -7,7 +7,7 @@ depends on the run is read from this run's own tables.
 import html
 import tomllib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +15,14 @@ from pydantic.dataclasses import dataclass as settings
 
 from retina_kit.errors import UsageError, unknown_name
 from retina_kit.files import kit_root
-from retina_kit.schema import STRICT, parse
-from retina_kit.teaching.questions import KINDS, Exercise, Results
+from retina_kit.schema import STRICT, Names, parse
+from retina_kit.teaching.questions import KINDS, Exercise
+from retina_kit.teaching.records import ANSWER, RunFacts, record_of
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The feedback on an answer.
+    """The feedback on an answer, and its record for grading (see records).
 
     >>> Outcome(False, "Not yet.", hint="Look at table1.")
     Not yet. Hint: Look at table1.
@@ -30,12 +31,17 @@ class Outcome:
     passed: bool
     message: str
     hint: str = ""
+    record: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         """The message as text, with the hint if the answer is not right yet."""
         return self.message if self.passed or not self.hint else f"{self.message} Hint: {self.hint}"
 
     __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """The record, which the notebook keeps next to what it shows."""
+        return {ANSWER: self.record} if self.record else {}
 
     def _repr_html_(self) -> str:
         """The message in a box, the hint folded."""
@@ -45,7 +51,7 @@ class Outcome:
         return f"{box}{'' if self.passed else hint}</div>"
 
 
-class Lesson(Results, Protocol):
+class Lesson(RunFacts, Protocol):
     """An experiment with exercises."""
 
     @property
@@ -89,11 +95,21 @@ class Check:
         if answer is ... or answer is None:
             return Outcome(False, f"No answer yet. {self.exercise.asks}", self.exercise.hint)
         problem = self.exercise.problem(answer, self.checks.experiment)
+        record = record_of(self.exercise, answer, self.checks.experiment)
         if problem:
-            return Outcome(False, f"Not yet. {problem}", self.exercise.hint)
+            return Outcome(False, f"Not yet. {problem}", self.exercise.hint, record)
         self.checks.solved.add(self.exercise.name)
         progress = f"({len(self.checks.solved)} of {len(self.checks.exercises)} solved.)"
-        return Outcome(True, f"Right. {self.exercise.explanation(self.checks.experiment)} {progress}")
+        return Outcome(True, f"Right. {self.exercise.explanation(self.checks.experiment)} {progress}", record=record)
+
+
+@settings(frozen=True, config=STRICT)
+class Notes:
+    """What a lecturer says in a session, and the expected answers to its questions for discussion, in their order."""
+
+    say: Names = ()
+    answers: Names = ()
+    timing: str = ""  # how long the notebook takes, and on what this was measured
 
 
 @settings(frozen=True, config=STRICT)
@@ -101,6 +117,7 @@ class ExerciseFile:
     """The content of notebooks/exercises/<paper>.toml."""
 
     exercise: tuple[dict[str, Any], ...]
+    notes: Notes = Notes()
 
 
 def read_exercises(paper: str | Path) -> list[Exercise]:
@@ -109,20 +126,35 @@ def read_exercises(paper: str | Path) -> list[Exercise]:
     `paper` is the key of a paper of the kit, or the path of a TOML file.
     Raises UsageError, with the closest known name, for anything in the file that is not known or does not fit.
     """
-    path = Path(paper)
-    if path.suffix != ".toml":
-        path = kit_root() / "notebooks" / "exercises" / f"{paper}.toml"
-    if not path.is_file():
-        return []
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path.name}: {error}") from error
-    exercises = [parse_exercise(entry, path.name) for entry in parse(ExerciseFile, content, path.name).exercise]
+    path = _path_of(paper)
+    content = _read_file(path)
+    exercises = [parse_exercise(entry, path.name) for entry in content.exercise]
     for name, count in Counter(exercise.name for exercise in exercises).items():
         if count > 1:
             raise UsageError(f"{path.name}: {count} exercises are called {name!r}")
     return exercises
+
+
+def read_notes(paper: str | Path) -> Notes:
+    """Read the lecturer's notes of a paper, from the file of its exercises; empty if there are none."""
+    return _read_file(_path_of(paper)).notes
+
+
+def _path_of(paper: str | Path) -> Path:
+    """Return the path of a paper's exercises: the paper is a key, or the path itself."""
+    path = Path(paper)
+    return path if path.suffix == ".toml" else kit_root() / "notebooks" / "exercises" / f"{paper}.toml"
+
+
+def _read_file(path: Path) -> ExerciseFile:
+    """Read a file of exercises; an empty one if there is no file."""
+    if not path.is_file():
+        return ExerciseFile(exercise=())
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path.name}: {error}") from error
+    return parse(ExerciseFile, content, path.name)
 
 
 def parse_exercise(entry: dict[str, Any], where: str) -> Exercise:

@@ -44,6 +44,10 @@ class Question:
         """Explain the right answer."""
         return self.because
 
+    def cells(self) -> list["Cell"]:
+        """List the cells of a run's tables on which the feedback depends."""
+        return []
+
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class NamesQuestion(Question):
@@ -73,6 +77,10 @@ class NamesQuestion(Question):
             return self.missing or f"{num_missing} more {'belongs' if num_missing == 1 else 'belong'} here."
         return ""
 
+    def misconceptions(self) -> list[str]:
+        """List the feedback on typical wrong answers."""
+        return [*self.wrong.values(), *filter(None, [self.missing])]
+
     def _about(self, name: str, results: Results | None) -> str:
         """Tell whether a wrong name is that of an arm at all, if the right ones are."""
         arms = [arm.name for arm in results.arms] if results else []
@@ -92,9 +100,12 @@ class Cell:
 
     def number(self, results: Results) -> float:
         """Read the cell; raise UsageError if this run's table has no such row."""
-        table = results.table(self.table)
+        return self.in_table(results.table(self.table))
+
+    def in_table(self, table: pd.DataFrame) -> float:
+        """Read the cell of its table; raise UsageError if the table has no such row or column."""
         rows = table[(table["arm"] == self.arm) & (table["metric"] == self.metric)]
-        if rows.empty:
+        if rows.empty or self.column not in rows:
             raise UsageError(f"{self.table} of this run has no row for {self.arm}, {self.metric}")
         return float(rows[self.column].iloc[0])
 
@@ -140,7 +151,7 @@ class NumberQuestion(Question, Source):
 
     def problem(self, answer: Any, results: Results) -> str:
         """Tell what is wrong with an answer, "" if it is right."""
-        number = _as_number(answer)
+        number = as_number(answer)
         if number is None:
             return f"Give one number, not {type(answer).__name__}."
         if self.matches(number, self.tolerance, results):
@@ -150,6 +161,15 @@ class NumberQuestion(Question, Source):
                 return mistake.says
         return f"{number:g} is not the answer."
 
+    def cells(self) -> list[Cell]:
+        """List the cells of a run's tables on which the feedback depends."""
+        found = [cell for source in (self, *self.mistake) for cell in (source.of, source.minus) if cell]
+        return list(dict.fromkeys(found))
+
+    def misconceptions(self) -> list[str]:
+        """List the feedback on typical wrong answers."""
+        return [mistake.says for mistake in self.mistake]
+
     def explanation(self, results: Results) -> str:
         """Explain the right answer; a difference of this run that is negative is pointed out."""
         if self.of and self.minus and self.of.number(results) < self.minus.number(results):
@@ -157,14 +177,21 @@ class NumberQuestion(Question, Source):
         return self.because
 
 
-def _as_number(answer: Any) -> float | None:
-    """Return a number, or an array or tensor with no dimension, as a float; None for anything else."""
+def as_number(answer: Any) -> float | None:
+    """Return a number, or an array or tensor with no dimension, as a float; None for anything else.
+
+    >>> as_number(np.float32(0.25)), as_number("0.25"), as_number(True), as_number(10**400)
+    (0.25, None, None, None)
+    """
     if isinstance(answer, bool | np.bool) or not (isinstance(answer, numbers.Real) or getattr(answer, "ndim", 1) == 0):
         return None
     try:
         return float(answer)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+CONFOUNDED = "then two things differ, and no score can tell them apart."
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -185,6 +212,8 @@ class ArmRules:
         name = answer.get("name")
         if not isinstance(name, str) or name in {arm.name for arm in results.arms}:
             return f"An arm needs a name that no other arm has, not {name!r}."
+        if not isinstance(answer.get("like", ""), str):
+            return f"{name}: `like` is the name of an arm, not {answer['like']!r}."
         try:
             like, designed = results.arm(answer.get("like", "")), designed_arm(answer, results)
         except KitError as error:
@@ -193,7 +222,7 @@ class ArmRules:
             return f"{name} is like {like.name!r}. {self.says}"
         for setting in differing_settings(to_json(like), to_json(designed))["setting"]:
             if setting not in self.change:
-                return f"{name} also changes {setting!r}: then two things differ, and no score can tell them apart."
+                return f"{name} also changes {setting!r}: {CONFOUNDED}"
         settings = dict(flattened(to_json(designed, defaults=True)))
         for setting in self.change:
             if settings.get(setting) not in self.allowed(setting, previous, results):
@@ -236,6 +265,10 @@ class ArmsQuestion(Question):
             previous = arm["name"]
         return ""
 
+    def misconceptions(self) -> list[str]:
+        """List the feedback on typical wrong answers."""
+        return [*(rules.says for rules in self.arm), CONFOUNDED]
+
 
 def designed_arm(answer: Mapping[str, Any], results: Results) -> Arm:
     """Resolve {"name", "like", "section.setting": value, ...} to an arm.
@@ -249,7 +282,10 @@ def designed_arm(answer: Mapping[str, Any], results: Results) -> Arm:
             table = made
             for section in sections:
                 table = table.setdefault(section, {})
-            table[last] = table.get(last, {}) | value if isinstance(value, dict) else value
+                if not isinstance(table, dict):
+                    raise UsageError(f"{key!r} is no setting: {section!r} has none below it")
+            before = table.get(last, {})
+            table[last] = before | value if isinstance(value, dict) and isinstance(before, dict) else value
     return parse(Arm, made, answer["name"])
 
 
