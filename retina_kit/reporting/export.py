@@ -10,6 +10,8 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
+from retina_kit.reporting.living.pages import as_living, living_assets
+from retina_kit.reporting.living.readable import readable
 from retina_kit.reporting.notebook import tags_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -21,7 +23,6 @@ h2 {border-top: 2px solid; padding-top: .8rem; margin-top: 2.5rem} code, pre {ba
 .anchor-link {display: none}
 """
 CODE_STYLE = "<style>.jp-OutputArea .highlight pre {font-family: var(--jp-code-font-family, monospace)}</style>"
-NO_ALT = "No description has been provided for this image"
 NOT_ON_SLIDES = {"badges", "parameters", "colab", "solution", "injected-parameters"}
 
 
@@ -31,10 +32,10 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
     for name in ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"):
         if hasattr(exporter, name):
             setattr(exporter, name, "")
-    executed = without_widgets(nbformat.read(notebook, as_version=4))
+    executed = as_living(without_widgets(nbformat.read(notebook, as_version=4)))
     executed.cells = [cell for cell in executed.cells if "badges" not in tags_of(cell)]  # images from the network
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
-    page = _described(page, executed).replace("</head>", f"{CODE_STYLE}</head>", 1)  # source code that a cell shows
+    page = readable(page.replace("</head>", f"{CODE_STYLE}</head>", 1), exporter.template_paths)  # code that cells show
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
     return _write(page, target)
 
@@ -55,9 +56,9 @@ def export_slides(notebook: str | Path, target: str | Path) -> Path:
         reveal_scroll=True,
         reveal_number="c/t",
     )
-    slides = _as_slides(without_widgets(nbformat.read(notebook, as_version=4)))
+    slides = as_living(_as_slides(without_widgets(nbformat.read(notebook, as_version=4))))
     page, _ = exporter.from_notebook_node(slides, resources={"metadata": {"name": Path(target).stem.split(".")[0]}})
-    return _write(_described(page, slides), target)
+    return _write(page.replace("</body>", f"{living_assets()}</body>", 1), target)
 
 
 def markdown_page(text: str, title: str) -> str:
@@ -81,26 +82,6 @@ def without_widgets(notebook: NotebookNode) -> NotebookNode:
                 del shown[WIDGET_VIEW]
     notebook.metadata.pop("widgets", None)
     return notebook
-
-
-def alt_texts(notebook: NotebookNode) -> list[str]:
-    """List what the images of a notebook's outputs show, in their order: the alternative text, or the text with them.
-
-    An output that also has HTML is shown as HTML, so it has no image on a page.
-    """
-    texts = []
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        shown = output.get("data", {})
-        if "image/png" in shown and "text/html" not in shown:
-            alt = output.get("metadata", {}).get("image/png", {}).get("alt") or shown.get("text/plain", "")
-            texts.append("" if alt.startswith("<") else alt)
-    return texts
-
-
-def _described(page: str, notebook: NotebookNode) -> str:
-    """Give the images of a page their alternative texts; nbconvert only writes that there is none."""
-    texts = iter(alt_texts(notebook))
-    return re.sub(f'alt="{NO_ALT}"', lambda _: f'alt="{html.escape(next(texts, ""))}"', page)
 
 
 def _as_slides(notebook: NotebookNode) -> NotebookNode:

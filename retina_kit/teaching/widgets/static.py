@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from IPython.display import Code, Image, display
+from IPython.display import Code, display
 from ipywidgets import Widget
 
 from retina_kit.errors import unknown_name
+from retina_kit.reporting.figures.plotted import describe_axes, plotted_data
+from retina_kit.reporting.living.pages import DATA_MIME, table_data
+from retina_kit.reporting.living.states import MIME
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -26,11 +29,24 @@ def png_of(figure: Any) -> bytes:
 def show(*things: Any) -> None:
     """Show figures (or axes) as images, and tables as they are, in the notebook's output.
 
-    A figure's alternative text is its label, which `Report.save_figure` sets.
+    A figure's alternative text is its label, which `Report.save_figure` sets, or else the names of its axes. The output
+    also holds the data that it plots, which pages fold below it.
     """
     for thing in things:
         figure = getattr(thing, "figure", thing)
-        display(Image(png_of(figure), alt=figure.get_label() or None) if hasattr(figure, "savefig") else thing)
+        if hasattr(figure, "savefig"):
+            _show_figure(figure)
+        else:
+            display(thing)
+
+
+def _show_figure(figure: Any) -> None:
+    """Show a figure as an image, with its alternative text and its data."""
+    alt, data = figure.get_label() or describe_axes(figure), plotted_data(figure)
+    parts: dict[str, Any] = {"image/png": base64.b64encode(png_of(figure)).decode(), "text/plain": alt}
+    if len(data):
+        parts[DATA_MIME] = table_data(data)
+    display(parts, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
 def show_folded(summary: str, table: pd.DataFrame) -> None:
@@ -63,25 +79,37 @@ def show_source(*things: Any) -> None:
         display(Code(inspect.getsource(thing), language="python"))
 
 
-def present(widget: Widget, *, png: bytes | None = None, html: str | None = None, text: str = "") -> "Presented":
+def present(
+    widget: Widget,
+    *,
+    png: bytes | None = None,
+    html: str | None = None,
+    text: str = "",
+    state: dict[str, Any] | None = None,
+) -> "Presented":
     """Show a widget; on a static page or in a headless run, the image or the table stands in for it.
 
+    `state` lets an exported page offer the widget's controls without a kernel (reporting.living.states).
     Returns a handle, whose `update` replaces image and table and leaves the widget as it is.
     """
-    return Presented(widget, png, html, text)
+    return Presented(widget, png, html, text, state)
 
 
 class Presented:
     """One output of a notebook: a widget, and an image or a table for readers without a kernel."""
 
-    def __init__(self, widget: Widget, png: bytes | None, html: str | None, text: str) -> None:
-        self.widget, self.text = widget, text
+    def __init__(
+        self, widget: Widget, png: bytes | None, html: str | None, text: str, state: dict[str, Any] | None = None
+    ) -> None:
+        self.widget, self.text, self.state = widget, text, state
         self.handle = display(self.bundle(png, html), raw=True, display_id=True)
 
     def bundle(self, png: bytes | None, html: str | None) -> dict[str, Any]:
         """Make the output's MIME bundle; JupyterLab prefers the widget, a static page has only the image."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}  # of ipywidgets 7 and 8
         parts: dict[str, Any] = {"text/plain": self.text, VIEW: view}
+        if self.state is not None:
+            parts[MIME] = self.state
         if png is not None:
             parts["image/png"] = base64.b64encode(png).decode()
         if html is not None:
