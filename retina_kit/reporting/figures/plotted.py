@@ -80,8 +80,7 @@ def _rows_of(ax: Axes) -> Iterator[Row]:
 
 def _points(ax: Axes, label: str, line: Line2D, ends: Ends = ()) -> Iterator[Row]:
     """Yield the points of a line, with the ends of their error bars if there are any."""
-    places = zip(line.get_xdata(orig=False), line.get_ydata(orig=False), strict=True)
-    for k, (x, y) in enumerate(places):
+    for k, (x, y) in enumerate(np.asarray(line.get_xydata(), float).tolist()):
         yield _row(_title(ax), label, _named(ax.xaxis, x), _named(ax.yaxis, y), ends[k : k + 1])
 
 
@@ -114,7 +113,7 @@ def _named(axis: Axis, value: float) -> float | str:
     formatter = axis.get_major_formatter()
     if isinstance(formatter, FixedFormatter | FuncFormatter | StrCategoryFormatter) and np.isfinite(value):
         places = np.asarray(axis.get_majorticklocs(), float)
-        texts = formatter.format_ticks(places)
+        texts = formatter.format_ticks(places.tolist())
         if len(places) and any(text and not _is_number(text) for text in texts):
             nearest = int(np.abs(places - value).argmin())
             return " ".join(texts[nearest].split()) if abs(places[nearest] - value) <= 0.5 else float(value)

@@ -43,7 +43,8 @@ def explorer_state(
     dice = np.stack([counts.dice(step) for step in steps], axis=1)
     now = dice[:, round(threshold * NUM_STEPS)]
     order = np.argsort(np.where(np.isnan(now), np.inf, now), kind="stable")
-    shown, bytes_left = [], MOST_BYTES
+    shown: list[State] = []
+    bytes_left = MOST_BYTES
     for k in _spread(order, num_images):
         level = np.ceil(fit_width_at_most(probability[k].astype(np.float32)) * NUM_STEPS - 1e-6).clip(0, NUM_STEPS)
         target = fit_width_at_most(ground_truth[k])
@@ -72,7 +73,8 @@ def browser_state(collections: Mapping[str, tuple[Any, int]], colors: Sequence[s
     sets = []
     for name, (image_set, first) in collections.items():
         masks = dict(list(image_set.masks.items())[:MOST_MASKS])
-        shown, bytes_left = [], budget
+        shown: list[State] = []
+        bytes_left = budget
         for k in _chosen(image_set, first, num_images):
             small = [fit_width_at_most(mask[k]).astype(np.uint8) for mask in masks.values()]
             bits = sum((mask << bit for bit, mask in enumerate(small)), np.zeros((1, 1), np.uint8))

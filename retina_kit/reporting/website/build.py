@@ -135,7 +135,7 @@ def _run_sphinx(source: Path, target: Path, folder: Path) -> None:
         with patch_docutils(), docutils_namespace():
             application = Sphinx(
                 source, source, target, folder / "doctrees", "html",
-                status=None, warning=words,
+                status=None, warning=words, parallel=min(4, os.cpu_count() or 1),
             )  # fmt: skip
             application.build(force_all=True)
     except SphinxError as error:

@@ -40,6 +40,7 @@ def settings(version: str, extra: Path | None) -> dict[str, Any]:
         "default_role": "code",
         "myst_enable_extensions": ["dollarmath", "amsmath"],
         "myst_heading_anchors": 4,
+        "suppress_warnings": ["ref.python"],  # a type that two modules define
         "nb_execution_mode": "off",
         "nb_merge_streams": True,
         "nb_output_stderr": "remove",
