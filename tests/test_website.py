@@ -31,9 +31,9 @@ PAPER = list_papers()[0]
 AXE = importlib.util.find_spec("axe_playwright_python")
 
 
-def make_run(output_root, setting="smoke-synthetic", profile="smoke"):
+def make_run(output_root, setting="smoke-synthetic", profile="smoke", paper=PAPER):
     """Write a run's folder with an executed notebook that has a threshold explorer, and return the folder."""
-    folder = output_root / PAPER / setting
+    folder = output_root / paper / setting
     folder.mkdir(parents=True)
     state = explorer_state(
         np.zeros((1, 1, 1, 3), np.uint8), np.array([[[0.9, 0.4, 0.2]]]), np.array([[[True, True, False]]]), ["eye"], 0.5
@@ -44,7 +44,7 @@ def make_run(output_root, setting="smoke-synthetic", profile="smoke"):
     text = "The overlap $\\frac{2TP}{2TP+FP}$, see the [glossary](../docs/glossary.md)."
     cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_markdown_cell(text), cell]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebook.ipynb")
-    results = {"paper": PAPER, "title": "T", "question": "Q?", "data_says": "", "profile": profile, "data": "synthetic",
+    results = {"paper": paper, "title": "T", "question": "Q?", "data_says": "", "profile": profile, "data": "synthetic",
                "seeds": [0], "arms": [], "tables": [], "figures": [], "arms_left_out": {}, "versions": {}}  # fmt: skip
     (folder / "results.json").write_text(json.dumps(results))
     return folder
@@ -192,10 +192,12 @@ def test_links_lead_to_pages_copies_or_nowhere(tmp_path):
 def test_the_largest_run_of_a_paper_comes_first(tmp_path):
     make_run(tmp_path)
     make_run(tmp_path, "lesson-synthetic", "lesson")
+    make_run(tmp_path, "smoke-public", paper="mine2026")
     pages = {page.name: page for page in find_pages(kit_root(), tmp_path)}
     (source,) = (kit_root() / "notebooks").glob(f"*{PAPER}.ipynb")
     assert pages[f"notebooks/{source.name}"].run == f"{PAPER}/lesson-synthetic"
     assert pages[f"notebooks/{source.stem}_smoke-synthetic.ipynb"].about == "profile smoke, synthetic data, seeds 0"
+    assert pages.pop("notebooks/mine2026_smoke-public.ipynb").run == "mine2026/smoke-public"
     others = [page for page in pages.values() if PAPER not in page.name]
     assert all(not page.run for page in others)
     shown = page_notebook(others[0], kit_root() / "notebooks" / "results").cells[1].source

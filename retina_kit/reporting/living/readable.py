@@ -28,6 +28,19 @@ def readable(page: str, template_paths: Sequence[str]) -> str:
     return page.replace("</head>", f"{style}</head>", 1).replace("</body>", f"{living_assets()}</body>", 1)
 
 
+def reachable(page: str) -> str:
+    """Let a keyboard reach the boxes of a page of Sphinx that scroll, and give the headings of its contents a level.
+
+    >>> reachable('<p class="caption" role="heading">')
+    '<p class="caption" role="heading" aria-level="2">'
+    """
+    number = itertools.count(1)
+    page = TABLES.sub(lambda table: scrolling(table[0], f"table {next(number)}"), page)
+    page = re.sub(r'(role="heading")>', r'\1 aria-level="2">', page)
+    page = re.sub(r'(<div class="highlight"><pre|<div class="table-wrapper[^"]*")>', r'\1 tabindex="0">', page)
+    return page.replace('<div class="table-wrapper', '<div role="region" aria-label="table" class="table-wrapper')
+
+
 def scrolling(table: str, label: str) -> str:
     """Put a table into a box that scrolls on a narrow screen, by keyboard too; an empty head is no head.
 

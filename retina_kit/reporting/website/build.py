@@ -19,6 +19,7 @@ from retina_kit.errors import KitError, SetupError
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.reporting.badges import repository
 from retina_kit.reporting.living.pages import SCRIPT, STYLE
+from retina_kit.reporting.living.readable import reachable
 from retina_kit.reporting.site import build_site
 from retina_kit.reporting.website.documents import FIRST, Sources, pages_of
 from retina_kit.reporting.website.reference import write_reference
@@ -61,8 +62,10 @@ def build_website(output: str | Path, output_root: str | Path, papers: Mapping[s
             link_to_pages(build_site(results, papers), pages)
         _run_sphinx(sources.folder, target, Path(folder))
         shutil.rmtree(target / "_sources", ignore_errors=True)
-        count = len(list(target.rglob("*.html")))
-    return Website(output / "index.html", count, names, time.perf_counter() - began)
+        written = list(target.rglob("*.html"))
+        for page in written:
+            page.write_text(reachable(page.read_text(encoding="utf-8")), encoding="utf-8")
+    return Website(output / "index.html", len(written), names, time.perf_counter() - began)
 
 
 def check_setup(root: Path) -> None:

@@ -34,20 +34,28 @@ class PaperPage:
 
 
 def find_pages(root: Path, output_root: Path) -> list[PaperPage]:
-    """List the site's notebooks: for each of the kit's, the runs below `output_root`, the largest first, or itself."""
+    """List the site's notebooks: for each of the kit's, the runs below `output_root`, the largest first, or itself.
+
+    The runs of your own papers follow.
+    """
+    runs = [_read(path.parent) for path in sorted(output_root.glob("*/*/results.json"))]
+    runs = [run for run in runs if (run["folder"] / "notebook.ipynb").is_file()]
+    runs.sort(key=lambda run: (ORDER.get(run["profile"], 9), run["data"], len(run["folder"].name)))
     pages = []
     for source in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
-        runs = [_read(path.parent) for path in output_root.glob(f"{source.stem.split('_')[-1]}/*/results.json")]
-        runs = [run for run in runs if (run["folder"] / "notebook.ipynb").is_file()]
-        runs.sort(key=lambda run: (ORDER.get(run["profile"], 9), run["data"], len(run["folder"].name)))
-        for number, run in enumerate(runs):
-            setting = run["folder"].name
-            name = f"notebooks/{source.stem}{f'_{setting}' if number else ''}.ipynb"
-            about = f"profile {run['profile']}, {run['data']} data, seeds {', '.join(map(str, run['seeds']))}"
-            pages.append(PaperPage(name, run["folder"] / "notebook.ipynb", f"{run['paper']}/{setting}", about))
-        if not runs:
-            pages.append(PaperPage(f"notebooks/{source.name}", source))
-    return pages
+        mine = [run for run in runs if run["paper"] == source.stem.split("_")[-1]]
+        pages += [_page(run, source.stem, first=number == 0) for number, run in enumerate(mine)]
+        pages += [] if mine else [PaperPage(f"notebooks/{source.name}", source)]
+    known = {page.run for page in pages}
+    return pages + [page for run in runs if (page := _page(run, run["paper"], first=False)).run not in known]
+
+
+def _page(run: dict[str, Any], stem: str, *, first: bool) -> PaperPage:
+    """Return the page of a run; the first one of a paper has the name of the paper's notebook."""
+    setting = run["folder"].name
+    about = f"profile {run['profile']}, {run['data']} data, seeds {', '.join(map(str, run['seeds']))}"
+    name = f"notebooks/{stem}.ipynb" if first else f"notebooks/{stem}_{setting}.ipynb"
+    return PaperPage(name, run["folder"] / "notebook.ipynb", f"{run['folder'].parent.name}/{setting}", about)
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -36,7 +36,6 @@ def settings(version: str, extra: Path | None) -> dict[str, Any]:
         "autodoc_member_order": "bysource",
         "autodoc_typehints_format": "short",
         "autodoc_preserve_defaults": True,
-        "python_maximum_signature_line_length": 88,
         "default_role": "code",
         "myst_enable_extensions": ["dollarmath", "amsmath"],
         "myst_heading_anchors": 4,
