@@ -11,7 +11,7 @@ from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
 from retina_kit.reporting.living.pages import as_living, living_assets
-from retina_kit.reporting.living.readable import readable
+from retina_kit.reporting.living.readable import make_readable
 from retina_kit.reporting.notebook import tags_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -35,7 +35,9 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
     executed = as_living(without_widgets(nbformat.read(notebook, as_version=4)))
     executed.cells = [cell for cell in executed.cells if "badges" not in tags_of(cell)]  # images from the network
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
-    page = readable(page.replace("</head>", f"{CODE_STYLE}</head>", 1), exporter.template_paths)  # code that cells show
+    page = make_readable(
+        page.replace("</head>", f"{CODE_STYLE}</head>", 1), exporter.template_paths
+    )  # code that cells show
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
     return _write(page, target)
 

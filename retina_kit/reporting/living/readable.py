@@ -13,7 +13,7 @@ BOXES = re.compile(r'(<div class="[^"]*\bhighlight\b[^"]*"><pre|<div class="jp-R
 TABLES = re.compile(r'<table border="1" class="dataframe">.*?</table>', re.DOTALL)
 
 
-def readable(page: str, template_paths: Sequence[str]) -> str:
+def make_readable(page: str, template_paths: Sequence[str]) -> str:
     """Add styles, the script of living outputs, and the attributes that a keyboard needs to a page of nbconvert.
 
     `template_paths` are where the exporter finds its templates, with the colors of its dark theme. A long line of code
