@@ -36,7 +36,7 @@ from retina_kit.cli_options import (
 )
 from retina_kit.data_commands import data_app
 from retina_kit.errors import KitError, SetupError
-from retina_kit.notebook_commands import build, lab
+from retina_kit.notebook_commands import build, lab, site
 from retina_kit.paper_commands import compare_command, paper_app, sweep_command
 from retina_kit.prediction_commands import export, predict
 from retina_kit.store_commands import store_app
@@ -116,6 +116,7 @@ app.command("compare")(compare_command)
 app.command("sweep")(sweep_command)
 app.command("lab")(lab)
 app.command("build")(build)
+app.command("site")(site)
 
 
 @app.command()

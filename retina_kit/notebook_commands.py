@@ -1,5 +1,6 @@
-"""The commands about notebooks: `lab` opens them, `build` makes them from their sources."""
+"""The commands about notebooks: `lab` opens them, `build` makes them from their sources, `site` publishes them."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from retina_kit.cli_options import OutputRoot, finish
+from retina_kit.cli_options import Json, OutputRoot, finish
 from retina_kit.errors import UsageError
 
 
@@ -126,3 +127,20 @@ def _build_results(check: bool) -> list[str]:
         with atomic_path(readme) as path:
             path.write_text(fresh, encoding="utf-8")
     return ["notebooks/results/README.md"]
+
+
+def site(
+    output: Annotated[Path, typer.Option(help="folder of the site, which is replaced")] = Path("build/site"),
+    output_root: OutputRoot = Path("outputs"),
+    as_json: Json = False,
+) -> None:
+    """Build a static site: the executed notebooks of --output-root, the course, the documentation, the reference."""
+    from retina_kit.experiment_file import list_papers
+    from retina_kit.papers.audit import summarize_published
+    from retina_kit.papers.published import read_published
+    from retina_kit.reporting.website.build import build_website
+
+    papers = {name: summarize_published(read_published(name)) for name in list_papers()}
+    made = build_website(output, output_root, papers)
+    text = f"{made.index}: {made.pages} pages, {made.names} functions and classes, {made.seconds:.0f} s"
+    finish({"text": [text], "exit_code": 0} | dataclasses.asdict(made), as_json)

@@ -138,6 +138,7 @@ def test_the_top_level_is_the_one_on_the_card():
         ".devcontainer",
         ".dockerignore",
         ".gitattributes",
+        ".github",
         ".gitignore",
         ".pre-commit-config.yaml",
     }

@@ -1,16 +1,18 @@
-"""Exports with nbconvert: executed notebooks as HTML pages that need no network and as slides, Markdown as a page."""
+"""Exports with nbconvert: executed notebooks as HTML pages that need no network, and Markdown as a page."""
 
 import html
 import re
 from pathlib import Path
 
 import nbformat
-from nbconvert import HTMLExporter, SlidesExporter
+from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
 from retina_kit.reporting.formulas import put_formulas, take_formulas
+from retina_kit.reporting.living.pages import as_living
+from retina_kit.reporting.living.readable import make_readable
 from retina_kit.reporting.notebook import tags_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -22,9 +24,7 @@ h2 {border-top: 2px solid; padding-top: .8rem; margin-top: 2.5rem} code, pre {ba
 .anchor-link {display: none}
 """
 CODE_STYLE = "<style>.jp-OutputArea .highlight pre {font-family: var(--jp-code-font-family, monospace)}</style>"
-NO_ALT = "No description has been provided for this image"
 NOT_ON_PAGES = {"badges", "colab"}  # images from the network; an installation that does nothing elsewhere
-NOT_ON_SLIDES = {"badges", "parameters", "colab", "solution", "injected-parameters"}
 
 
 def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
@@ -33,34 +33,13 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
     for name in ("mathjax_url", "require_js_url", "jquery_url", "widget_renderer_url"):
         if hasattr(exporter, name):
             setattr(exporter, name, "")
-    executed = without_widgets(nbformat.read(notebook, as_version=4))
+    executed = as_living(without_widgets(nbformat.read(notebook, as_version=4)))
     executed.cells = [cell for cell in executed.cells if not NOT_ON_PAGES & set(tags_of(cell))]
     formulas = take_formulas(executed)
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
-    page = _described(page, executed).replace("</head>", f"{CODE_STYLE}</head>", 1)  # source code that a cell shows
+    page = make_readable(page.replace("</head>", f"{CODE_STYLE}</head>", 1), exporter.template_paths)
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
     return _write(put_formulas(page, formulas), target)
-
-
-def export_slides(notebook: str | Path, target: str | Path) -> Path:
-    """Write a notebook, executed or not, as slides in one HTML file, and return its path.
-
-    A heading starts a slide, and so does an image; code is left out and its outputs are kept. The file is what
-    `jupyter nbconvert --to slides` makes: text and images are inside, but the browser loads reveal.js, RequireJS,
-    jQuery and MathJax from public servers. Without a network the slides appear below each other on one page; to
-    present offline, print them to a PDF beforehand (open the file with `?print-pdf` at the end of its address).
-    """
-    exporter = SlidesExporter(
-        exclude_input=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        embed_images=True,
-        reveal_scroll=True,
-        reveal_number="c/t",
-    )
-    slides = _as_slides(without_widgets(nbformat.read(notebook, as_version=4)))
-    page, _ = exporter.from_notebook_node(slides, resources={"metadata": {"name": Path(target).stem.split(".")[0]}})
-    return _write(_described(page, slides), target)
 
 
 def markdown_page(text: str, title: str) -> str:
@@ -83,41 +62,6 @@ def without_widgets(notebook: NotebookNode) -> NotebookNode:
             if WIDGET_VIEW in shown and len(shown) > 1:
                 del shown[WIDGET_VIEW]
     notebook.metadata.pop("widgets", None)
-    return notebook
-
-
-def alt_texts(notebook: NotebookNode) -> list[str]:
-    """List what the images of a notebook's outputs show, in their order: the alternative text, or the text with them.
-
-    An output that also has HTML is shown as HTML, so it has no image on a page.
-    """
-    texts = []
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        shown = output.get("data", {})
-        if "image/png" in shown and "text/html" not in shown:
-            alt = output.get("metadata", {}).get("image/png", {}).get("alt") or shown.get("text/plain", "")
-            texts.append("" if alt.startswith("<") else alt)
-    return texts
-
-
-def _described(page: str, notebook: NotebookNode) -> str:
-    """Give the images of a page their alternative texts; nbconvert only writes that there is none."""
-    texts = iter(alt_texts(notebook))
-    return re.sub(f'alt="{NO_ALT}"', lambda _: f'alt="{html.escape(next(texts, ""))}"', page)
-
-
-def _as_slides(notebook: NotebookNode) -> NotebookNode:
-    """Mark each cell of a notebook as the start of a slide or as more of the same slide, and drop all others."""
-    kept: list[NotebookNode] = []
-    for cell in notebook.cells:
-        shown = [output for output in cell.get("outputs", []) if "data" in output]
-        if NOT_ON_SLIDES & set(tags_of(cell)) or (cell.cell_type == "code" and not shown):
-            continue
-        begins = cell.cell_type == "markdown" and cell.source.lstrip().startswith("#")
-        tall = any("image/png" in output.data for output in shown)
-        cell.metadata["slideshow"] = {"slide_type": "slide" if begins or tall or not kept else "-"}
-        kept.append(cell)
-    notebook.cells = kept
     return notebook
 
 

@@ -16,6 +16,7 @@ from retina_kit.errors import UsageError
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.machine import peak_memory_mb
 from retina_kit.papers.compare import TABLE_COLUMNS
+from retina_kit.reporting.figures.plotted import plotted_data
 from retina_kit.reporting.tables import is_tidy
 
 PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python-headless", "papermill", "matplotlib")
@@ -40,13 +41,20 @@ class Report:
         return table
 
     def save_figure(self, name: str, figure: Any, *, alt: str = "") -> Any:
-        """Write figures/<name>.png and .svg of a figure or of its axes, and return the figure; `alt` describes it."""
+        """Write figures/<name>.png and .svg of a figure or of its axes, and return the figure; `alt` describes it.
+
+        What it plots is written to figures/<name>.csv, unless it consists of images.
+        """
         figure = getattr(figure, "figure", figure)
         figure.set_label(alt or name)  # `show` reads it: the figure keeps its description in a notebook, too
         for kind in ("png", "svg"):
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
             with atomic_path(self.folder / "figures" / f"{name}.{kind}") as path:
                 figure.savefig(path, format=kind, dpi=120, bbox_inches="tight", metadata=metadata)
+        data = plotted_data(figure)
+        if len(data):
+            with atomic_path(self.folder / "figures" / f"{name}.csv") as path:
+                data.to_csv(path, index=False)
         self.figures.append({"id": name, "alt": alt or name})
         return figure
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
+from retina_kit.reporting.living.pages import data_html, table_data
 from retina_kit.reporting.tables import is_tidy, read_table
 from retina_kit.reporting.units import estimate, interval_with_unit, name_of_device, name_of_metric, with_unit
 
@@ -62,12 +64,19 @@ def _read_run(folder: Path, output_root: Path, paper_meta: Mapping[str, Mapping[
         "key_figure": _key_figure(results["figures"], tables, shown),
         "first": first,
         "intervals": interval_plot([claim for claim in first.values() if claim]),
+        "figure_data": _data_of(folder, results["figures"]),
         "other_tables": [name for name, table in tables.items() if not is_tidy(table)],
         "claims": shown,
         "not_made": [item for item in meta.get("artifacts", []) if item["id"] not in made],
         "training_seconds": round(sum(arm["seconds"] for arm in results["arms"])),
         "devices": sorted({name_of_device(arm["device"]) for arm in results["arms"]}),
     }
+
+
+def _data_of(folder: Path, figures: list[dict[str, str]]) -> dict[str, Markup]:
+    """Return the folded table of what each figure plots, for the figures that have one."""
+    paths = {figure["id"]: folder / "figures" / f"{figure['id']}.csv" for figure in figures}
+    return {name: Markup(data_html(table_data(read_table(path)))) for name, path in paths.items() if path.is_file()}
 
 
 def _key_figure(

@@ -74,10 +74,15 @@ def differing_settings(first: Plain, second: Plain) -> pd.DataFrame:
     >>> differing_settings({"recipe": {"steps": 2}}, {"recipe": {"steps": 5}}).values.tolist()
     [['recipe.steps', 2, 5]]
     """
-    flat = [dict(flattened({key: value for key, value in arm.items() if key in DECIDES})) for arm in (first, second)]
+    flat = [deciding_settings(arm) for arm in (first, second)]
     names = dict.fromkeys([*flat[0], *flat[1]])
     rows = [(name, *(settings.get(name, "-") for settings in flat)) for name in names]
     return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["setting", "first", "second"])
+
+
+def deciding_settings(arm: Plain) -> dict[str, Any]:
+    """Return the settings of an arm that decide its result, as {"recipe.steps": 2}, from its JSON data."""
+    return dict(flattened({key: value for key, value in arm.items() if key in DECIDES}))
 
 
 def flattened(table: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#444444")
-VERDICT_COLORS = {"supported": "#009E73", "not supported": "#D55E00", "inconclusive": "#888888"}
+VERDICT_COLORS = {"supported": "#009E73", "not supported": "#D55E00", "inconclusive": "#5F5F5F"}
 HIT, MISS, FALSE_ALARM = "#F0E442", "#0072B2", "#D55E00"  # yellow, blue, orange: told apart by color-blind readers
 
 matplotlib.rcParams.update(

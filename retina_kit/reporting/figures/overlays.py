@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 
 from retina_kit.reporting.figures.images import ERROR_COLORS
 
-BRIGHT = ("#F0E442", "#56B4E9", "#FF7F50", "#7CFC00", "#FF6EC7", "#40E0D0", "#FFA500", "#B39DFF")  # on dark scans
+BRIGHT = ("#F0E442", "#56B4E9", "#FF7F50", "#00FFC8", "#5C7CFF", "#FFFFFF", "#00A878", "#FFA500")  # on dark scans
 LINE, FONT = 18, cv2.FONT_HERSHEY_SIMPLEX
 
 

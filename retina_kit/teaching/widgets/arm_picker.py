@@ -11,7 +11,8 @@ from typing import Any
 import ipywidgets
 import pandas as pd
 
-from retina_kit.reporting.tables import differing_settings
+from retina_kit.reporting.living.states import arms_state
+from retina_kit.reporting.tables import deciding_settings, differing_settings
 from retina_kit.schema import to_json
 from retina_kit.teaching.widgets.static import present
 from retina_kit.training.arm import Arm
@@ -96,7 +97,8 @@ def pick_arms(
     pretraining). `num_steps` counts the steps of an arm by its name, for arms that are given in epochs.
     """
     picker = ArmPicker(arms, first, second, num_steps)
-    present(picker.box, html=picker.table.value, text=f"{picker.first.value} compared with {picker.second.value}")
+    text = f"{picker.first.value} compared with {picker.second.value}"
+    present(picker.box, html=picker.table.value, text=text, state=picker.state())
 
 
 class ArmPicker:
@@ -121,11 +123,22 @@ class ArmPicker:
         self.update()
         self.box = ipywidgets.VBox([ipywidgets.HBox([self.first, self.second]), self.table])
 
+    def state(self) -> dict[str, Any]:
+        """Describe the arms for a page without a kernel: their settings, factors and steps, and the two chosen."""
+        settings = {name: deciding_settings(to_json(arm)) for name, arm in self.arms.items()}
+        factors = {setting: factor_of(setting) for arm in settings.values() for setting in arm}
+        steps = {name: self._total(name) for name in self.arms}
+        titles = {name: arm.title for name, arm in self.arms.items()}
+        chosen = {"first": self.first.value, "second": self.second.value, "steps": STEPS}
+        return arms_state(titles, settings, factors, steps) | chosen
+
+    def _total(self, name: str) -> int | None:
+        """Count the steps of an arm, pretraining included; None if they cannot be counted."""
+        return total_steps(self.arms[name], self.arms, self.num_steps) if self.num_steps else None
+
     def update(self, _: Any = None) -> None:
         """Compare the chosen arms."""
         first, second = self.arms[self.first.value], self.arms[self.second.value]
-        totals = None
-        if self.num_steps:
-            one, two = (total_steps(arm, self.arms, self.num_steps) for arm in (first, second))
-            totals = (one, two)
+        one, two = self._total(first.name), self._total(second.name)
+        totals = None if one is None or two is None else (one, two)
         self.table.value = comparison_html(first, second, totals)

@@ -9,6 +9,7 @@ import numpy as np
 
 from retina_kit.data.collection import ImageSet
 from retina_kit.reporting.figures.overlays import BRIGHT, as_png, blend_masks, with_caption
+from retina_kit.reporting.living.states import browser_state
 from retina_kit.teaching.widgets.static import present
 
 
@@ -48,7 +49,8 @@ def browse_images(
     """
     browser = ImageBrowser(collections, shown, opacity, points)
     first = browser.image_set.rows["id"][browser.index]
-    present(browser.box, png=browser.image_view.value, text=f"image {first} with {', '.join(browser.chosen)}")
+    text = f"image {first} with {', '.join(browser.chosen)}"
+    present(browser.box, png=browser.image_view.value, text=text, state=browser.state())
 
 
 class ImageBrowser:
@@ -84,6 +86,13 @@ class ImageBrowser:
         top = [self.patient, self.number] if len(self.collections) == 1 else [self.data, self.patient, self.number]
         controls = [ipywidgets.HBox(top), ipywidgets.HBox([self.opacity, self.switches])]
         self.box = ipywidgets.VBox([*controls, self.image_view])
+
+    def state(self) -> dict[str, Any]:
+        """Describe the image sets for a page without a kernel, starting with the image that is shown."""
+        firsts = {name: self.index if name == self.data.value else 0 for name in self.collections}
+        sets = {name: (image_set, firsts[name]) for name, image_set in self.collections.items()}
+        shown = None if self.shown is None else list(self.shown)
+        return browser_state(sets, BRIGHT) | {"opacity": self.opacity.value, "shown": shown}
 
     @property
     def image_set(self) -> ImageSet:

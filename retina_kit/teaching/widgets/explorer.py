@@ -10,6 +10,7 @@ import numpy.typing as npt
 from retina_kit.evaluation.thresholds import ThresholdCounts
 from retina_kit.reporting.figures.images import ERROR_COLORS
 from retina_kit.reporting.figures.overlays import as_png, blend_errors, with_caption
+from retina_kit.reporting.living.states import explorer_state
 from retina_kit.teaching.widgets.static import present
 
 
@@ -21,12 +22,13 @@ def explore_predictions(
     *,
     threshold: float = 0.5,
 ) -> None:
-    """Show predictions with a threshold slider, the worst image first; a static page keeps the worst one.
+    """Show predictions with a threshold slider, the worst image first; a static page keeps the image of the worst one.
 
     `images` is uint8 (N, C, H, W), `probability` float and `ground_truth` bool (N, H, W), `names` the images' ids.
     """
     explorer = PredictionExplorer(images, probability, ground_truth, names, threshold)
-    present(explorer.box, png=explorer.image_view.value, text=explorer.describe())
+    state = explorer_state(images, explorer.probability, explorer.ground_truth, explorer.names, threshold)
+    present(explorer.box, png=explorer.image_view.value, text=explorer.describe(), state=state)
 
 
 class PredictionExplorer:

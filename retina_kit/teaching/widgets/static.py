@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from IPython.display import Code, Image, display
+from IPython.display import Code, display
 from ipywidgets import Widget
 
 from retina_kit.errors import unknown_name
+from retina_kit.reporting.figures.plotted import describe_axes, plotted_data
+from retina_kit.reporting.living.pages import DATA_MIME, table_data
+from retina_kit.reporting.living.states import MIME
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 LEFT_ALIGNED = "<style>.kit-table th, .kit-table td {text-align: left !important}</style>"  # Jupyter aligns right
@@ -27,14 +30,14 @@ def png_of(figure: Any) -> bytes:
 def show(*things: Any, alt: str = "", num_rows: int = 12) -> None:
     """Show figures (or axes) as images, tables as text that is never cut, and everything else as it is.
 
-    A figure's alternative text is its label, which `Report.save_figure` sets, or else `alt`. The rows of a table after
-    the first `num_rows` are folded; columns without any text are left out.
+    A figure's alternative text is its label, which `Report.save_figure` sets, or else `alt`, or else the names of its
+    axes. The output also holds the data that it plots, which pages fold below it. The rows of a table after the first
+    `num_rows` are folded; columns without any text are left out.
     """
     for thing in things:
         figure = getattr(thing, "figure", thing)
         if hasattr(figure, "savefig"):
-            figure.set_label(figure.get_label() or alt)
-            display(Image(png_of(figure), alt=figure.get_label() or None))
+            _show_figure(figure, alt)
         elif isinstance(thing, pd.DataFrame):
             _show_table(thing, num_rows)
         else:
@@ -58,6 +61,15 @@ def _html_of(table: pd.DataFrame, indexed: bool) -> str:
     """Write a table as HTML without cutting its texts."""
     with pd.option_context("display.max_colwidth", None, "display.max_rows", None):
         return table.to_html(index=indexed, border=0, na_rep="-")
+
+
+def _show_figure(figure: Any, alt: str) -> None:
+    """Show a figure as an image, with its alternative text and its data."""
+    alt, data = figure.get_label() or alt or describe_axes(figure), plotted_data(figure)
+    parts: dict[str, Any] = {"image/png": base64.b64encode(png_of(figure)).decode(), "text/plain": alt}
+    if len(data):
+        parts[DATA_MIME] = table_data(data)
+    display(parts, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
 def show_folded(summary: str, table: pd.DataFrame) -> None:
@@ -89,25 +101,37 @@ def show_source(*things: Any) -> None:
         display(Code(inspect.getsource(thing), language="python"))
 
 
-def present(widget: Widget, *, png: bytes | None = None, html: str | None = None, text: str = "") -> "Presented":
+def present(
+    widget: Widget,
+    *,
+    png: bytes | None = None,
+    html: str | None = None,
+    text: str = "",
+    state: dict[str, Any] | None = None,
+) -> "Presented":
     """Show a widget; on a static page or in a headless run, the image or the table stands in for it.
 
+    `state` lets an exported page offer the widget's controls without a kernel (reporting.living.states).
     Returns a handle, whose `update` replaces image and table and leaves the widget as it is.
     """
-    return Presented(widget, png, html, text)
+    return Presented(widget, png, html, text, state)
 
 
 class Presented:
     """One output of a notebook: a widget, and an image or a table for readers without a kernel."""
 
-    def __init__(self, widget: Widget, png: bytes | None, html: str | None, text: str) -> None:
-        self.widget, self.text = widget, text
+    def __init__(
+        self, widget: Widget, png: bytes | None, html: str | None, text: str, state: dict[str, Any] | None = None
+    ) -> None:
+        self.widget, self.text, self.state = widget, text, state
         self.handle = display(self.bundle(png, html), raw=True, display_id=True)
 
     def bundle(self, png: bytes | None, html: str | None) -> dict[str, Any]:
         """Make the output's MIME bundle; JupyterLab prefers the widget, a static page has only the image."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}  # of ipywidgets 7 and 8
         parts: dict[str, Any] = {"text/plain": self.text, VIEW: view}
+        if self.state is not None:
+            parts[MIME] = self.state
         if png is not None:
             parts["image/png"] = base64.b64encode(png).decode()
         if html is not None:

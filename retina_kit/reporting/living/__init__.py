@@ -1,0 +1,1 @@
+"""Pages that react without a kernel: the state of a widget travels in the notebook, a small script shows it."""
