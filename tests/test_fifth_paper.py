@@ -10,15 +10,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from retina_kit.authoring.kept import experiment_hash
 from retina_kit.data.manifest import has_pack
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import find_paper
 from retina_kit.papers.audit import find_anomalies
 from retina_kit.papers.published import read_published
+from retina_kit.reporting.tables import results_markdown, with_results
 from retina_kit.teaching.exercises import read_exercises
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "galdran2022"
+RESULTS = EXAMPLE / "results"
+KEPT = "galdran2022_lesson_public"
 REAL_DATA = ROOT.parent / "shared" / "data"
 
 
@@ -78,3 +82,16 @@ def test_it_runs_through_in_a_folder_elsewhere(tmp_path):
     assert set(pd.read_csv(results / "claims.csv")["kind"]) == {"replication", "control"}
     assert json.loads((results / "results.json").read_text())["published"]["key"] == "galdran2022"
     assert "0.820" in (folder / "report.md").read_text() or "82.0" in (folder / "report.md").read_text()
+
+
+def test_the_kept_results_are_of_the_experiment_as_it_is_now_and_the_readme_shows_them():
+    facts = json.loads((RESULTS / f"{KEPT}_run.json").read_text())
+    assert facts["experiment"] == experiment_hash(EXAMPLE, "lesson", "public"), "run it again and keep it"
+    assert facts["processor"] and facts["precision"] and facts["seeds"] == [0, 1, 2]
+    readme = (EXAMPLE / "README.md").read_text()
+    assert with_results(readme, results_markdown([RESULTS / f"{KEPT}.csv"])) == readme
+    claims = pd.read_csv(RESULTS / f"{KEPT}_claims.csv")
+    assert set(claims["claim"]) == {claim.id for claim in find_paper(EXAMPLE).claims}
+    for claim in claims.itertuples():
+        found = f"{claim.estimate:+.3f} ({claim.ci_low:+.3f} to {claim.ci_high:+.3f})"
+        assert f"| {claim.statement} | {claim.verdict} | {found} |" in readme

@@ -47,30 +47,24 @@ SETTINGS = {
         what="the official split, less IDRiD_81: 54 photographs train, 26 test",
         where="IDRiD, part A",
     ),
-    "scale": Setting(paper=1.0, lesson=0.5, smoke=0.5, on_synthetic=1.0, what="working size", ours=True),
+    "scale": Setting(paper=1.0, smoke=0.5, on_synthetic=1.0, what="working size", ours=True),
     "patch": Setting(
-        paper=256, lesson=128, smoke=32, on_synthetic=ByProfile(lesson=96), what="side of a patch", ours=True
-    ),
-    "crop": Setting(
-        paper=192, lesson=96, smoke=32, on_synthetic=ByProfile(lesson=64), what="side of a random crop of it", ours=True
-    ),
-    "foreground": Setting(
-        paper=0.5,
-        what="share of the crops centered on a lesion; with several classes each one in the patch is equally likely",
+        paper=256,
+        lesson=96,
+        smoke=32,
+        what="side of a patch; networks are tested on patches of the same side",
         ours=True,
     ),
-    "per_lesion": Setting(paper=1.0, what="training patches without a lesion for each one with it", ours=True),
+    "per_lesion": Setting(paper=0.25, what="training patches without a lesion for each one with it", ours=True),
     "widths": Setting(
         paper=[32, 64, 128, 256, 512], lesson=[12, 24, 48, 96], smoke=[4, 8], what="channels of the U-Net", ours=True
     ),
-    "loss": Setting(
-        paper="cross_entropy_and_dice", what="loss of each class, averaged over the classes of a network", ours=True
-    ),
+    "loss": Setting(paper="soft_dice", what="loss of each class, averaged over the classes of a network", ours=True),
     "learning_rate": Setting(paper=0.001, lesson=0.005, what="learning rate (Adam), which falls to 0", ours=True),
     "batch_size": Setting(paper=16, lesson=8, smoke=2, what="patches per training step", ours=True),
     "steps": Setting(
         paper=4000,
-        lesson=90,
+        lesson=300,
         smoke=2,
         on_synthetic=ByProfile(lesson=80),
         what="training steps of a network for one lesion; the long arm has as many for each of its lesions",
@@ -108,7 +102,7 @@ def lesions(s: Settings, name: str, label: str, role: str, *, classes: list[str]
             schedule="cosine",
             batch_size=s.batch_size,
             steps=steps,
-            augmentation=Augmentation(crop=s.crop, foreground=s.foreground, flip=0.5),
+            augmentation=Augmentation(flip=0.5),
         ),
         evaluation=Evaluation(batch_size=1),
     )
