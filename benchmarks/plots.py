@@ -58,7 +58,7 @@ def plot_growth(curves, path):
 
 
 def plot_time_to_dice(measured, path):
-    """Draw the Dice of the test images against seconds of training, a line a run, one panel a data set."""
+    """Draw the Dice of the test images against seconds of training, one line per run, one panel per data set."""
     levels, names = measured["levels"], list(dict.fromkeys(run["row"] for run in measured["runs"]))
     figure, axes = plt.subplots(1, len(levels), figsize=(5.5 * len(levels), 3.8), squeeze=False, layout="constrained")
     for ax, (task, level) in zip(axes[0], levels.items(), strict=True):

@@ -150,7 +150,7 @@ def measure_time_to_dice(
     """Return every run of every framework, seed by seed, and their summary.
 
     With `choose` the test images are those of training patients. With `processor_time` the seconds that a process
-    computes are counted instead of wall time: on a machine that is busy with something else, wall time says nothing.
+    computes are counted instead of wall time: on a machine that is busy with something else, wall time tells nothing.
     `keep` is called with what there is after every run.
     """
     image_sets = {task: load_images(LEVELS[task].pack, data_root, masks=[LEVELS[task].mask]) for task in tasks}

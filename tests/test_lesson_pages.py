@@ -36,7 +36,7 @@ def test_every_question_for_discussion_has_an_expected_answer(paper):
     (session,) = [session for session in read_sessions() if PAPERS[paper].stem.startswith(f"{session.notebook}_")]
     notes = read_notes(paper)
     assert len(session.questions) == len(notes.answers) >= 4
-    assert len(notes.say) >= 3
+    assert len(notes.points) >= 3
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])

@@ -2,7 +2,7 @@
 
 nbconvert renders; what is on a slide is decided here. A section becomes a slide with the first sentences of its
 paragraphs, the whole text goes to the speaker notes. Each figure has a slide of its own, as large as the screen
-allows, and so has each table that can be read from the last row; longer ones are cut, and it is said so.
+allows, and so has each table that can be read from the last row; longer ones are cut, which the slide states.
 """
 
 import base64
@@ -45,7 +45,7 @@ def export_slides(notebook: str | Path, target: str | Path, *, answers: Mapping[
 
     Arrow keys, Page Up and Down, a click or a swipe turn the slides; N shows the notes, S opens them in a window of
     their own for the lecturer. Without scripts, and in print, the slides follow each other. `answers` maps the name of
-    an exercise to what the notes of its slide say.
+    an exercise to the notes of its slide.
     """
     slides = slides_of(nbformat.read(notebook, as_version=4), answers or {})
     environment = jinja2.Environment(
@@ -149,7 +149,7 @@ def _point(point: str) -> str:
 
 
 def _formula(tex: str) -> str:
-    """Draw a formula, described by its TeX; what cannot be drawn is shown as TeX."""
+    """Plot a formula, described by its TeX; what cannot be plotted is shown as TeX."""
     try:
         drawing = formula_svg(" ".join(tex.split()))
     except ValueError:
@@ -158,13 +158,13 @@ def _formula(tex: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Render a line of Markdown, with its formulas drawn."""
+    """Render a line of Markdown, with its formulas plotted."""
     parts = re.split(r"\$([^$]+)\$", text)
-    drawn = [_formula(part) if place % 2 else f"%{place}%" for place, part in enumerate(parts)]
+    plotted = [_formula(part) if place % 2 else f"%{place}%" for place, part in enumerate(parts)]
     marked = "".join(part if place % 2 == 0 else f"%{place}%" for place, part in enumerate(parts))
     page = re.sub(r"</?p>", "", _markdown(marked)).strip()
     for place in range(1, len(parts), 2):
-        page = page.replace(f"%{place}%", f'<span class="inline">{drawn[place]}</span>')
+        page = page.replace(f"%{place}%", f'<span class="inline">{plotted[place]}</span>')
     return page
 
 

@@ -105,9 +105,9 @@ class Check:
 
 @settings(frozen=True, config=STRICT)
 class Notes:
-    """What a lecturer says in a session, and the expected answers to its questions for discussion, in their order."""
+    """The points a lecturer makes in a session, and the expected answers to its questions, in their order."""
 
-    say: Names = ()
+    points: Names = ()
     answers: Names = ()
     timing: str = ""  # how long the notebook takes, and on what this was measured
 

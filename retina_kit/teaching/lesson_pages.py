@@ -4,6 +4,7 @@ All are made from what the course has anyway: the exercises with their feedback,
 first cells and solutions.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def key_page(session: CourseSession, paper: str, solutions: Sequence[str]) -> tu
             f"**Why.** {exercise.because}",
         ]
         lines += [f"**Hint that students see.** {exercise.hint}", f"    {code.replace(chr(10), chr(10) + '    ')}"]
-        wrong = [f"| {answer} | {says} |" for answer, says in wrong_answers(exercise)]
+        wrong = [f"| {answer} | {feedback} |" for answer, feedback in wrong_answers(exercise)]
         lines += ["\n".join(["| a student who answers | gets to read |", "|---|---|", *wrong])] if wrong else []
     return title, "\n\n".join(lines)
 
@@ -99,7 +100,7 @@ def wrong_answers(exercise: Exercise) -> list[tuple[str, str]]:
 
 
 def notes_page(session: CourseSession, paper: str) -> tuple[str, str]:
-    """Return title and Markdown of the lecturer's notes: what to say and ask, expected answers, and the timing.
+    """Return title and Markdown of the lecturer's notes: points to make, questions, expected answers, and the timing.
 
     Raises DataError if the course page asks another number of questions than the notes answer.
     """
@@ -109,7 +110,7 @@ def notes_page(session: CourseSession, paper: str) -> tuple[str, str]:
     lines += [f"**{name}.** {text}" for name, text in session.parts.items() if name != "Discuss"]
     if paper:
         lines += ["## When", read_schedule(), *([f"**How long it takes.** {notes.timing}"] if notes.timing else [])]
-        lines += ["## Say", "\n".join(f"- {say}" for say in notes.say)]
+        lines += ["## Points to make", "\n".join(f"- {point}" for point in notes.points)]
         lines += ["## Ask, and what to expect", *_discussion(session, notes)]
         asked = [f"- {e.asks} **{right_answer(e)}** {e.because}" for e in read_exercises(paper)]
         lines += ["## Exercises in one line each", "\n".join(asked)]
@@ -143,10 +144,11 @@ def handout_page(session: CourseSession, paper: str, opening: Mapping[str, str])
 
 
 def opening_of(source: Path) -> dict[str, str]:
-    """Return the paragraphs of a notebook's first cell by their names: {"The question": ..., "The claim": ...}."""
+    """Return the paragraphs before a notebook's first section by their names: {"The question": ..., "The claim": ...}."""
     cells = nbformat.reads(built_text(source), as_version=4).cells
-    first = next(cell.source for cell in cells if cell.cell_type == "markdown" and cell.source.startswith("# "))
-    return {name: " ".join(words.split()) for name, words in PART.findall(first + "\n")}
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    opening = itertools.takewhile(lambda text: not text.startswith("## "), texts)
+    return {name: " ".join(words.split()) for name, words in PART.findall("\n\n".join([*opening, ""]))}
 
 
 def solutions_of(source: Path) -> list[str]:
