@@ -144,7 +144,7 @@ def handout_page(session: CourseSession, paper: str, opening: Mapping[str, str])
 
 
 def opening_of(source: Path) -> dict[str, str]:
-    """Return the paragraphs before a notebook's first section by their names: {"The question": ..., "The claim": ...}."""
+    """Return the paragraphs before the first section by name: {"The question": ..., "The claim": ...}."""
     cells = nbformat.reads(built_text(source), as_version=4).cells
     texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     opening = itertools.takewhile(lambda text: not text.startswith("## "), texts)
