@@ -137,7 +137,7 @@ show_comparison(stare, labels)
 # %% [markdown]
 # ## 9 · What was found, and what was missed
 # The test images with the lowest scores of the first arm: a mean hides failures. Then move the threshold and see which
-# mistakes go, and which come.
+# mistakes disappear and which appear.
 
 # %%
 chosen = ["small_chase", "large_chase", "wnet_sized_chase"]

@@ -161,8 +161,8 @@ show_comparison(soft_exudates, labels)
 # %% [markdown]
 # ## 11 · What was found, and what was missed
 # All four lesions that one network finds, then hard exudates in a network of their own and in the shared one, on the
-# test images with the lowest scores: a mean hides failures. Then move the threshold and see which mistakes go, and
-# which come.
+# test images with the lowest scores: a mean hides failures. Then move the threshold and see which mistakes
+# disappear and which appear.
 
 # %%
 classes = [name for name in labels if name.startswith("together_long:")]
