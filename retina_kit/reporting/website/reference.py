@@ -42,7 +42,7 @@ def public_names(module: str) -> list[str]:
     """List the functions and classes that a module defines and that do not begin with an underscore.
 
     >>> public_names("retina_kit.training.batches")
-    ['Batches']
+    ['Batches', 'pad_to_fit', 'mix']
     """
     place = PACKAGE.parent / Path(*module.split("."))
     path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
