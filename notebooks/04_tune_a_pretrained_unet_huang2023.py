@@ -189,11 +189,6 @@ table1 = report.save_table("table1", experiment.table("table1"))
 report.save_table("table1_best", experiment.table("table1", variant="best"))
 shown = figures.plot_comparison(table1, labels=labels)
 show(report.save_figure("table1", shown, alt="Table 1: with and without vessels"), show_comparison(table1, labels))
-
-# %% [markdown]
-# Table 2 is about batch size, Table 3 about augmentation, Table 4 about the loss.
-
-# %%
 for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmentation"), ("table4", "Table 4: loss")):
     table = report.save_table(name, experiment.table(name))
     shown = report.save_figure(name, figures.plot_comparison(table, labels=labels), alt=alt)
