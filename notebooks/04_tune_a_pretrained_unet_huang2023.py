@@ -181,14 +181,18 @@ print(f"{len(runs)} runs, {seconds:.0f} seconds of training in all")
 # Scores are pooled over all test pixels, as in the paper. "SD" is over seeds. "CI" comes from resampling patients; with
 # the paper's two test subjects there is no useful interval. Two columns of the paper's tables are swapped; the notes
 # tell where. We report the final checkpoint. The paper's tables look like the best checkpoint, chosen on the test scans
-# themselves; the best-checkpoint variant is in `table1_best`. Table 1 compares the starts, Table 2 batch sizes, Table 3
-# augmentation, Table 4 losses.
+# themselves; the best-checkpoint variant is in `table1_best`. Table 1 compares the starts.
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
 report.save_table("table1_best", experiment.table("table1", variant="best"))
 shown = figures.plot_comparison(table1, labels=labels)
 show(report.save_figure("table1", shown, alt="Table 1: with and without vessels"), show_comparison(table1, labels))
+
+# %% [markdown]
+# Table 2 is about batch size, Table 3 about augmentation, Table 4 about the loss.
+
+# %%
 for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmentation"), ("table4", "Table 4: loss")):
     table = report.save_table(name, experiment.table(name))
     shown = report.save_figure(name, figures.plot_comparison(table, labels=labels), alt=alt)
@@ -200,28 +204,16 @@ for name, alt in (("table2", "Table 2: batch size"), ("table3", "Table 3: augmen
 # already gives about 0.495.
 
 # %%
-batch_arms = {
-    arm.name: arm.title for arm in experiment.arms if "bs" in arm.name or arm.name in ("aspp_chase", "fcn_stare")
+both = ("aspp_chase", "fcn_stare")
+chosen = {
+    "figure1": {arm: label for arm, label in labels.items() if "bs" in arm or arm in both},
+    "figure2": {arm: label for arm, label in labels.items() if arm.endswith("no_augmentation") or arm in both},
 }
-report.save_table("figure1", experiment.curves(batch_arms), tidy=False)
-figure1 = figures.plot_validations(
-    experiment.histories, "miou", batch_arms, published=experiment.published_curves("figure1")
-)
-report.save_figure("figure1", figure1, alt="Figure 1: validation mIoU for batch sizes 2, 4 and 8")
-show(figure1)
-
-# %%
-augmented = {
-    name: label
-    for name, label in labels.items()
-    if name.endswith("no_augmentation") or name in ("aspp_chase", "fcn_stare")
-}
-report.save_table("figure2", experiment.curves(augmented), tidy=False)
-figure2 = figures.plot_validations(
-    experiment.histories, "miou", augmented, published=experiment.published_curves("figure2")
-)
-report.save_figure("figure2", figure2, alt="Figure 2: validation mIoU with and without augmentation")
-show(figure2)
+for name, what in (("figure1", "for batch sizes 2, 4 and 8"), ("figure2", "with and without augmentation")):
+    report.save_table(name, experiment.curves(chosen[name]), tidy=False)
+    published = experiment.published_curves(name)
+    figure = figures.plot_validations(experiment.histories, "miou", chosen[name], published=published)
+    show(report.save_figure(name, figure, alt=f"Figure {name[-1]}: validation mIoU {what}"))
 
 # %% [markdown]
 # ## 10 · Qualitative results
