@@ -86,7 +86,8 @@ def test_the_page_escapes_what_comes_from_data(tmp_path):
     row = dict.fromkeys(TABLE_COLUMNS, 0.5) | {"arm": evil, "metric": evil, "note": evil}
     pd.DataFrame([row]).to_csv(folder / "tables" / "table1.csv", index=False)
     texts = dict.fromkeys(("claim", "statement", "kind", "verdict", "rule", "sentence", "scope", "statistic"), evil)
-    pd.DataFrame([texts | {"estimate": 0.1, "ci_low": 0.0, "ci_high": 0.2}]).to_csv(folder / "claims.csv", index=False)
+    numbers = {"estimate": 0.1, "ci_low": 0.0, "ci_high": 0.2, "n_patients": 4, "n_seeds": 3}
+    pd.DataFrame([texts | numbers]).to_csv(folder / "claims.csv", index=False)
     results = {
         "paper": "some_paper", "title": evil, "question": evil, "profile": evil, "data": evil, "data_says": evil,
         "seeds": [0], "parameters": {evil: evil}, "overrides": {evil: evil}, "arms_left_out": {evil: evil},
