@@ -84,7 +84,7 @@ def test_a_checkout_with_windows_line_ends_has_the_same_hashes_and_notebooks(tmp
     """Git keeps line feeds (.gitattributes); a copy that went through an editor or a zip of Windows may not."""
     for folder in ("retina_kit", "notebooks", "data_manifests"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".toml", ".csv", ".jinja", ".ipynb", ".typed"} and path.is_file():
+            if path.suffix in {".py", ".toml", ".csv", ".jinja", ".js", ".css", ".ipynb", ".typed"} and path.is_file():
                 target = tmp_path / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))

@@ -65,7 +65,8 @@ def _html_of(table: pd.DataFrame, indexed: bool) -> str:
 
 def _show_figure(figure: Any, alt: str) -> None:
     """Show a figure as an image, with its alternative text and its data."""
-    alt, data = figure.get_label() or alt or describe_axes(figure), plotted_data(figure)
+    figure.set_label(figure.get_label() or alt)
+    alt, data = figure.get_label() or describe_axes(figure), plotted_data(figure)
     parts: dict[str, Any] = {"image/png": base64.b64encode(png_of(figure)).decode(), "text/plain": alt}
     if len(data):
         parts[DATA_MIME] = table_data(data)
