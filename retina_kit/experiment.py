@@ -68,7 +68,8 @@ class Experiment:
         4 % on idle cores and costs 300 % on busy ones. Raises UsageError, or DataError if data are missing.
         """
         check_injected(executed_cells())
-        torch.set_num_threads(torch.get_num_threads() if profile == "paper" else 1)
+        if profile != "paper":
+            torch.set_num_threads(1)
         self.definition = find_paper(paper)
         check_name("profile", profile, PROFILES)
         check_name("data choice", data, DATA_CHOICES)

@@ -2,10 +2,14 @@
 
 import contextlib
 import glob
+import lzma
 import os
 import platform
 import shutil
+import struct
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,17 @@ import psutil
 from retina_kit.errors import SetupError
 
 PACKAGE = Path(__file__).resolve().parent
+UNREADABLE_ZIP = (  # what reading a damaged or encrypted zip file raises, in addition to OSError
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+)
 
 
 def kit_root() -> Path:

@@ -192,6 +192,18 @@ def test_archives_are_read_in_memory_and_bounded(tmp_path, monkeypatch):
     assert list(tmp_path.parent.glob("*.ipynb")) == []
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_with_a_damaged_byte_stops_no_grading(tmp_path, method):
+    whole = tmp_path / "s01.zip"
+    with zipfile.ZipFile(whole, "w", method) as archive:
+        archive.writestr("01_hu2018.ipynb", submitted("check.ten_percent(7.36)"))
+    content = whole.read_bytes()
+    for place in range(len(content)):
+        whole.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        found, problems = collect(tmp_path, ["s01"], NAMES)  # raises nothing
+        assert len(found) <= 1 and len(problems) <= 1
+
+
 def test_a_record_stands_in_for_code_and_a_literal_for_a_record():
     experiment = Simulated("hu2018", 7)
     outcome = Checks(experiment).ten_percent(7.36)

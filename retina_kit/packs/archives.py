@@ -2,33 +2,18 @@
 
 import errno
 import gzip
-import lzma
 import shutil
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from retina_kit.errors import DataError, SetupError
+from retina_kit.files import UNREADABLE_ZIP
 
 MAX_BYTES = 20 * 2**30  # of all files together, unpacked
 BLOCK = 4096  # what even an empty file takes on the disk
-ARCHIVE_ERRORS = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    ValueError,
-    OverflowError,
-    IndexError,
-    struct.error,
-)  # what zipfile, tarfile and shutil raise for an archive that is damaged
+ARCHIVE_ERRORS = (*UNREADABLE_ZIP, tarfile.TarError, gzip.BadGzipFile)  # of an archive that is damaged
 UNWRITABLE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 

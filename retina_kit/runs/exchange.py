@@ -1,34 +1,18 @@
 """Export finished runs to a zip file and import them into another store, after checking each."""
 
 import json
-import lzma
 import re
 import shutil
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from retina_kit.errors import DataError
-from retina_kit.files import atomic_path
+from retina_kit.files import UNREADABLE_ZIP, atomic_path
 from retina_kit.runs.store import UNREADABLE, Run, RunStore, canonical_hash
 
 MEMBER = re.compile(r"[0-9a-f]{16}/(settings\.json|history\.csv|scores\.csv|weights\.safetensors|best\.safetensors)")
-UNREADABLE_ZIP = (  # what reading a damaged archive raises
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    ValueError,
-    IndexError,
-    OverflowError,
-    OSError,
-)
 
 
 def export_runs(store: RunStore, file: Path, *, weights: bool = True) -> int:
@@ -56,7 +40,7 @@ def import_runs(store: RunStore, file: Path) -> int:
             if needed > free:
                 raise DataError(f"{file} unpacks to {needed:,} bytes, but {free:,} are free; nothing was imported")
             return sum(_import_run(store, archive, key, members) for key in {m.split("/")[0] for m in members})
-    except UNREADABLE_ZIP as error:
+    except (*UNREADABLE_ZIP, OSError) as error:
         raise DataError(f"{file} cannot be read as an exported run store: {error}") from error
 
 

@@ -10,13 +10,13 @@ import json
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from retina_kit.errors import DataError
+from retina_kit.files import UNREADABLE_ZIP
 from retina_kit.teaching.questions import Cell
 from retina_kit.teaching.records import ANSWER, plain, read_numbers
 
@@ -116,7 +116,7 @@ def _in_archive(path: Path, place: str, problems: list[str]) -> Iterator[tuple[s
                     problems.append(f"{place}: unpacks to more than {MOST_BYTES // 2**20} MiB; the rest is not read")
                     return
                 yield f"{place}/{info.filename}", content
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, ValueError, EOFError) as error:
+    except (*UNREADABLE_ZIP, OSError) as error:
         problems.append(f"{place}: damaged or encrypted archive ({error})")
 
 

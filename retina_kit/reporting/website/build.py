@@ -25,7 +25,7 @@ from retina_kit.reporting.website.documents import FIRST, Sources, pages_of
 from retina_kit.reporting.website.reference import write_reference
 from retina_kit.reporting.website.runs import PaperPage, copy_results, find_pages, link_to_pages, page_notebook
 
-NEEDED = ("sphinx", "myst_nb", "furo", "latex2mathml")
+NEEDED = ("sphinx", "myst_nb", "furo")
 SITE_STYLE = Path(__file__).parent / "site.css"
 COURSE = ("notebooks/README.md", "docs/glossary.md", "notebooks/results/README.md")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retina_kit.reporting.formulas import to_mathml
 from retina_kit.reporting.website.reference import as_restructured
 
 if TYPE_CHECKING:
@@ -60,18 +61,17 @@ def _process(_: "Sphinx", kind: str, name: str, thing: object, options: object, 
 
 def _inline(translator: "HTML5Translator", node: "nodes.math") -> None:
     """Write a formula within a line."""
-    _write(translator, node.astext(), "inline")
+    _write(translator, node.astext())
 
 
 def _block(translator: "HTML5Translator", node: "nodes.math_block") -> None:
     """Write a formula that has lines of its own."""
-    _write(translator, node.astext(), "block")
+    _write(translator, node.astext(), is_block=True)
 
 
-def _write(translator: "HTML5Translator", formula: str, display: str) -> None:
+def _write(translator: "HTML5Translator", formula: str, *, is_block: bool = False) -> None:
     """Write a formula in MathML, which browsers show without a script."""
     from docutils.nodes import SkipNode
-    from latex2mathml.converter import convert
 
-    translator.body.append(convert(formula, display=display))
+    translator.body.append(to_mathml(formula, is_block=is_block))
     raise SkipNode
