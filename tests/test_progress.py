@@ -51,3 +51,14 @@ def test_a_failure_stays_on_a_line_of_its_own(texts):
 
 def test_a_log_file_has_no_bar():
     assert TrainingProgress(3, file=io.StringIO()).cell is None
+
+
+def test_time_left_counts_a_run_that_has_not_ended_as_half():
+    file = io.StringIO()
+    progress = TrainingProgress(5, file=file)
+    progress.entered -= 60
+    first, second = (SimpleNamespace(key=name, title=name) for name in ("first", "second"))
+    progress.start(first)
+    progress.start(second)
+    progress.done(first, SimpleNamespace())
+    assert "about 2 min left" in file.getvalue()  # 1.5 of 5 runs in 60 s, so 140 s for the other 3.5

@@ -98,7 +98,8 @@ class TrainingProgress:
         text = f"[{self.num_done}/{self.num_jobs}] {job.title}: "
         text += f"failed: {outcome}" if isinstance(outcome, Exception) else f"{seconds:.1f} s"
         if self.num_done < self.num_jobs:
-            left = (time.monotonic() - self.entered) / self.num_done * (self.num_jobs - self.num_done)
+            work = self.num_done + (len(self.began) - self.num_done) / 2  # a run that has not ended counts as half
+            left = (time.monotonic() - self.entered) / work * (self.num_jobs - work)
             text += f", {time_left(left)}"
         if self.bars:
             self.bars.remove_task(self.tasks.pop(job.key))
