@@ -10,7 +10,7 @@ from small_arm import OPTIONS, small_arm
 from retina_kit.data.dataset import load_images
 from retina_kit.data.transforms import equalize, resize_images
 from retina_kit.evaluation.metrics import pooled_scores
-from retina_kit.training.prepare import prepare_arm, start_model
+from retina_kit.training.prepare import prepare_arm, score_variants, start_model
 from retina_kit.training.tasks.interface import Validator
 
 ARM = small_arm("fluid", data={"scale": 0.5})
@@ -67,6 +67,26 @@ def test_the_best_weights_are_kept(prepared):
         validate(model)
     assert validate.best_weights["head.bias"].item() == -5.0  # little is fluid, so nothing is the better guess
     assert validate.best_score == pytest.approx((1 - prepared.targets[prepared.test].float().mean().item()) / 2)
+
+
+def test_a_last_step_that_is_the_best_one_is_scored_once(monkeypatch):
+    arm = small_arm("fluid", recipe={"validate_every": 1}, evaluation={"variants": ["last", "best", "last_whole"]})
+    task = prepare_arm(arm, 0, None, "nowhere")
+    validate, model = validator_and_model(task)
+    passes, score = [], task.score
+    monkeypatch.setattr(task, "score", lambda *args, **settings: passes.append(1) or score(*args, **settings))
+    found = {}
+    for everything in (False, True):  # nothing is the better guess, and the best time
+        say(model, everything)
+        validate(model)
+        scores = score_variants(task, model, validate.batches, validate, "float32")
+        found[everything] = scores.groupby("variant")["fp"].sum().gt(0).to_dict()
+        assert model.head.bias.item() == (5.0 if everything else -5.0)  # the model keeps its last weights
+    assert found == {
+        False: {"last": False, "best": False, "last_whole": False},
+        True: {"last": True, "best": False, "last_whole": True},
+    }
+    assert len(passes) == 2 + 3
 
 
 def test_a_score_that_is_no_number_is_never_the_best(prepared):

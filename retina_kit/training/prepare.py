@@ -78,14 +78,22 @@ def start_model(arm: Arm, seed: int, parent_weights: Mapping[str, Tensor] | None
 def score_variants(
     task: Task, model: nn.Module, batches: Batches, validator: Validator | None, precision: str
 ) -> pd.DataFrame:
-    """Score the test images once per variant of the arm: last, best, last_whole, best_whole."""
+    """Score the test images once per variant of the arm: last, best, last_whole, best_whole.
+
+    If the last validation was the best one, its scores are those of the last step and are not computed again.
+    """
     last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    best = validator.best_weights if validator else {}
+    differ = any(not torch.equal(best[name], tensor.cpu()) for name, tensor in last.items() if name in best)
+    scored: dict[tuple[bool, bool], pd.DataFrame] = {}
     parts = []
     for variant in task.arm.evaluation.variants:
-        if variant.startswith("best") and validator:
-            model.load_state_dict(validator.best_weights)
-        parts.append(task.score(model, batches, variant=variant, precision=precision).assign(variant=variant))
-        model.load_state_dict(last)
+        uses_best, whole = differ and variant.startswith("best"), variant.endswith("whole")
+        if (uses_best, whole) not in scored:
+            model.load_state_dict(best if uses_best else last)
+            scored[uses_best, whole] = task.score(model, batches, variant=variant, precision=precision)
+        parts.append(scored[uses_best, whole].assign(variant=variant))
+    model.load_state_dict(last)
     return pd.concat(parts, ignore_index=True)
 
 
