@@ -160,7 +160,7 @@ def _paper_key(paper: str, output_root: Path, seeds: set[int]) -> "PaperKey":
     @functools.cache
     def numbers(asked: tuple[int, ...], profile: str) -> "Mapping[Cell, float] | None":
         experiment = Experiment(paper, profile, output_root=output_root, seeds=asked)
-        return numbers_of(cells, experiment) if experiment.num_missing() == 0 else None
+        return numbers_of(cells, experiment) if not experiment.missing() else None
 
     def run(submission: "Submission") -> "Mapping[Cell, float] | None":
         is_known = submission.seeds and set(submission.seeds) <= seeds and submission.profile in PROFILES

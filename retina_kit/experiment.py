@@ -245,7 +245,7 @@ class Experiment:
         """
         if fresh:
             self.store.forget([job.key for job in self.jobs])
-        with TrainingProgress(self.num_missing()) as shown:
+        with TrainingProgress(self.missing()) as shown:
             outcomes = run_jobs(
                 self.jobs,
                 self.store,
@@ -263,9 +263,9 @@ class Experiment:
             raise kind(message) from error
         return {job.title: run for job in self.jobs if isinstance(run := outcomes[job.key], Run)}
 
-    def num_missing(self) -> int:
-        """Count the runs that the store does not have yet."""
-        return len({job.key for job in self.jobs if self.store.find(job.key) is None})
+    def missing(self) -> list[Job]:
+        """List the runs that the store does not have yet, each once."""
+        return list({job.key: job for job in self.jobs if self.store.find(job.key) is None}.values())
 
     def run_of(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> Run:
         """Return the finished run of an arm; by default its first seed and fold."""

@@ -135,7 +135,7 @@ class Session:
         return {"text": [line_of(row) for row in rows], "papers": rows, "exit_code": code}
 
     def _train(self, experiment: Experiment) -> Row:
-        num_missing = len(experiment.jobs) if self.options.fresh else experiment.num_missing()
+        num_missing = len(experiment.jobs) if self.options.fresh else len(experiment.missing())
         message = f"{experiment.paper}: {num_missing} of {len(experiment.jobs)} runs to train"
         print(message, file=sys.stderr, flush=True)
         experiment.train(workers=self.workers, fresh=self.options.fresh, cluster=self.cluster)

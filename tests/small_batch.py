@@ -30,8 +30,8 @@ def arms(steps):
 class Noting(TrainingProgress):
     """The real progress display, which also notes every step in a file and can slow them down."""
 
-    def __init__(self, diary, slow):
-        super().__init__(4)
+    def __init__(self, jobs, diary, slow):
+        super().__init__(jobs)
         self.diary, self.slow = Path(diary).open("a", buffering=1), slow  # noqa: SIM115  open as long as the process
 
     def step(self, key, step, num_steps, loss, scores):
@@ -55,7 +55,7 @@ def main():
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = 0.05
     jobs = small_jobs(arms(options.steps)[: options.arms])
     try:
-        with Noting(options.diary, options.slow) as progress:
+        with Noting(jobs, options.diary, options.slow) as progress:
             outcomes = run_jobs(jobs, RunStore(options.store), data_root="nowhere", device="cpu",
                                 workers=options.workers, progress=progress)  # fmt: skip
     except (Interrupted, KeyboardInterrupt) as error:

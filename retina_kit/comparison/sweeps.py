@@ -97,7 +97,7 @@ def sweep(
     """
     experiments = plan_sweep(paper, setting, values, overrides=overrides, **options)
     for experiment in experiments:
-        missing, number = experiment.num_missing(), len(experiment.jobs)
+        missing, number = len(experiment.missing()), len(experiment.jobs)
         print(f"{setting} = {experiment.parameters[setting]}: {missing} of {number} runs to train", file=sys.stderr)
         experiment.train(workers=workers)
     found = [experiment.parameters[setting] for experiment in experiments]

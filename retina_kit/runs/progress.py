@@ -4,6 +4,7 @@ import html
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,13 +24,14 @@ class TrainingProgress:
     finish its step and save; the second one stops at once.
     """
 
-    def __init__(self, num_jobs: int, *, line_every: float = 30.0, file: TextIO | None = None) -> None:
+    def __init__(self, jobs: "Sequence[Job]", *, line_every: float = 30.0, file: TextIO | None = None) -> None:
         from rich.console import Console  # a quarter of a second, which only training needs
 
         self.console = Console(file=file or sys.stderr)
-        self.num_jobs, self.num_done, self.line_every = num_jobs, 0, line_every
+        self.num_jobs, self.num_done, self.line_every = len(jobs), 0, line_every
+        self.work, self.work_done = {job.key: images_seen(job) for job in jobs}, 0.0
         self.bars = self._make_bars() if self.console.is_terminal else None
-        self.cell = NotebookBar(num_jobs) if self.console.is_jupyter and num_jobs else None
+        self.cell = NotebookBar(len(jobs)) if self.console.is_jupyter and jobs else None
         self.titles: dict[str, str] = {}
         self.tasks: dict[str, Any] = {}
         self.began: dict[str, float] = {}
@@ -94,19 +96,23 @@ class TrainingProgress:
     def done(self, job: "Job", outcome: Outcome) -> None:
         """Show a run that has ended, with its time or its error."""
         self.num_done += 1
-        seconds = time.monotonic() - self.began[job.key]
+        seconds = time.monotonic() - self.began.pop(job.key)
+        self.work_done += self.work.get(job.key, 0)
         text = f"[{self.num_done}/{self.num_jobs}] {job.title}: "
         text += f"failed: {outcome}" if isinstance(outcome, Exception) else f"{seconds:.1f} s"
         if self.num_done < self.num_jobs:
-            work = self.num_done + (len(self.began) - self.num_done) / 2  # a run that has not ended counts as half
-            left = (time.monotonic() - self.entered) / work * (self.num_jobs - work)
-            text += f", {time_left(left)}"
+            text += f", {time_left(self._seconds_left())}"
         if self.bars:
             self.bars.remove_task(self.tasks.pop(job.key))
         if self.cell and not isinstance(outcome, Exception):
             self.cell.show(self.num_done, text, now=True)
         else:
             self._line(text)
+
+    def _seconds_left(self) -> float:
+        """Estimate from the images seen so far; a run that has not ended counts as half."""
+        seen = self.work_done + sum(self.work.get(key, 0) for key in self.began) / 2
+        return (time.monotonic() - self.entered) * (sum(self.work.values()) / max(seen, 1) - 1)
 
     def say(self, text: str) -> None:
         """Show a line, such as one that a worker wrote."""
@@ -138,6 +144,12 @@ class NotebookBar:
         count = f"{num_done} of {self.num_jobs} runs"
         bar = f"<progress value='{num_done}' max='{self.num_jobs}' aria-label='{count}'></progress>"
         return {"text/html": f"{bar} {count}. {html.escape(text)}", "text/plain": f"{count}. {text}"}
+
+
+def images_seen(job: "Job") -> int:
+    """Count the images that a run is trained on, repetitions included, and 100 more for reading and scoring them."""
+    recipe = job.arm.recipe
+    return 100 + recipe.batch_size * recipe.num_steps(job.arm.split.num_train or 100)
 
 
 def time_left(seconds: float) -> str:
