@@ -4,8 +4,9 @@
 # **Reproduces** S.-Y. Hu et al., *Deep feature transfer between localization and segmentation tasks*, arXiv:1811.02539
 # (2018).
 #
-# **The question.** Marking the center of the optic disc takes a second; outlining the disc takes a minute. Can a
-# network learn from thousands of cheap centers first, and then need fewer expensive outlines?
+# **The question.** The optic disc is the bright spot where the optic nerve leaves the eye. Marking its center takes a
+# second; outlining it takes a minute. Can a network learn from thousands of cheap centers first, and then need fewer
+# expensive outlines?
 
 # %% tags=["colab"]
 import os
@@ -27,8 +28,8 @@ show(figures.plot_panels(panels), alt="A synthetic fundus photograph with the ce
 
 # %% [markdown]
 # **The claim.** The paper trains a network to *localize* the disc, keeps its encoder frozen, and trains a decoder to
-# *segment* the disc from 92 masks. It reports a mean Dice of 0.88 (a score of overlap, 1 is perfect; section 6). From
-# scratch, that is from random weights, the same network reaches 0.84.
+# *segment* the disc from 92 masks, four fifths of them at a time (cross-validation). It reports a mean Dice of 0.88 (a
+# score of overlap, 1 is perfect; section 6). From scratch, that is from random weights, the same network reaches 0.84.
 #
 # **The problem.** The paper's two networks differ in two ways: one is pretrained *and* frozen, the other is random
 # *and* trainable. Pretraining and freezing are *confounded*: nobody can tell which of them made the difference. The kit
@@ -37,9 +38,10 @@ show(figures.plot_panels(panels), alt="A synthetic fundus photograph with the ce
 # **Your guess, before any result.** Write down three things: Does pretraining help if nothing is frozen? Does freezing
 # help or hurt? When does it matter more, with few masks or with many?
 #
-# **You will** reproduce both phases, compare them with the published results, and add the control arms. **You need**
-# Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default the images are
-# synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD).
+# **You will** reproduce both phases, see them next to the published values, and add the control arms. **You need**
+# Python, two CPU cores and a few minutes; choose *Run > Run All Cells*, or press Shift+Enter cell by cell. No data are
+# downloaded: by default the images are synthetic, and so are all scores that follow; only the direction of an effect is
+# comparable with the paper. `data = "public"` uses real photographs ([IDRiD](../docs/data.md)).
 
 # %%
 from retina_kit.data.transforms import preprocess, resize_images
@@ -59,15 +61,15 @@ from retina_kit.training.losses import LOSSES, pooled_soft_dice
 # ## 1 · Setup
 # A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
 # the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
-# that training does not learn, such as the learning rate. The words of this course are in the
+# that training does not learn, such as the learning rate. Terms are defined in the
 # [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
 data = "synthetic"  # synthetic or public
-data_root = "data"  # where real data sets are
-output_root = "outputs"  # where results go
-seeds = None  # a list such as [0, 1, 2]; None: the profile's
+data_root = "data"  # the folder with real data sets
+output_root = "outputs"  # the folder for results
+seeds = None  # a list such as [0, 1, 2]; None uses the profile's own
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
@@ -113,8 +115,8 @@ print({"fold 0 trains on, at the smallest share": len(prepared.train), "and test
 
 # %% [markdown]
 # ## 4 · Preprocessing, step by step
-# Gray, normalization, contrast-limited adaptive histogram equalization (CLAHE), gamma correction (section 2.1). The
-# order and the constants are those of the lab's published code.
+# Gray, normalization, contrast-limited adaptive histogram equalization (CLAHE: evens out local contrast), gamma
+# correction (brightens dark areas; section 2.1). The order and the constants are those of the lab's published code.
 
 # %%
 arm = experiment.arm("pretrained_frozen_100")
@@ -127,9 +129,10 @@ show(shown)
 
 # %% [markdown]
 # ## 5 · The networks (Figure 1)
-# **A U-Net has two halves.** The *encoder* repeats two 3 x 3 convolutions and halves the image by max-pooling: each
-# level sees a larger area, in more channels, at a lower resolution. It learns *what* is in the image. The *decoder*
-# doubles the size level by level, until each pixel has a score (*logit*). A sigmoid turns the score into the
+# **A U-Net has two halves.** The *encoder* repeats two 3 x 3 convolutions (each pixel becomes a weighted sum of its
+# neighborhood, once per *channel*) and halves height and width by *max-pooling* (the largest of each 2 x 2 pixels
+# stays): each level sees a larger area, in more channels, at a lower resolution. It learns *what* is in the image. The
+# *decoder* doubles the size level by level, until each pixel has a score (*logit*). A sigmoid turns the score into the
 # probability $p$ that the pixel is disc; above 0.5 it counts as disc. *Skip connections* copy the features of each
 # encoder level to the decoder level of the same size. They tell the decoder *where* the edges are. (The paper calls
 # them residual.)
@@ -155,16 +158,18 @@ show_folded("Shape trace through the U-Net, layer by layer", layers[1])
 # \mathrm{IoU} = \frac{TP}{TP + FP + FN}$$
 #
 # *By hand:* a disc of 4 pixels, a prediction of 6 pixels, 3 of them right. Then TP = 3, FP = 3, FN = 1, so Dice = 6 /
-# (6 + 3 + 1) = 0.6. A perfect mask has 1, no overlap 0.
+# (6 + 3 + 1) = 0.6. A perfect mask scores 1; no overlap scores 0.
+# *IoU* (intersection over union) orders single masks in the same way and is smaller.
 #
 # A thresholded mask has no gradient, so the loss uses *soft Dice*, with the probability $p_i$ of each pixel and its
 # label $y_i$ (1: disc, 0: background), summed over all pixels of a batch. The paper minimizes its negative logarithm.
-# The constant $s = 1$ avoids a division by zero:
+# The constant $s = 1$ avoids dividing by zero and taking log 0:
 #
 # $$L = -\log \frac{2 \sum_i p_i y_i + s}{\sum_i p_i + \sum_i y_i + s}$$
 #
-# *Overfitting* means that a network learns its training images by heart: the loss falls, but new images get no better.
-# With ten masks this is the main risk. Now train a U-Net from scratch on fold 0 and watch its *learning curve*.
+# *Overfitting* means that a network memorizes its training images: the loss keeps falling, but scores on new images no
+# longer improve. With 10 % of the masks of a fold, a handful, this is the main risk. Now train a U-Net from scratch on
+# all training images of fold 0 and watch its *learning curve*: the loss after each step.
 #
 # The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
 # To stop early, interrupt the kernel (the square button of the toolbar): the weights so far are kept.
@@ -186,8 +191,9 @@ print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.valu
 
 # %% [markdown]
 # ## 8 · Phase 1: how far from the center?
-# The distance between the predicted and the annotated center, in pixels of an image of the stated size and in disc
-# diameters. The paper reports squared errors for images whose size it does not report, so they cannot be compared.
+# We measure the distance between the predicted and the annotated center, in pixels of an image of the stated size and
+# in disc diameters. The paper reports squared errors for images whose size it does not report, so they cannot be
+# compared. MSE is the mean squared error of x and y.
 
 # %%
 localization = report.save_table("localization", experiment.table("localization"))
@@ -206,9 +212,9 @@ show(errors)
 #
 # The paper's two arms differ in *two* factors: the start of the encoder, and whether it is frozen. The 2 x 2 design has
 # all four combinations, so each factor can be isolated. Freezing covers the weights and the *BatchNorm statistics*, the
-# mean and variance by which each channel is normalized. Those of a random encoder fit no image, so the control measures
-# them once on the training images (*calibrated*). The table has more arms: one uses the localizer's *output* instead of
-# its features and segments only a window around the predicted center.
+# mean and variance by which each channel is normalized. Those of a random encoder fit no image, so the control
+# estimates them once from the training images (statistics *calibrated*). The table has more arms: one uses the
+# localizer's *output* instead of its features and segments only a window around the predicted center.
 
 # %%
 shares = training_shares(experiment.arms)
@@ -226,8 +232,10 @@ show(shown)
 
 # %% [markdown]
 # ## 10 · Figure 2b: is the difference significant?
-# The paper's paired t-test treats images as independent; Wilcoxon's test does the same with ranks. The bootstrap
-# resamples patients instead. None of these tests accounts for the fact that all images of a fold share one network.
+# A p-value is the probability of a difference at least this large if the two arms were equally good. The paper's paired
+# t-test treats images as independent; Wilcoxon's test does the same with ranks. The bootstrap resamples patients
+# instead. None of these tests accounts for the fact that all images of a fold share one network; the intervals behind
+# the verdicts of section 12 do.
 
 # %%
 last = experiment.scores[experiment.scores["variant"] == "last"]
@@ -236,9 +244,10 @@ figure2b = report.save_table("figure2b", compare_families(last, shares, [pair]),
 show(report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: p-values of three tests"))
 
 # %% [markdown]
-# Is it pretraining or freezing? Each row of the next figure changes one factor, except the first and the last. The last
-# row uses the localizer's *output*: it tells the U-Net where to look, so that the U-Net sees a window around the
-# predicted center, at four times the resolution (public data).
+# Is it pretraining or freezing? Each row of the next figure changes one factor, except "the paper's comparison", with
+# and without equal steps: pretraining and freezing change together. In the last row the localizer's *output* tells the
+# U-Net where to look: it sees a window around the predicted center, and the other arm the whole image in pixels of the
+# same size.
 
 # %%
 contrasts = {
@@ -260,7 +269,8 @@ show(shown)
 # %% [markdown]
 # ## 11 · Behind the means
 # The paper's baseline has a mean of 0.84 with an SD of 0.2. So large an SD points to complete failures on some images,
-# not to slightly worse masks on all. The number right of each row counts the images with a Dice of practically 0.
+# not to slightly worse masks on all. The number to the right of each row counts the images with a Dice of practically
+# 0.
 
 # %%
 chosen = {arm: labels[arm] for arm in shares.loc[shares["percent"].isin([10, 100]), "arm"]}
@@ -269,14 +279,15 @@ show(report.save_figure("distribution", shown, alt="Dice of every image, arm by 
 show(report.save_table("distribution", spread_over_images(last, chosen), tidy=False).round(3))
 
 # %% [markdown]
-# The worst test images of the paper's two arms and of the window arm. If the whole image is searched, bright lesions
-# are mistaken for the disc. Then the test images of one fold: move the threshold and see which errors disappear and
-# which appear.
+# The first figure shows the worst test images of the paper's two arms and of the window arm. If the whole image is
+# searched, bright lesions are mistaken for the disc. Then the test images of one fold: move the threshold and see which
+# errors disappear and which appear.
 #
 # Dice counts pixels, not distances: a thin rim around a whole structure costs as much as one lump far away. **HD95** is
 # the 95th percentile of the distances between the two outlines, **ASSD** their mean, **NSD** the share of both outlines
-# that is within 2 pixels of the other ([formulas, and why tools disagree](../docs/metrics.md)). A network is
-# *calibrated* if 80 % of all pixels with a probability of 0.8 belong to the structure; **ECE** is the mean gap.
+# that is within 2 pixels of the other ([formulas, and why tools disagree](../docs/metrics.md)). The
+# probabilities are *calibrated* if they match frequencies: of all pixels given 0.8, 80 % belong to the structure, and
+# likewise for every value; **ECE** is the mean gap.
 
 # %%
 three = ["random_trainable_100", "pretrained_frozen_100", "window_100"]
@@ -297,8 +308,9 @@ show(show_comparison(beyond.boundaries, labels), beyond.calibration.round(3), di
 # (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
 # effect, never its size.
 #
-# **How to read the result.** If the replication is supported but "pretraining, nothing frozen" is not, the paper's gain
-# comes from freezing, or from chance. If both are supported, pretraining itself helps. Compare with your guess.
+# **How to read the result.** "Inconclusive" does not mean "no effect": look whether the interval still contains the
+# paper's gain, 0.04. Then compare all four combinations. If pretraining helps only a frozen encoder, or freezing only a
+# pretrained one, the two factors *interact*, and neither alone explains the gain. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())
@@ -308,22 +320,24 @@ show(show_claims(claims))
 
 # %% [markdown]
 # ## 13 · Your own image
-# Weights carry everything that prediction needs. Choose an image of any size with the button, or give its path. Does
-# the network find what you see? It was trained on images from one source. Expect lower accuracy on others: this is
-# *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
+# The saved file of weights contains all that prediction needs. Choose an image of any size with the button, or
+# give its path. Does the network find what you see? It was trained on images from one source. Expect lower accuracy on
+# others: this is *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit
+# predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("pretrained_frozen_100").folder, device=device), path="")
 
 # %% [markdown]
 # ## 14 · What differs from the paper, and why
-# - The paper's RetCam images are private. Synthetic images or IDRiD take their place; IDRiD shows adults with diabetic
-#   retinopathy, not premature infants.
+# - The paper's images, taken with a RetCam (a camera for infants), are private. Synthetic images or IDRiD take their
+#   place; IDRiD shows adults with diabetic retinopathy, not premature infants.
 # - Everything that the paper does not report is ours: five levels, widths, size, dropout, learning rates, batch sizes,
 #   numbers of steps, a learning rate that falls to 0, and augmentation by mirroring, resizing and shifting.
 # - The window arm is ours; the paper transfers the localizer's features only.
 # - All percentages of images get the same number of steps. With epochs, fewer images would also mean fewer steps.
-# - "Frozen" covers weights and BatchNorm statistics. A random frozen encoder keeps its initial ones.
+# - "Frozen" covers weights and BatchNorm statistics. The random, frozen control keeps its initial
+#   weights; its statistics are estimated once from the training images, but in the arm called *uncalibrated*.
 # - The localizer predicts pixels, as in the paper's errors, with one linear layer ("without activation").
 # - Public training centers come from the CODRAS boxes of another group; the 103 test centers are the official ones. The
 #   two differ by 3.4 pixels of 640 on average, so no localizer trained on one can get closer to the other.
@@ -363,8 +377,8 @@ check.ten_percent(...)
 check.ten_percent(0.1 * 92 * 4 / 5)
 
 # %% [markdown]
-# **4.** The paper reports a validation MSE of 132.16 pixels squared for the localizer. If that is the mean over x and
-# y, what is the root mean square distance to the center, in pixels?
+# **4.** The paper reports a validation mean squared error (MSE) of 132.16 pixels squared for the localizer. If that is
+# the mean over x and y, what is the root mean square distance to the center, in pixels?
 
 # %% tags=["exercise"]
 check.distance_from_mse(...)
@@ -374,7 +388,7 @@ check.distance_from_mse((2 * 132.16) ** 0.5)
 
 # %% [markdown]
 # **5.** Design the control. A pretrained network was trained for the localizer's steps as well as its own. Which
-# random, trainable arm (100 %) is trained for equally many in total? An arm is a dictionary: `name`, the arm it is
+# random, trainable arm (100 %) is trained for the same number in total? An arm is a dictionary: `name`, the arm it is
 # `like`, and what it changes, such as `{"name": "mine", "like": "random_frozen_100", "recipe.steps": 50}`.
 
 # %% tags=["exercise"]

@@ -36,8 +36,8 @@ show(figures.plot_panels(panels), alt="The same synthetic eye scanned by two dev
 # **Your guess, before any result.** Write down: With equally many steps, does transfer still help? Does it help most
 # with the smallest or with the largest training set? How much does the leak add to the score?
 #
-# **You will** compare both with the published results, add the controls, and vary the gap between the devices yourself.
-# **You need** Python and two CPU cores; section 8 shows how long the training took. Nothing is downloaded: by default
+# **You will** see both next to the published values, add the controls, and vary the gap between the devices yourself.
+# **You need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default
 # the scans are synthetic, and so are all scores that follow. `data = "public"` uses real scans as the target.
 
 # %%
@@ -60,15 +60,15 @@ from retina_kit.training import loop, losses
 # ## 1 · Setup
 # A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
 # the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
-# that training does not learn, such as the learning rate. The words of this course are in the
+# that training does not learn, such as the learning rate. Terms are defined in the
 # [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
 data = "synthetic"  # synthetic, public or paper
-data_root = "data"  # where real data sets are
-output_root = "outputs"  # where results go
-seeds = None  # a list such as [0, 1, 2]; None: the profile's
+data_root = "data"  # the folder with real data sets
+output_root = "outputs"  # the folder for results
+seeds = None  # a list such as [0, 1, 2]; None uses the profile's own
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
@@ -179,8 +179,8 @@ show_folded("Shape trace, layer by layer", build.describe_layers(arm.model, batc
 #
 # An untrained network predicts 0.5 everywhere. With a fraction $f$ of fluid the first loss is about $1 - f / (f +
 # 0.5)$. There is no augmentation: the paper left it out to isolate the effect of the amount of data. Watch the
-# *learning curve*. If the loss falls but new scans get no better, the network *overfits*: it learns its training scans
-# by heart.
+# *learning curve*. If the loss falls but new scans get no better, the network *overfits*: it memorizes its training
+# scans.
 #
 # The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
 # To stop early, interrupt the kernel (the square button of the toolbar): the weights so far are kept.
@@ -329,9 +329,9 @@ show(show_claims(claims))
 
 # %% [markdown]
 # ## 16 · Your own image
-# Weights carry everything that prediction needs. Choose an image of any size with the button, or give its path. Does
-# the network find what you see? It was trained on images from one source. Expect lower accuracy on others: this is
-# *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
+# The saved file of weights contains all that prediction needs. Choose an image of any size with the button, or give its
+# path. Does the network find what you see? It was trained on images from one source. Expect lower accuracy on others:
+# this is *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("transfer_large").folder, device=device), path="")

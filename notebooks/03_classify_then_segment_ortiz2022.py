@@ -36,8 +36,8 @@ show(figures.plot_panels(panels), alt="A synthetic fundus photograph with lesion
 # **Your guess, before any result.** Write down: Which of the four combinations scores best? Does a copied encoder learn
 # faster? What accuracy does a network reach that finds no lesion at all?
 #
-# **You will** reproduce what the code did, compare it with the published results, then do what the text describes.
-# **You need** Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default
+# **You will** reproduce what the code did, see it next to the published values, then do what the text describes.
+# **You need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default
 # the images are synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD).
 
 # %%
@@ -61,15 +61,15 @@ from retina_kit.training.tasks.segment_patches import pixel_counts
 # ## 1 · Setup
 # A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
 # the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
-# that training does not learn, such as the learning rate. The words of this course are in the
+# that training does not learn, such as the learning rate. Terms are defined in the
 # [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
 data = "synthetic"  # synthetic or public
-data_root = "data"  # where real data sets are
-output_root = "outputs"  # where results go
-seeds = None  # a list such as [0, 1, 2]; None: the profile's
+data_root = "data"  # the folder with real data sets
+output_root = "outputs"  # the folder for results
+seeds = None  # a list such as [0, 1, 2]; None uses the profile's own
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
@@ -309,9 +309,9 @@ show(tables.show_claims(claims))
 
 # %% [markdown]
 # ## 13 · Your own image
-# Weights carry everything that prediction needs. Choose an image of any size with the button, or give its path. Does
-# the network find what you see? It was trained on images from one source. Expect lower accuracy on others: this is
-# *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
+# The saved file of weights contains all that prediction needs. Choose an image of any size with the button, or give its
+# path. Does the network find what you see? It was trained on images from one source. Expect lower accuracy on others:
+# this is *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=device), path="")

@@ -35,8 +35,8 @@ show(figures.plot_panels(panels), alt="A synthetic fundus photograph with its ve
 # **Your guess, before any result.** Write down: With equally many steps, does the vessel network still win? By more or
 # by less than two seeds of the same network differ? What is a fair second test patient worth?
 #
-# **You will** reproduce the paper's tables, compare them with the published results, then run the control arms. **You
-# need** Python and two CPU cores; section 7 shows how long the training took. Nothing is downloaded: by default the
+# **You will** reproduce the paper's tables, see them next to the published values, then run the control arms. **You
+# need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default the
 # images are synthetic, and so are all scores that follow. `data = "public"` uses the paper's own scans.
 
 # %%
@@ -57,15 +57,15 @@ from retina_kit.training.losses import LOSSES
 # ## 1 · Setup
 # A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
 # the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
-# that training does not learn, such as the learning rate. The words of this course are in the
+# that training does not learn, such as the learning rate. Terms are defined in the
 # [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
 data = "synthetic"  # synthetic, public or paper
-data_root = "data"  # where real data sets are
-output_root = "outputs"  # where results go
-seeds = None  # a list such as [0, 1, 2]; None: the profile's
+data_root = "data"  # the folder with real data sets
+output_root = "outputs"  # the folder for results
+seeds = None  # a list such as [0, 1, 2]; None uses the profile's own
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
@@ -111,7 +111,7 @@ show(fluid.to_frame("%").T, report.save_table("graders", experiment.graders("psp
 # %% [markdown]
 # ## 4 · Augmentation
 # Each batch is randomly resized, cropped and mirrored (section 3.3.2). With few images this works against
-# *overfitting*: the network cannot learn its training images by heart if it never sees the same one twice. Without
+# *overfitting*: the network cannot memorize its training images if it never sees the same one twice. Without
 # augmentation, the paper trained on half-size scans.
 
 # %%
@@ -275,9 +275,9 @@ show(show_claims(claims))
 
 # %% [markdown]
 # ## 12 · Your own image
-# Weights carry everything that prediction needs. Choose an image of any size with the button, or give its path. Does
-# the network find what you see? It was trained on images from one source. Expect lower accuracy on others: this is
-# *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
+# The saved file of weights contains all that prediction needs. Choose an image of any size with the button, or give its
+# path. Does the network find what you see? It was trained on images from one source. Expect lower accuracy on others:
+# this is *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("fcn_stare").folder, device=device), path="")

@@ -17,13 +17,15 @@ from retina_kit.reporting.tables import read_table
 from retina_kit.reporting.units import estimate, percent
 
 BEGIN, END = "<!-- findings: made by `python -m retina_kit.authoring.readme` -->", "<!-- end of findings -->"
-HEAD = "| paper | its claim | our replication | the control: does this hold? | data |\n|---|---|---|---|---|"
+HEAD = "| paper | its claim | our replication | without the confound, and our verdict | data |\n|---|---|---|---|---|"
+METRICS = {"dice": "Dice", "dice_nonempty": "Dice", "average_precision": "average precision"}  # others as they are
 
 
 def findings_markdown(folder: Path, papers: Iterable[str] = ()) -> str:
-    """Write one row per paper as Markdown: its first claim, our verdict, and the verdict of the first control.
+    """Write one row per paper as Markdown: its claim, our verdict, and the verdict of the control.
 
-    `folder` holds the kept results. Real data come before synthetic data if both are kept.
+    The control is the first one about a transfer, the claim the replication that it corrects. `folder` holds the kept
+    results. Real data come before synthetic data if both are kept.
     """
     rows = [_row_of(key, folder) for key in papers or list_papers()]
     return "\n".join([HEAD, *rows])
@@ -32,14 +34,13 @@ def findings_markdown(folder: Path, papers: Iterable[str] = ()) -> str:
 def _row_of(key: str, folder: Path) -> str:
     """Write the row of one paper."""
     paper = find_paper(key)
-    replication = next(claim for claim in paper.claims if claim.kind == "replication")
-    control = next((claim for claim in paper.claims if claim.kind == "control"), None)
+    replication, control = _headline(paper.claims)
     link = f"[{paper.title}](notebooks/{paper.notebook}.ipynb)"
     for data in ("public", "synthetic"):
         kept = sorted(folder.glob(f"{key}_*_{data}_claims.csv"))
         if kept:
             table = read_table(kept[0]).set_index("claim")
-            asked = f"{control.statement}: {_verdict_of(table, control)}" if control else "-"
+            asked = f'"{control.statement}": {_verdict_of(table, control)}' if control else "-"
             return _line(link, replication.statement, _verdict_of(table, replication), asked, data)
     for data in ("public", "synthetic"):
         kept = sorted(folder.glob(f"{key}_*_{data}.csv"))
@@ -48,6 +49,18 @@ def _row_of(key: str, folder: Path) -> str:
             cells = [_scores_of(scores, claim) for claim in (replication, control) if claim]
             return _line(link, replication.statement, *cells, data)
     return _line(link, replication.statement, "not run yet", "not run yet", "-")
+
+
+def _headline(claims: Sequence[Claim]) -> tuple[Claim, Claim | None]:
+    """Choose a paper's first control about a transfer, or its first one, and the replication with the same beginning.
+
+    A control's id begins with that of the claim it corrects; where none does, the first replication is chosen.
+    """
+    replications = [claim for claim in claims if claim.kind == "replication"]
+    controls = [claim for claim in claims if claim.kind == "control"]
+    control = next((claim for claim in controls if claim.transfer), controls[0] if controls else None)
+    same = [claim for claim in replications if control and control.id.startswith(claim.id)]
+    return (same or replications)[0], control
 
 
 def _line(*cells: str) -> str:
@@ -60,7 +73,9 @@ def _verdict_of(table: pd.DataFrame, claim: Claim) -> str:
     if claim.id not in table.index:
         return "not run yet"
     row = table.loc[claim.id]
-    return f"**{row['verdict']}**, {estimate(row['estimate'], row['ci_low'], row['ci_high'])}"
+    metric = re.match(r"[a-z_]*", str(row["statistic"]))
+    name = METRICS.get(metric[0], metric[0].replace("_", " ")) if metric else ""
+    return f"**{row['verdict']}**, {name} {estimate(row['estimate'], row['ci_low'], row['ci_high'])}"
 
 
 def _scores_of(scores: pd.DataFrame, claim: Claim) -> str:
