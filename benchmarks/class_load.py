@@ -36,7 +36,7 @@ def ask_kernel(paper, output_root, socket, seconds):
     """Start a kernel, let it train and read; return its answer, or its error, and the seconds it took."""
     began = time.monotonic()
     manager, texts = KernelManager(transport="ipc", ip=str(socket)), []
-    manager.start_kernel()
+    manager.start_kernel(extra_arguments=["--HistoryManager.hist_file=:memory:"])
     client = manager.blocking_client()
     client.start_channels()
 
