@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retina_kit.authoring.readme import findings_markdown, with_findings
+from retina_kit.authoring.readme import findings_markdown, headline, with_findings
 from retina_kit.authoring.reference import CLASSES, reference_markdown
+from retina_kit.evaluation.claims import Claim
 from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import kit_root
 
@@ -47,12 +48,26 @@ def test_the_readme_is_short_and_its_findings_are_fresh():
 def test_kept_claims_become_a_row(tmp_path):
     key = list_papers()[0]
     claim = next(claim for claim in find_paper(key).claims if claim.kind == "replication")
-    row = {"claim": claim.id, "verdict": "inconclusive", "estimate": 0.1, "ci_low": -0.05, "ci_high": 0.2}
+    row = {"claim": claim.id, "statistic": "dice_nonempty, a minus b", "verdict": "inconclusive", "estimate": 0.1}
+    row |= {"ci_low": -0.05, "ci_high": 0.2}
     pd.DataFrame([row]).to_csv(tmp_path / f"{key}_lesson_public_claims.csv", index=False)
     (line,) = findings_markdown(tmp_path, [key]).splitlines()[2:]
-    assert "**inconclusive**, +0.100 (-0.050 to +0.200) | " in line
-    assert line.endswith(": not run yet | public |")  # after the question that the control asks
+    assert "**inconclusive**, Dice +0.100 (-0.050 to +0.200) | " in line
+    assert line.endswith('": not run yet | public |')  # after the question that the control asks
     assert "pretraining helps" in line
+
+
+def test_the_control_of_a_row_is_about_a_transfer_and_corrects_its_claim():
+    kinds = {
+        "a": ("replication", ""),
+        "b": ("replication", ""),
+        "c": ("control", ""),
+        "b_at_equal_steps": ("control", "b"),
+    }
+    claims = [Claim(key, key, kind, "greater", arms=["x", "y"], transfer=what) for key, (kind, what) in kinds.items()]
+    assert [claim.id for claim in headline(claims)] == ["b", "b_at_equal_steps"]
+    assert [claim.id for claim in headline(claims[:3])] == ["a", "c"]
+    assert headline(claims[:1]) == (claims[0], None)
 
 
 def test_the_reference_names_every_field():

@@ -34,7 +34,7 @@ def findings_markdown(folder: Path, papers: Iterable[str] = ()) -> str:
 def _row_of(key: str, folder: Path) -> str:
     """Write the row of one paper."""
     paper = find_paper(key)
-    replication, control = _headline(paper.claims)
+    replication, control = headline(paper.claims)
     link = f"[{paper.title}](notebooks/{paper.notebook}.ipynb)"
     for data in ("public", "synthetic"):
         kept = sorted(folder.glob(f"{key}_*_{data}_claims.csv"))
@@ -51,7 +51,7 @@ def _row_of(key: str, folder: Path) -> str:
     return _line(link, replication.statement, "not run yet", "not run yet", "-")
 
 
-def _headline(claims: Sequence[Claim]) -> tuple[Claim, Claim | None]:
+def headline(claims: Sequence[Claim]) -> tuple[Claim, Claim | None]:
     """Choose a paper's first control about a transfer, or its first one, and the replication with the same beginning.
 
     A control's id begins with that of the claim it corrects; where none does, the first replication is chosen.
