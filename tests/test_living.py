@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small_arm import small_arm
 
 from retina_kit.data.synthetic.oct import generate_oct
@@ -15,11 +16,14 @@ from retina_kit.evaluation.thresholds import ThresholdCounts
 from retina_kit.files import kit_root
 from retina_kit.reporting.export import export_html
 from retina_kit.reporting.figures.axes import new_axes, new_grid
+from retina_kit.reporting.figures.diagrams import plot_stages
+from retina_kit.reporting.figures.images import plot_predictions
 from retina_kit.reporting.figures.plotted import plotted_data
 from retina_kit.reporting.living.pages import DATA_MIME, as_living, data_html, table_data
 from retina_kit.reporting.living.states import MIME, MOST_BYTES, explorer_state
 from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html
 from retina_kit.teaching.widgets.browser import ImageBrowser
+from retina_kit.teaching.widgets.live_curve import LiveCurve
 
 sys.path.insert(0, str(kit_root()))
 from benchmarks.lab import CHROMIUM, FLAGS
@@ -198,6 +202,39 @@ def test_a_figure_keeps_its_data():
     assert list(table) == ["series", "percent", "Dice", "low", "high"]
     assert table.round(6).astype(object).where(table.notna(), None).to_numpy().tolist() == expected
     assert plotted_data(new_grid(1, 2)[0]).empty
+
+
+def test_a_figure_of_images_lists_what_its_panels_show():
+    masks = np.zeros((2, 8, 12), bool)
+    masks[:, 2:4, 3:6] = True
+    images = np.zeros((2, 1, 8, 12), np.uint8)
+    listed = plotted_data(plot_predictions(images, masks, {"U-Net": masks}, titles=["a", "b"]))
+    overlay = "gray image, 12 x 8 pixels, hits, misses and false alarms in color"
+    assert listed.to_numpy().tolist() == [
+        [1, 1, "a: gray image, 12 x 8 pixels, outline"],
+        [1, 2, f"U-Net: {overlay}"],
+        [2, 1, "b: gray image, 12 x 8 pixels, outline"],
+        [2, 2, f"U-Net: {overlay}"],
+    ]
+    assert "What this figure shows (4 rows)" in data_html(table_data(listed))
+    stages = pd.DataFrame([{"part": "encoder", "stage": "block 1", "channels": 8, "height": 4, "width": 6, "weights": 9}])
+    assert plotted_data(plot_stages({"small": stages}))["shown"].tolist() == ["small: 9 weights: block 1, 8 4x6"]
+
+
+def test_the_images_of_a_widget_are_listed_below_it(page_file, image_set):
+    page = page_file.read_text("utf-8")
+    assert f"({len(ImageBrowser(image_set).state()['sets'][0]['images'])} rows)" in page
+    assert "<th>Dice at threshold 0.5</th>" in page
+
+
+def test_the_curve_of_a_training_leaves_its_numbers():
+    curve = LiveCurve()
+    for step in range(3):
+        curve(step, 3, [torch.tensor(0.5 / (k + 1)) for k in range(step + 1)], {})
+    left = curve.shown.bundle(b"", None)
+    assert left["text/plain"] == "the loss during training: 0.5 at the first of 3 steps, 0.167 at the last"
+    assert left[DATA_MIME]["columns"] == ["step", "loss"]
+    assert [round(loss, 3) for _, loss in left[DATA_MIME]["data"]] == [0.5, 0.25, 0.167]
 
 
 def test_bars_have_the_names_of_their_ticks():

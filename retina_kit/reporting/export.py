@@ -35,7 +35,10 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
             setattr(exporter, name, "")
     executed = as_living(without_widgets(nbformat.read(notebook, as_version=4)))
     executed.cells = [cell for cell in executed.cells if not NOT_ON_PAGES & set(tags_of(cell))]
-    formulas = take_formulas(executed)
+    formulas: dict[str, str] = {}
+    for cell in executed.cells:
+        if cell.cell_type == "markdown":
+            cell.source = take_formulas(cell.source, formulas)
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
     page = make_readable(page.replace("</head>", f"{CODE_STYLE}</head>", 1), exporter.template_paths)
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)

@@ -2,8 +2,6 @@
 
 import re
 
-from nbformat import NotebookNode
-
 FORMULA = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)"
     r"|\$\$(?P<block>.+?)\$\$"
@@ -12,13 +10,15 @@ FORMULA = re.compile(
 )
 
 
-def take_formulas(notebook: NotebookNode) -> dict[str, str]:
-    """Replace each LaTeX formula in the Markdown cells by a word, and return {word: MathML}.
+def take_formulas(text: str, formulas: dict[str, str]) -> str:
+    """Replace each LaTeX formula of a Markdown text by a word, and add {word: MathML} to `formulas`.
 
-    The words pass through nbconvert, which drops MathML from Markdown; `put_formulas` replaces them on the page.
+    The words pass through a converter of Markdown, which drops MathML; `put_formulas` replaces them on the page.
     Formulas in code are left as they are.
+
+    >>> take_formulas("The sum $A + B$ costs `$5`.", {})
+    'The sum kitformula0end costs `$5`.'
     """
-    formulas: dict[str, str] = {}
 
     def replaced(match: re.Match[str]) -> str:
         if match["code"]:
@@ -27,10 +27,7 @@ def take_formulas(notebook: NotebookNode) -> dict[str, str]:
         formulas[word] = to_mathml(match["block"] or match["inline"], is_block=bool(match["block"]))
         return word
 
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = FORMULA.sub(replaced, cell.source)
-    return formulas
+    return FORMULA.sub(replaced, text)
 
 
 def put_formulas(page: str, formulas: dict[str, str]) -> str:
