@@ -217,7 +217,9 @@ def test_a_figure_of_images_lists_what_its_panels_show():
         [2, 2, f"U-Net: {overlay}"],
     ]
     assert "What this figure shows (4 rows)" in data_html(table_data(listed))
-    stages = pd.DataFrame([{"part": "encoder", "stage": "block 1", "channels": 8, "height": 4, "width": 6, "weights": 9}])
+    stages = pd.DataFrame(
+        [{"part": "encoder", "stage": "block 1", "channels": 8, "height": 4, "width": 6, "weights": 9}]
+    )
     assert plotted_data(plot_stages({"small": stages}))["shown"].tolist() == ["small: 9 weights: block 1, 8 4x6"]
 
 

@@ -8,6 +8,7 @@ FORMULA = re.compile(
     r"|(?<![\\\w$])\$(?=\S)(?P<inline>[^$\n]+?)(?<=\S)\$(?![\w$])",
     re.DOTALL,
 )
+BOX = '<span class="kit-formula" tabindex="0" role="group" aria-label="formula">{}</span>'
 
 
 def take_formulas(text: str, formulas: dict[str, str]) -> str:
@@ -36,11 +37,13 @@ def put_formulas(page: str, formulas: dict[str, str]) -> str:
 
 
 def to_mathml(latex: str, *, is_block: bool = False) -> str:
-    """Convert a LaTeX formula to MathML.
+    """Convert a LaTeX formula to MathML; a block is in a box that a keyboard can scroll on a narrow screen.
 
     >>> to_mathml("A")
     '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>A</mi></mrow></math>'
     """
     from latex2mathml.converter import convert  # only an export needs it
 
-    return convert(" ".join(latex.split()), display="block" if is_block else "inline")
+    page = convert(" ".join(latex.split()), display="block" if is_block else "inline")
+    page = page.replace('<mo stretchy="false">&#x0007C;', '<mo stretchy="false" lspace="0" rspace="0">&#x0007C;')
+    return BOX.format(page) if is_block else page

@@ -140,9 +140,9 @@ def _text_slides(title: str, text: str, *, is_first: bool) -> list[Slide]:
 
 
 def _point(point: str) -> str:
-    """Render one point: a formula, an item of a list, or a paragraph."""
+    """Render one point: an item of a list, or a paragraph."""
     if point.startswith("$$"):
-        return f'<p class="formula">{_inline(point)}</p>'
+        return f"<p>{_inline(point)}</p>"
     if point.startswith("- "):
         return f'<p class="item">{_inline(point[2:])}</p>'
     return f"<p>{_inline(point)}</p>"
