@@ -118,7 +118,7 @@ def test_the_minutes_of_the_notes_are_those_of_the_readme(paper):
     for timing in measured:
         assert f"{timing.minutes[paper]:g} minutes in {timing.precision}" in time_of_paper(paper)
         assert sum(timing.minutes.values()) == pytest.approx(timing.all_papers, rel=0.2)
-    (row,) = [
+    *_, row = [
         line for line in (kit_root() / "README.md").read_text("utf-8").splitlines() if f"_{paper}.ipynb) | " in line
     ]
     assert row.endswith("| " + " | ".join(f"{timing.minutes[paper]:g}" for timing in measured) + " |")
@@ -126,5 +126,5 @@ def test_the_minutes_of_the_notes_are_those_of_the_readme(paper):
 
 def test_a_wrong_field_of_the_minutes_is_named(tmp_path):
     (tmp_path / "timing.toml").write_text('[[measured]]\nprecision = "float32"\nprocesor = "x"\n')
-    with pytest.raises(DataError, match="timing.toml: .*procesor"):
+    with pytest.raises(DataError, match=r"timing\.toml: .*procesor"):
         read_timing(tmp_path / "timing.toml")
