@@ -181,6 +181,39 @@ def words_of(html):
     return re.sub(r"<[^>]*>", " ", html).split()
 
 
+FOCUSED = """() => {
+  const e = document.activeElement, kind = e.type || e.tagName.toLowerCase();
+  if (!e.closest(".kit-living, .kit-figure")) return null;
+  const name = e.labels?.length ? e.labels[0].innerText : e.getAttribute("aria-label") || e.innerText;
+  const value = kind === "checkbox" ? e.checked : e.value ?? e.parentElement.open;
+  return [kind, name.trim(), getComputedStyle(e).outlineStyle !== "none", String(value)];
+}"""
+KEYS = {"select-one": "ArrowDown", "range": "ArrowLeft", "checkbox": "Space", "summary": "Enter"}
+
+
+@pytest.mark.browser
+def test_tab_reaches_every_control_of_a_page_and_its_keys_move_it(browser, page_file, image_set):
+    page = opened(browser, page_file)
+    page.locator(".kit-canvas").nth(1).wait_for()
+    masks = [("checkbox", name) for name in image_set.masks]
+    controls = [("select-one", "image"), ("range", "opacity"), *masks, ("summary", "Data"), ("range", "threshold"),
+                ("select-one", "image"), ("summary", "Data"), ("select-one", "this arm"), ("select-one", "that arm"),
+                ("summary", "Data")]  # fmt: skip
+    reached: list[tuple[str, str]] = []
+    for _ in range(60):
+        if len(reached) == len(controls):
+            break
+        page.keyboard.press("Tab")
+        focused = page.evaluate(FOCUSED)
+        if focused and focused[0] in KEYS:
+            kind, name, outlined, before = focused
+            page.keyboard.press(KEYS[kind])
+            assert page.evaluate(FOCUSED)[3] != before, f"{KEYS[kind]} does not move {kind} {name!r}"
+            assert outlined, f"nothing shows that {kind} {name!r} has the focus"
+            reached.append((kind, name))
+    assert [(kind, name.split(" of ")[0] if kind == "summary" else name) for kind, name in reached] == controls
+
+
 @pytest.mark.browser
 def test_without_scripts_the_images_stay(browser, page_file):
     page = opened(browser, page_file, java_script_enabled=False)

@@ -38,7 +38,12 @@ def reachable(page: str) -> str:
     page = TABLES.sub(lambda table: scrolling(table[0], f"table {next(number)}"), without_empty_heads(page))
     page = re.sub(r'(role="heading")>', r'\1 aria-level="2">', page)
     page = re.sub(r'(<div class="highlight"><pre|<div class="table-wrapper[^"]*")>', r'\1 tabindex="0">', page)
-    return page.replace('<div class="table-wrapper', '<div role="region" aria-label="table" class="table-wrapper')
+    for part, label in (("sidebar", "site"), ("toc", "page")):
+        page = page.replace(
+            f'<aside class="{part}-drawer', f'<aside aria-label="contents of the {label}" class="{part}-drawer'
+        )
+    wrapper = '<div role="region" aria-label="table {}" class="table-wrapper'
+    return re.sub('<div class="table-wrapper', lambda _: wrapper.format(next(number)), page)
 
 
 def scrolling(table: str, label: str) -> str:
