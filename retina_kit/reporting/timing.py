@@ -69,7 +69,7 @@ def with_minutes(table: str, measured: tuple[Timing, ...]) -> str:
     | [01 First](notebooks/01_first_hu2018.ipynb) | OCT | Dice | 3.5 |
     | all, one command | | | 4 |
     """
-    rows = []
+    rows: list[str] = []
     for line in table.strip().splitlines():
         cells = [cell.strip() for cell in line.strip("| ").split("|")][:3]
         paper = re.search(r"_([a-z]+\d+)\.ipynb", line)

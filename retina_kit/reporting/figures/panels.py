@@ -20,7 +20,8 @@ def shown_panels(figure: Figure) -> pd.DataFrame:
     >>> shown_panels(ax.figure).to_dict("list")
     {'row': [1], 'column': [1], 'shown': ['a scan: gray image, 3 x 1 pixels']}
     """
-    rows, headings = [], {}
+    rows: list[dict[str, object]] = []
+    headings: dict[int, str] = {}
     for ax in figure.axes:
         spec = ax.get_subplotspec()
         parts = [*_image_words(ax), *_text_words(ax)] if spec is not None else []
