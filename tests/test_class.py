@@ -1,17 +1,21 @@
 """A class from its ids to its grades: 30 simulated students, hostile notebooks, exports, notes."""
 
 import json
+import os
 import time
 import zipfile
 
 import nbformat
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from small_class import FACTS, PAPERS, Simulated, right_answers, write_class
 from typer.testing import CliRunner
 
 from retina_kit.cli import app
 from retina_kit.errors import DataError, UsageError
+from retina_kit.files import kit_root
 from retina_kit.teaching.exercises import Checks, read_exercises
 from retina_kit.teaching.links import pull_link
 from retina_kit.teaching.submissions import collect, read_submission
@@ -232,3 +236,54 @@ def test_a_pull_link_opens_the_notebook():
         pull_link("https://hub.example.edu", "", "main", "x")
     with pytest.raises(UsageError, match="--hub 'javascript:x' is no address"):
         pull_link("javascript:x", "https://github.com/me/kit", "main", "x")
+
+
+def test_an_archive_hands_nothing_in_for_somebody_else(tmp_path):
+    with zipfile.ZipFile(tmp_path / "Lee_s01_file.zip", "w") as archive:
+        archive.writestr("s02/01_hu2018.ipynb", submitted("check.ten_percent(9.2)"))
+        archive.writestr("01_hu2018.ipynb", submitted("check.ten_percent(7.36)"))
+    found, problems = collect(tmp_path, ["s01", "s02"], NAMES)
+    assert [submission.student for submission in found] == ["s01"]
+    assert problems == ["Lee_s01_file.zip/s02/01_hu2018.ipynb: the archive of s01 holds a notebook of s02; not graded"]
+
+
+SETUP = """from small_class import Simulated
+from retina_kit.teaching.exercises import Checks
+check = Checks(Simulated("hu2018", 7))"""
+RIGHT, HANG, CRASH = "check.ten_percent(0.1 * 92 * 4 / 5)", "while True:\n    pass", "import os\nos._exit(1)"
+IN_A_KERNEL = {  # student: (cells, how the kernel ends, points)
+    "s01": ([SETUP, RIGHT], "", 1),
+    "s02": ([SETUP, "check.ten_percent(0.1 * 92)"], "", 0),
+    "s03": ([SETUP, RIGHT, HANG], "CellTimeoutError", 1),
+    "s04": ([CRASH, RIGHT], "DeadKernelError", 0),
+}
+
+
+def execute(path, cells):
+    """Run a submission in a kernel, as a student does, and keep what there is of it; return how the kernel ended."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    where = {"metadata": {"path": str(kit_root() / "tests")}}
+    client = NotebookClient(
+        notebook, resources=where, timeout_func=lambda cell: 2 if cell.source == HANG else 120, startup_timeout=120
+    )
+    end = ""
+    try:
+        client.execute(env=os.environ | {"PYTHONPATH": str(kit_root())})
+    except (CellTimeoutError, DeadKernelError) as error:
+        end = type(error).__name__
+    path.parent.mkdir(parents=True)
+    nbformat.write(notebook, path)
+    return end
+
+
+@pytest.mark.slow
+def test_notebooks_of_real_kernels_are_graded_also_those_that_hung_or_crashed(tmp_path):
+    for student, (cells, end, _) in IN_A_KERNEL.items():
+        assert execute(tmp_path / "in" / student / "01_hu2018.ipynb", cells) == end
+    (tmp_path / "ids.csv").write_text("student,seed\ns01,7\ns02,8\ns03,9\ns04,10\n")
+    tables = grade(tmp_path / "in", tmp_path / "ids.csv", tmp_path / "out")
+    points = dict(zip(tables["gradebook"]["student"], tables["gradebook"]["points"], strict=True))
+    assert points == {student: expected for student, (_, _, expected) in IN_A_KERNEL.items()}
+    answers = tables["answers"].set_index(["student", "exercise"])
+    assert answers.loc[("s02", "ten_percent"), "misconception"]
+    assert answers.loc[("s04", "ten_percent"), "feedback"] == "no answer"

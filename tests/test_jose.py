@@ -6,6 +6,7 @@ import tomllib
 import pytest
 import yaml
 
+from retina_kit import __version__
 from retina_kit.files import kit_root
 from retina_kit.teaching.exercises import read_exercises, read_notes
 from retina_kit.teaching.sessions import read_sessions
@@ -119,6 +120,13 @@ def test_a_reproduced_paper_is_cited_with_all_authors_that_are_known(paper):
     assert [author["family-names"] for author in reference["authors"] if "family-names" in author] == [
         name.split()[-1] for name in known
     ]
+
+
+def test_all_files_name_one_version_so_that_a_tag_makes_the_release():
+    released = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)[1]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["version"]
+    shown = re.search(r"version = \{(\S+)\}", (ROOT / "README.md").read_text("utf-8"))[1]
+    assert {released, cited, shown} == {__version__}
 
 
 def test_a_pilot_can_begin():

@@ -7,6 +7,7 @@ import pytest
 
 from retina_kit.errors import DataError
 from retina_kit.files import kit_root
+from retina_kit.reporting.timing import read_timing, time_of_paper
 from retina_kit.teaching.course import sources
 from retina_kit.teaching.exercises import read_exercises, read_notes
 from retina_kit.teaching.lesson_pages import key_page, opening_of, solutions_of, write_pages
@@ -108,3 +109,22 @@ def test_a_handout_is_one_page_of_paper(pages, tmp_path):
             page.set_content(text)
             sheets = len(re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True)))
             assert sheets == 1 if name.startswith("handout") else sheets <= 3, name
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_minutes_of_the_notes_are_those_of_the_readme(paper):
+    measured = read_timing()
+    assert {timing.precision for timing in measured} >= {"float32", "bfloat16"}
+    for timing in measured:
+        assert f"{timing.minutes[paper]:g} minutes in {timing.precision}" in time_of_paper(paper)
+        assert sum(timing.minutes.values()) == pytest.approx(timing.all_papers, rel=0.2)
+    *_, row = [
+        line for line in (kit_root() / "README.md").read_text("utf-8").splitlines() if f"_{paper}.ipynb) | " in line
+    ]
+    assert row.endswith("| " + " | ".join(f"{timing.minutes[paper]:g}" for timing in measured) + " |")
+
+
+def test_a_wrong_field_of_the_minutes_is_named(tmp_path):
+    (tmp_path / "timing.toml").write_text('[[measured]]\nprecision = "float32"\nprocesor = "x"\n')
+    with pytest.raises(DataError, match=r"timing\.toml: .*procesor"):
+        read_timing(tmp_path / "timing.toml")

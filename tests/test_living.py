@@ -8,6 +8,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small_arm import small_arm
 
 from retina_kit.data.synthetic.oct import generate_oct
@@ -15,11 +16,14 @@ from retina_kit.evaluation.thresholds import ThresholdCounts
 from retina_kit.files import kit_root
 from retina_kit.reporting.export import export_html
 from retina_kit.reporting.figures.axes import new_axes, new_grid
+from retina_kit.reporting.figures.diagrams import plot_stages
+from retina_kit.reporting.figures.images import plot_predictions
 from retina_kit.reporting.figures.plotted import plotted_data
 from retina_kit.reporting.living.pages import DATA_MIME, as_living, data_html, table_data
 from retina_kit.reporting.living.states import MIME, MOST_BYTES, explorer_state
 from retina_kit.teaching.widgets.arm_picker import ArmPicker, comparison_html
 from retina_kit.teaching.widgets.browser import ImageBrowser
+from retina_kit.teaching.widgets.live_curve import LiveCurve
 
 sys.path.insert(0, str(kit_root()))
 from benchmarks.lab import CHROMIUM, FLAGS
@@ -177,6 +181,39 @@ def words_of(html):
     return re.sub(r"<[^>]*>", " ", html).split()
 
 
+FOCUSED = """() => {
+  const e = document.activeElement, kind = e.type || e.tagName.toLowerCase();
+  if (!e.closest(".kit-living, .kit-figure")) return null;
+  const name = e.labels?.length ? e.labels[0].innerText : e.getAttribute("aria-label") || e.innerText;
+  const value = kind === "checkbox" ? e.checked : e.value ?? e.parentElement.open;
+  return [kind, name.trim(), getComputedStyle(e).outlineStyle !== "none", String(value)];
+}"""
+KEYS = {"select-one": "ArrowDown", "range": "ArrowLeft", "checkbox": "Space", "summary": "Enter"}
+
+
+@pytest.mark.browser
+def test_tab_reaches_every_control_of_a_page_and_its_keys_move_it(browser, page_file, image_set):
+    page = opened(browser, page_file)
+    page.locator(".kit-canvas").nth(1).wait_for()
+    masks = [("checkbox", name) for name in image_set.masks]
+    controls = [("select-one", "image"), ("range", "opacity"), *masks, ("summary", "Data"), ("range", "threshold"),
+                ("select-one", "image"), ("summary", "Data"), ("select-one", "this arm"), ("select-one", "that arm"),
+                ("summary", "Data")]  # fmt: skip
+    reached: list[tuple[str, str]] = []
+    for _ in range(60):
+        if len(reached) == len(controls):
+            break
+        page.keyboard.press("Tab")
+        focused = page.evaluate(FOCUSED)
+        if focused and focused[0] in KEYS:
+            kind, name, outlined, before = focused
+            page.keyboard.press(KEYS[kind])
+            assert page.evaluate(FOCUSED)[3] != before, f"{KEYS[kind]} does not move {kind} {name!r}"
+            assert outlined, f"nothing shows that {kind} {name!r} has the focus"
+            reached.append((kind, name))
+    assert [(kind, name.split(" of ")[0] if kind == "summary" else name) for kind, name in reached] == controls
+
+
 @pytest.mark.browser
 def test_without_scripts_the_images_stay(browser, page_file):
     page = opened(browser, page_file, java_script_enabled=False)
@@ -198,6 +235,41 @@ def test_a_figure_keeps_its_data():
     assert list(table) == ["series", "percent", "Dice", "low", "high"]
     assert table.round(6).astype(object).where(table.notna(), None).to_numpy().tolist() == expected
     assert plotted_data(new_grid(1, 2)[0]).empty
+
+
+def test_a_figure_of_images_lists_what_its_panels_show():
+    masks = np.zeros((2, 8, 12), bool)
+    masks[:, 2:4, 3:6] = True
+    images = np.zeros((2, 1, 8, 12), np.uint8)
+    listed = plotted_data(plot_predictions(images, masks, {"U-Net": masks}, titles=["a", "b"]))
+    overlay = "gray image, 12 x 8 pixels, hits, misses and false alarms in color"
+    assert listed.to_numpy().tolist() == [
+        [1, 1, "a: gray image, 12 x 8 pixels, outline"],
+        [1, 2, f"U-Net: {overlay}"],
+        [2, 1, "b: gray image, 12 x 8 pixels, outline"],
+        [2, 2, f"U-Net: {overlay}"],
+    ]
+    assert "What this figure shows (4 rows)" in data_html(table_data(listed))
+    stages = pd.DataFrame(
+        [{"part": "encoder", "stage": "block 1", "channels": 8, "height": 4, "width": 6, "weights": 9}]
+    )
+    assert plotted_data(plot_stages({"small": stages}))["shown"].tolist() == ["small: 9 weights: block 1, 8 4x6"]
+
+
+def test_the_images_of_a_widget_are_listed_below_it(page_file, image_set):
+    page = page_file.read_text("utf-8")
+    assert f"({len(ImageBrowser(image_set).state()['sets'][0]['images'])} rows)" in page
+    assert "<th>Dice at threshold 0.5</th>" in page
+
+
+def test_the_curve_of_a_training_leaves_its_numbers():
+    curve = LiveCurve()
+    for step in range(3):
+        curve(step, 3, [torch.tensor(0.5 / (k + 1)) for k in range(step + 1)], {})
+    left = curve.shown.bundle(b"", None)
+    assert left["text/plain"] == "the loss during training: 0.5 at the first of 3 steps, 0.167 at the last"
+    assert left[DATA_MIME]["columns"] == ["step", "loss"]
+    assert [round(loss, 3) for _, loss in left[DATA_MIME]["data"]] == [0.5, 0.25, 0.167]
 
 
 def test_bars_have_the_names_of_their_ticks():

@@ -86,11 +86,14 @@ def test_a_slide_has_the_first_sentences_and_the_notes_have_all_of_them():
     assert "secret" not in str(slides)
 
 
-def test_formulas_are_drawn_and_described():
+def test_formulas_are_mathml_on_the_slide_and_in_the_notes():
     slide = next(slide for slide in slides_of(talk(), {}) if slide.title == "2 · Formula")
-    assert slide.content[0].startswith('<p class="formula"><svg role="img" aria-label="\\mathrm{Dice}')
-    assert '<span class="inline"><svg role="img" aria-label="p_i"' in slide.content[1]
+    assert slide.content[0].startswith('<p><span class="kit-formula" tabindex="0"')
+    assert "<mfrac>" in slide.content[0]
+    assert "With <math" in slide.content[1]
     assert "see the glossary." in slide.content[1]
+    assert slide.notes[0].count("<math") == 2
+    assert "$" not in slide.notes[0]
 
 
 def test_a_long_table_is_cut_and_a_wide_one_left_to_the_notebook():

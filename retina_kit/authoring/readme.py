@@ -1,4 +1,6 @@
-"""The README's table "What we found", made from the kept claims: `python -m retina_kit.authoring.readme`.
+"""The README's table "What we found" and its minutes: `python -m retina_kit.authoring.readme`.
+
+The table is made from the kept claims, the minutes from notebooks/results/timing.toml.
 
 Kept claims are notebooks/results/<paper>_<profile>_<data>_claims.csv, copies of a run's claims.csv. A paper without
 kept claims gets the published and our scores of the arms that its first claim compares.
@@ -14,9 +16,10 @@ from retina_kit.evaluation.claims import Claim
 from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.reporting.tables import read_table
+from retina_kit.reporting.timing import read_timing, with_minutes
 from retina_kit.reporting.units import estimate, percent
 
-BEGIN, END = "<!-- findings: made by `python -m retina_kit.authoring.readme` -->", "<!-- end of findings -->"
+BEGIN, END = "<!-- {}: made by `python -m retina_kit.authoring.readme` -->", "<!-- end of {} -->"
 HEAD = "| paper | its claim | our replication | without the confound, and our verdict | data |\n|---|---|---|---|---|"
 METRICS = {"dice": "Dice", "dice_nonempty": "Dice", "average_precision": "average precision"}  # others as they are
 
@@ -99,23 +102,31 @@ def _score_of(scores: pd.DataFrame, arm: str, metric: str) -> str:
     return f"{row['label']}: {percent(row['ours_mean'])}{published}"
 
 
-def with_findings(readme: str, markdown: str) -> str:
-    """Return a README with the table between its two markers replaced.
+def fresh_readme(readme: str) -> str:
+    """Return a README with its findings and its minutes as they are now."""
+    findings = findings_markdown(kit_root() / "notebooks" / "results")
+    notebooks = readme.split(BEGIN.format("notebooks"), 1)[1].split(END.format("notebooks"), 1)[0]
+    return with_part(with_part(readme, "findings", findings), "notebooks", with_minutes(notebooks, read_timing()))
 
-    >>> print(with_findings(f"a\\n{BEGIN}\\nold\\n{END}", "new"))
+
+def with_part(readme: str, part: str, markdown: str) -> str:
+    """Return a README with what is between the two markers of a part replaced.
+
+    >>> print(with_part(f"a\\n{BEGIN.format('findings')}\\nold\\n{END.format('findings')}", "findings", "new"))
     a
     <!-- findings: made by `python -m retina_kit.authoring.readme` -->
     new
     <!-- end of findings -->
     """
-    before, rest = readme.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n{markdown}\n{END}{rest.split(END, 1)[1]}"
+    begin, end = BEGIN.format(part), END.format(part)
+    before, rest = readme.split(begin, 1)
+    return f"{before}{begin}\n{markdown}\n{end}{rest.split(end, 1)[1]}"
 
 
 def main() -> None:
-    """Write the table into the README of this checkout."""
+    """Write the parts that are made into the README of this checkout."""
     readme = kit_root() / "README.md"
-    fresh = with_findings(readme.read_text(encoding="utf-8"), findings_markdown(kit_root() / "notebooks" / "results"))
+    fresh = fresh_readme(readme.read_text(encoding="utf-8"))
     with atomic_path(readme) as path:
         path.write_text(fresh, encoding="utf-8")
 

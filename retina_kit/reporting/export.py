@@ -21,6 +21,7 @@ body {max-width: 60rem; margin: 2rem auto; padding: 0 1.5rem; font: 16px/1.55 Ge
 table {border-collapse: collapse; font: .85rem/1.4 system-ui, sans-serif; display: block; overflow-x: auto}
 th, td {border-bottom: 1px solid #d9dde3; padding: .3rem .6rem; text-align: left; vertical-align: top}
 h2 {border-top: 2px solid; padding-top: .8rem; margin-top: 2.5rem} code, pre {background: #f1f4f8; padding: .1rem .3rem}
+code, pre {white-space: pre-wrap; overflow-wrap: anywhere}
 .anchor-link {display: none}
 """
 CODE_STYLE = "<style>.jp-OutputArea .highlight pre {font-family: var(--jp-code-font-family, monospace)}</style>"
@@ -35,7 +36,10 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
             setattr(exporter, name, "")
     executed = as_living(without_widgets(nbformat.read(notebook, as_version=4)))
     executed.cells = [cell for cell in executed.cells if not NOT_ON_PAGES & set(tags_of(cell))]
-    formulas = take_formulas(executed)
+    formulas: dict[str, str] = {}
+    for cell in executed.cells:
+        if cell.cell_type == "markdown":
+            cell.source = take_formulas(cell.source, formulas)
     page, _ = exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})
     page = make_readable(page.replace("</head>", f"{CODE_STYLE}</head>", 1), exporter.template_paths)
     page = re.sub(r'<script[^>]*\bsrc\s*=\s*"(https?:[^"]*|)"[^>]*>\s*</script>', "", page)
@@ -50,8 +54,10 @@ def markdown_page(text: str, title: str) -> str:
     """
     without_comments = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
     body = markdown2html_mistune(re.sub(r"<(?=[a-zA-Z/!])", "&lt;", without_comments))
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{PAGE_STYLE}</style>'
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n{body}</body></html>\n'
+    body = body.replace("<table>", '<table tabindex="0">')  # a wide one scrolls, by keyboard too
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}</style>"
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body><main>\n{body}</main></body></html>\n'
 
 
 def without_widgets(notebook: NotebookNode) -> NotebookNode:

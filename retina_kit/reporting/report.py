@@ -43,7 +43,7 @@ class Report:
     def save_figure(self, name: str, figure: Any, *, alt: str = "") -> Any:
         """Write figures/<name>.png and .svg of a figure or of its axes, and return the figure; `alt` describes it.
 
-        What it plots is written to figures/<name>.csv, unless it consists of images.
+        What it plots is written to figures/<name>.csv; of a figure that consists of images, what its panels show.
         """
         figure = getattr(figure, "figure", figure)
         figure.set_label(alt or name)  # `show` reads it: the figure keeps its description in a notebook, too

@@ -19,7 +19,7 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
-from retina_kit.reporting.figures.formulas import formula_svg
+from retina_kit.reporting.formulas import put_formulas, take_formulas
 from retina_kit.reporting.notebook import tags_of
 
 NOT_ON_SLIDES = {"badges", "parameters", "colab", "solution", "injected-parameters"}
@@ -140,37 +140,24 @@ def _text_slides(title: str, text: str, *, is_first: bool) -> list[Slide]:
 
 
 def _point(point: str) -> str:
-    """Render one point: a formula, an item of a list, or a paragraph."""
+    """Render one point: an item of a list, or a paragraph."""
     if point.startswith("$$"):
-        return f'<p class="formula">{_formula(point.strip("$ "))}</p>'
+        return f"<p>{_inline(point)}</p>"
     if point.startswith("- "):
         return f'<p class="item">{_inline(point[2:])}</p>'
     return f"<p>{_inline(point)}</p>"
 
 
-def _formula(tex: str) -> str:
-    """Plot a formula, described by its TeX; what cannot be plotted is shown as TeX."""
-    try:
-        drawing = formula_svg(" ".join(tex.split()))
-    except ValueError:
-        return f"<code>{html.escape(tex)}</code>"
-    return drawing.replace("<svg", f'<svg role="img" aria-label="{html.escape(tex)}"', 1)
-
-
 def _inline(text: str) -> str:
-    """Render a line of Markdown, with its formulas plotted."""
-    parts = re.split(r"\$([^$]+)\$", text)
-    plotted = [_formula(part) if place % 2 else f"%{place}%" for place, part in enumerate(parts)]
-    marked = "".join(part if place % 2 == 0 else f"%{place}%" for place, part in enumerate(parts))
-    page = re.sub(r"</?p>", "", _markdown(marked)).strip()
-    for place in range(1, len(parts), 2):
-        page = page.replace(f"%{place}%", f'<span class="inline">{plotted[place]}</span>')
-    return page
+    """Render a line of Markdown."""
+    return re.sub(r"</?p>", "", _markdown(text)).strip()
 
 
 def _markdown(text: str) -> str:
-    """Render the Markdown of the notes; formulas stay as TeX."""
-    return markdown2html_mistune(re.sub(r"<(?=[a-zA-Z/!])", "&lt;", text))
+    """Render Markdown, with its formulas as MathML."""
+    formulas: dict[str, str] = {}
+    words = take_formulas(text, formulas)
+    return put_formulas(markdown2html_mistune(re.sub(r"<(?=[a-zA-Z/!])", "&lt;", words)), formulas)
 
 
 def _output_slides(cell: NotebookNode, title: str) -> Iterator[Slide]:

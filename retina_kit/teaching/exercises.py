@@ -109,7 +109,6 @@ class Notes:
 
     points: Names = ()
     answers: Names = ()
-    timing: str = ""  # how long the notebook takes, and on what this was measured
 
 
 @settings(frozen=True, config=STRICT)

@@ -15,6 +15,7 @@ from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
 from retina_kit.reporting.export import markdown_page
 from retina_kit.reporting.notebook import built_text, tags_of
+from retina_kit.reporting.timing import time_of_paper
 from retina_kit.teaching.exercises import Exercise, Notes, read_exercises, read_notes
 from retina_kit.teaching.questions import ArmsQuestion, Cell, NamesQuestion, Source
 from retina_kit.teaching.sessions import PART, CourseSession, read_schedule, read_sessions
@@ -109,7 +110,8 @@ def notes_page(session: CourseSession, paper: str) -> tuple[str, str]:
     lines = [f"# {title}"]
     lines += [f"**{name}.** {text}" for name, text in session.parts.items() if name != "Discuss"]
     if paper:
-        lines += ["## When", read_schedule(), *([f"**How long it takes.** {notes.timing}"] if notes.timing else [])]
+        time = time_of_paper(paper)
+        lines += ["## When", read_schedule(), *([f"**How long it takes.** {time}"] if time else [])]
         lines += ["## Points to make", "\n".join(f"- {point}" for point in notes.points)]
         lines += ["## Ask, and what to expect", *_discussion(session, notes)]
         asked = [f"- {e.asks} **{right_answer(e)}** {e.because}" for e in read_exercises(paper)]

@@ -128,7 +128,7 @@ def read_submission(
     cells = [cell for cell in notebook["cells"] if isinstance(cell, dict)]
     made = _dict(_dict(notebook.get("metadata")).get("retina_kit"))
     made_for = str(made.get("student", ""))[:64]
-    student = student_of(place, students) or (made_for if made_for in students else "")
+    student = owner_of(place, students) or (made_for if made_for in students else "")
     if not student:
         raise DataError(f"{place}: no student of the class is in its path, and it was made for nobody in the class")
     paper = next((key for key in exercises if key in PurePosixPath(place).name), "") or str(made.get("paper", ""))
@@ -162,6 +162,19 @@ def student_of(place: str, students: Collection[str]) -> str:
     exact = [student for student in students if student in parts | stems]
     inside = [s for s in students if re.search(rf"(?<![A-Za-z0-9]){re.escape(s)}(?![A-Za-z0-9])", place)]
     return max(exact or inside, key=len, default="")
+
+
+def owner_of(place: str, students: Collection[str]) -> str:
+    """Return the student of a path; DataError if an archive of one student holds a folder or a file of another.
+
+    >>> owner_of("class.zip/s02/01.ipynb", ["s01", "s02"]), owner_of("s01.zip/01.ipynb", ["s01", "s02"])
+    ('s02', 's01')
+    """
+    archive, _, inside = place.partition(".zip/")
+    outer, inner = student_of(archive, students), student_of(inside, students)
+    if inside and outer and inner and outer != inner:
+        raise DataError(f"{place}: the archive of {outer} holds a notebook of {inner}; not graded")
+    return student_of(place, students)
 
 
 def _parsed(place: str, content: bytes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from retina_kit.reporting.figures.axes import COLORS, new_grid
-from retina_kit.reporting.figures.images import overlay_of, plot_image
+from retina_kit.reporting.figures.images import OVERLAY, overlay_of, plot_image
 
 FLUIDS = {"ped": "#1F77FF", "srf": "#F0E442", "irf": "#E31A1C"}  # blue, yellow, red: Melinscak 2020, Figure 1
 
@@ -54,9 +54,10 @@ def plot_classes(images: np.ndarray, masks: Mapping[str, np.ndarray], titles: Se
         plot_image(axes[1, k], image[:, rows, columns])
         for name, mask in masks.items():
             if mask[k].any():
-                axes[0, k].contour(mask[k], levels=[0.5], colors=[colors[name]], linewidths=1)
+                axes[0, k].contour(mask[k], levels=[0.5], colors=[colors[name]], linewidths=1).set_label(name)
             if mask[k][rows, columns].any():
-                axes[1, k].contour(mask[k][rows, columns], levels=[0.5], colors=[colors[name]], linewidths=1.2)
+                part = mask[k][rows, columns]
+                axes[1, k].contour(part, levels=[0.5], colors=[colors[name]], linewidths=1.2).set_label(name)
     _add_legend(figure, colors)
     return figure
 
@@ -82,7 +83,7 @@ def plot_one_image(image: np.ndarray, target: np.ndarray, rows: Sequence[Mapping
     """Plot one image (C, H, W), its ground truth (H, W) and the errors of several networks.
 
     `rows` is a list of {label: bool mask (H, W)} of equal length; the first row starts with the image and its ground
-    ground truth (Melinscak 2020, Figure 3). Colors: hits, misses, false alarms.
+    truth (Melinscak 2020, Figure 3). Colors: hits, misses, false alarms.
     """
     num_columns = max(len(rows[0]) + 2, *(len(row) for row in rows))
     figure, axes = new_grid(len(rows), num_columns, cell=2.2, aspect=image.shape[-2] / image.shape[-1] + 0.15)
@@ -91,7 +92,7 @@ def plot_one_image(image: np.ndarray, target: np.ndarray, rows: Sequence[Mapping
     for k, row in enumerate(rows):
         for ax, (label, predicted) in zip(axes[k, -len(row) :], row.items(), strict=True):
             plot_image(ax, image, title=label)
-            ax.imshow(overlay_of(predicted, target), alpha=0.6)
+            ax.imshow(overlay_of(predicted, target), alpha=0.6, label=OVERLAY)
         for ax in axes[k, (2 if k == 0 else 0) : -len(row)]:
             ax.axis("off")
     return figure

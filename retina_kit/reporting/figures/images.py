@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from retina_kit.reporting.figures.axes import FALSE_ALARM, HIT, MISS, new_grid
 
 ERROR_COLORS = {"hit": HIT, "missed": MISS, "false alarm": FALSE_ALARM}
+OVERLAY = "hits, misses and false alarms in color"
 
 
 def plot_image(
@@ -63,7 +64,7 @@ def plot_panels(panels: Mapping[str, tuple[np.ndarray, Any]], *, cell: float = 4
         plot_image(ax, image, None if is_point else marked)
         ax.set_title(title, fontsize=10)
         if is_point:
-            ax.plot(*marked, "+", color=HIT, markersize=14, markeredgewidth=2)
+            ax.plot(*marked, "+", color=HIT, markersize=14, markeredgewidth=2, label="a point marked by a cross")
     return figure
 
 
@@ -94,7 +95,7 @@ def plot_predictions(
         plot_image(axes[k, 0], image, target[k], titles[k] if titles is not None else "ground truth")
         for ax, (label, predicted) in zip(axes[k, 1:], predictions.items(), strict=True):
             plot_image(ax, image, title=label if k == 0 else "")
-            ax.imshow(overlay_of(predicted[k], target[k]), alpha=0.6)
+            ax.imshow(overlay_of(predicted[k], target[k]), alpha=0.6, label=OVERLAY)
     patches = [Patch(color=color, label=name) for name, color in ERROR_COLORS.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure

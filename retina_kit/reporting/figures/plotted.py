@@ -13,15 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
+from retina_kit.reporting.figures.panels import shown_panels, title_of
+
 Row = dict[str, Any]
 Ends = Sequence[tuple[float, float]]
 OF_A_BOX = "_nolegend_"  # how boxplots label their lines
 
 
 def plotted_data(figure: Figure) -> pd.DataFrame:
-    """List the points, lines and bars of a figure: panel, series, x, y, and the ends of error bars; none for images.
+    """List the points, lines and bars of a figure: panel, series, x, y, and the ends of error bars.
 
-    x and y are named as the axes are if all panels agree. A tick that has a text stands for its number.
+    x and y are named as the axes are if all panels agree. A tick that has a text stands for its number. Of a figure
+    that consists of images or boxes, what each panel shows (`shown_panels`).
 
     >>> from retina_kit.reporting.figures.axes import new_axes
     >>> ax = new_axes()
@@ -31,6 +34,8 @@ def plotted_data(figure: Figure) -> pd.DataFrame:
     """
     rows = {ax: list(_rows_of(ax)) for ax in figure.axes if not ax.images}
     panels = [ax for ax, found in rows.items() if found]  # not the color bars
+    if not panels:
+        return shown_panels(figure)
     table = pd.DataFrame([row for found in rows.values() for row in found], columns=list(_row("", "", 0, 0)))
     for column in ("panel", "series"):
         if not table[column].str.len().any():
@@ -54,12 +59,7 @@ def describe_axes(figure: Figure) -> str:
     named = [
         f"{ax.get_ylabel()} against {ax.get_xlabel()}" for ax in figure.axes if ax.get_xlabel() and ax.get_ylabel()
     ]
-    return "; ".join(dict.fromkeys([*filter(None, map(_title, figure.axes)), *named]))
-
-
-def _title(ax: Axes) -> str:
-    """Return the title of a panel, wherever it is, in one line."""
-    return " ".join((ax.get_title() or ax.get_title("left")).split())
+    return "; ".join(dict.fromkeys([*filter(None, map(title_of, figure.axes)), *named]))
 
 
 def _rows_of(ax: Axes) -> Iterator[Row]:
@@ -81,7 +81,7 @@ def _rows_of(ax: Axes) -> Iterator[Row]:
 def _points(ax: Axes, label: str, line: Line2D, ends: Ends = ()) -> Iterator[Row]:
     """Yield the points of a line, with the ends of their error bars if there are any."""
     for k, (x, y) in enumerate(np.asarray(line.get_xydata(), float).tolist()):
-        yield _row(_title(ax), label, _named(ax.xaxis, x), _named(ax.yaxis, y), ends[k : k + 1])
+        yield _row(title_of(ax), label, _named(ax.xaxis, x), _named(ax.yaxis, y), ends[k : k + 1])
 
 
 def _bars(ax: Axes, container: BarContainer) -> Iterator[Row]:
@@ -89,7 +89,7 @@ def _bars(ax: Axes, container: BarContainer) -> Iterator[Row]:
     ends = _ends(container.errorbar) if container.errorbar is not None else []
     for k, bar in enumerate(container.patches):
         place = _named(ax.xaxis, bar.get_x() + bar.get_width() / 2)
-        yield _row(_title(ax), str(container.get_label()), place, float(bar.get_height()), ends[k : k + 1])
+        yield _row(title_of(ax), str(container.get_label()), place, float(bar.get_height()), ends[k : k + 1])
 
 
 def _row(panel: str, label: str, x: float | str, y: float | str, ends: Ends = ()) -> Row:

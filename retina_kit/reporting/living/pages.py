@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from nbformat import NotebookNode
 
-from retina_kit.reporting.living.states import MIME
+from retina_kit.reporting.living.states import MIME, images_listed
 
 HERE = Path(__file__).parent
 DATA_MIME = "application/vnd.retina-kit.data+json"  # of what a figure plots, in a notebook's output
@@ -50,10 +50,12 @@ def living_assets() -> str:
 
 
 def living_html(fallback: str, state: Mapping[str, Any]) -> str:
-    """Put the state of a widget next to the HTML that stands in for it."""
+    """Put the state of a widget next to the HTML that stands in for it, and the list of its images below."""
     text = json.dumps(state, separators=(",", ":")).replace("<", "\\u003c")
     plain = f'<div class="kit-fallback">{fallback}</div>'
-    return f'<div class="kit-living">{plain}<script type="application/json">{text}</script></div>'
+    listed = images_listed(state)
+    data = data_html(table_data(listed)) if len(listed) else ""
+    return f'<div class="kit-living">{plain}<script type="application/json">{text}</script>{data}</div>'
 
 
 def figure_html(png: str, alt: str, data: Mapping[str, Any] | None = None) -> str:
@@ -79,10 +81,11 @@ def table_data(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def data_html(data: Mapping[str, Any]) -> str:
-    """Return the folded table of what a figure plots; a long one is cut, and a line tells where."""
+    """Return the folded table of what a figure plots or shows; a long one is cut, and a line tells where."""
     table = pd.DataFrame(data["data"], columns=data["columns"])
     rows = table.to_html(index=False, border=0, na_rep="", float_format=lambda number: f"{number:.4g}")
     total = data.get("rows", len(table))
     cut = f"<p>The first {len(table)} of {total} rows.</p>" if total > len(table) else ""
     scroll = f'<div class="kit-scroll" tabindex="0" role="region" aria-label="data of the figure">{rows}</div>'
-    return f"<details><summary>Data of this figure ({total} rows)</summary>{cut}{scroll}</details>"
+    title = "What this figure shows" if "shown" in data["columns"] else "Data of this figure"
+    return f"<details><summary>{title} ({total} rows)</summary>{cut}{scroll}</details>"

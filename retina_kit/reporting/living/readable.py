@@ -23,7 +23,7 @@ def make_readable(page: str, template_paths: Sequence[str]) -> str:
     dark = next((theme.read_text(encoding="utf-8") for theme in themes if theme.is_file()), "")
     style = f"<style>@media (prefers-color-scheme: dark) {{{dark}}}</style><style>{STYLE}</style>"
     number = itertools.count(1)
-    page = TABLES.sub(lambda table: scrolling(table[0], f"table {next(number)}"), page)
+    page = TABLES.sub(lambda table: scrolling(table[0], f"table {next(number)}"), without_empty_heads(page))
     page = BOXES.sub(r'\1 tabindex="0">', page)
     return page.replace("</head>", f"{style}</head>", 1).replace("</body>", f"{living_assets()}</body>", 1)
 
@@ -35,17 +35,26 @@ def reachable(page: str) -> str:
     '<p class="caption" role="heading" aria-level="2">'
     """
     number = itertools.count(1)
-    page = TABLES.sub(lambda table: scrolling(table[0], f"table {next(number)}"), page)
+    page = TABLES.sub(lambda table: scrolling(table[0], f"table {next(number)}"), without_empty_heads(page))
     page = re.sub(r'(role="heading")>', r'\1 aria-level="2">', page)
     page = re.sub(r'(<div class="highlight"><pre|<div class="table-wrapper[^"]*")>', r'\1 tabindex="0">', page)
-    return page.replace('<div class="table-wrapper', '<div role="region" aria-label="table" class="table-wrapper')
+    for part, label in (("sidebar", "site"), ("toc", "page")):
+        page = page.replace(
+            f'<aside class="{part}-drawer', f'<aside aria-label="contents of the {label}" class="{part}-drawer'
+        )
+    wrapper = '<div role="region" aria-label="table {}" class="table-wrapper'
+    return re.sub('<div class="table-wrapper', lambda _: wrapper.format(next(number)), page)
 
 
 def scrolling(table: str, label: str) -> str:
-    """Put a table into a box that scrolls on a narrow screen, by keyboard too; an empty head is no head.
-
-    >>> scrolling("<table><th></th></table>", "table").count("<td></td>")
-    1
-    """
-    table = re.sub(r"<th></th>", "<td></td>", table)
+    """Put a table into a box that scrolls on a narrow screen, by keyboard too."""
     return f'<div class="kit-scroll" tabindex="0" role="region" aria-label="{label}">{table}</div>'
+
+
+def without_empty_heads(page: str) -> str:
+    """Make the empty heads of tables, which pandas writes above an index, ordinary cells.
+
+    >>> without_empty_heads("<th>arm</th><th></th>")
+    '<th>arm</th><td></td>'
+    """
+    return page.replace("<th></th>", "<td></td>")

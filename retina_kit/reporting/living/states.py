@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from retina_kit.evaluation.thresholds import NUM_STEPS, ThresholdCounts
 from retina_kit.reporting.figures.images import ERROR_COLORS
@@ -120,6 +121,33 @@ def arms_state(
             for row, place in zip(rows, places, strict=True):
                 row["values"].append(place)
     return {"kind": "arms", "arms": rows, "settings": kept}
+
+
+def images_listed(state: Mapping[str, Any]) -> pd.DataFrame:
+    """List the images that a state holds: of an explorer with their Dice at its threshold, of a browser by patient.
+
+    >>> state = explorer_state(np.zeros((1, 1, 1, 2), np.uint8), np.array([[[0.9, 0.4]]]), np.ones((1, 1, 2), bool),
+    ...                        ["a"], 0.3)
+    >>> images_listed(state).to_dict("list")
+    {'image': ['a'], 'Dice at threshold 0.3': [1.0]}
+    """
+    if state["kind"] == "explorer":
+        threshold = state["threshold"]
+        dice = f"Dice at threshold {threshold:g}"
+        at = round(threshold * NUM_STEPS)
+        return pd.DataFrame([{"image": image["name"], dice: image["dice"][at]} for image in state["images"]])
+    return pd.DataFrame(
+        [
+            {
+                "data": each["name"],
+                "image": image["name"],
+                "patient": image["patient"],
+                "masks": ", ".join(each["masks"]),
+            }
+            for each in state.get("sets", [])
+            for image in each["images"]
+        ]
+    )
 
 
 def fit_width_at_most(canvas: np.ndarray, width: int = WIDEST) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+import pandas as pd
 
 from retina_kit.reporting.figures.axes import COLORS
 from retina_kit.reporting.figures.overlays import BRIGHT, as_png, blend_masks, side_by_side, with_caption
@@ -57,7 +58,7 @@ def explore_domain_gap(
     and scratch. `scores` are those of the first setting if it was trained before.
     """
     explorer = GapExplorer(generate, train, scores, devices, annotators)
-    present(explorer.box, png=explorer.image_view.value, text=explorer.describe())
+    present(explorer.box, png=explorer.image_view.value, text=explorer.describe(), data=explorer.panels())
 
 
 class GapExplorer:
@@ -110,6 +111,14 @@ class GapExplorer:
         result = self.train_across(self.domains)
         self.scores.value = scores_html(result.scores, self.trained)
         self.trained, self.button.disabled, self.state.value = result.scores, False, result.note
+
+    def panels(self) -> pd.DataFrame:
+        """List what source and target show: their scans' size in pixels, and the masks that are outlined."""
+        masks = "exact mask" if self.domains.mask == "fluid" else f"exact mask, {self.annotator.value} annotator"
+        parts = [("source", self.domains.source, "exact mask"), ("target", self.domains.target, masks)]
+        size = {name: " x ".join(map(str, part.images.shape[:1:-1])) for name, part, _ in parts}
+        shown = [f"{name}: OCT scan, {size[name]} pixels, outlined: {outlined}" for name, _, outlined in parts]
+        return pd.DataFrame({"column": [1, 2], "shown": shown})
 
     def describe(self) -> str:
         """Put what is shown into words."""

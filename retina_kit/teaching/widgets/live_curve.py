@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import ipywidgets
+import pandas as pd
 from torch import Tensor
 
 from retina_kit.reporting import figures
@@ -33,7 +34,7 @@ class LiveCurve:
         self.state.add_class("kit-training")
         self.image_view.add_class("kit-curve")
         box = ipywidgets.VBox([self.state, self.image_view])
-        self.shown = present(box, png=self.image_view.value, text="the loss during training")
+        self.shown = present(box, png=self.image_view.value, text="the loss during training: no step yet")
 
     def __call__(self, step: int, num_steps: int, losses: list[Tensor], scores: dict[str, float]) -> bool:
         """Update the curve if it is time; True if the training is to stop after this step."""
@@ -76,4 +77,7 @@ class LiveCurve:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
-        self.shown.update(png=self.image_view.value)
+        first, last = self.losses[0], self.losses[-1]
+        text = f"the loss during training: {first:.3g} at the first of {len(self.losses)} steps, {last:.3g} at the last"
+        data = pd.DataFrame({"step": range(1, len(self.losses) + 1), "loss": self.losses})
+        self.shown.update(png=self.image_view.value, text=text, data=data)

@@ -109,22 +109,30 @@ def present(
     html: str | None = None,
     text: str = "",
     state: dict[str, Any] | None = None,
+    data: pd.DataFrame | None = None,
 ) -> "Presented":
     """Show a widget; on a static page or in a headless run, the image or the table stands in for it.
 
-    `state` lets an exported page offer the widget's controls without a kernel (reporting.living.states).
-    Returns a handle, whose `update` replaces image and table and leaves the widget as it is.
+    `text` describes the image, `data` is the table that a page folds below it. `state` lets an exported page offer the
+    widget's controls without a kernel (reporting.living.states). Returns a handle, whose `update` replaces image,
+    table, text and data and leaves the widget as it is.
     """
-    return Presented(widget, png, html, text, state)
+    return Presented(widget, png, html, text, state, data)
 
 
 class Presented:
     """One output of a notebook: a widget, and an image or a table for readers without a kernel."""
 
     def __init__(
-        self, widget: Widget, png: bytes | None, html: str | None, text: str, state: dict[str, Any] | None = None
+        self,
+        widget: Widget,
+        png: bytes | None,
+        html: str | None,
+        text: str,
+        state: dict[str, Any] | None = None,
+        data: pd.DataFrame | None = None,
     ) -> None:
-        self.widget, self.text, self.state = widget, text, state
+        self.widget, self.text, self.state, self.data = widget, text, state, data
         self.handle = display(self.bundle(png, html), raw=True, display_id=True)
 
     def bundle(self, png: bytes | None, html: str | None) -> dict[str, Any]:
@@ -133,13 +141,22 @@ class Presented:
         parts: dict[str, Any] = {"text/plain": self.text, VIEW: view}
         if self.state is not None:
             parts[MIME] = self.state
+        if self.data is not None:
+            parts[DATA_MIME] = table_data(self.data)
         if png is not None:
             parts["image/png"] = base64.b64encode(png).decode()
         if html is not None:
             parts["text/html"] = html
         return parts
 
-    def update(self, png: bytes | None = None, html: str | None = None) -> None:
-        """Replace the image or the table that stands in for the widget."""
+    def update(
+        self,
+        png: bytes | None = None,
+        html: str | None = None,
+        text: str | None = None,
+        data: pd.DataFrame | None = None,
+    ) -> None:
+        """Replace what stands in for the widget: an image or a table; text and data stay if they are not given."""
+        self.text, self.data = self.text if text is None else text, self.data if data is None else data
         if self.handle is not None:
             self.handle.update(self.bundle(png, html), raw=True)
