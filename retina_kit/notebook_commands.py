@@ -135,12 +135,9 @@ def site(
     as_json: Json = False,
 ) -> None:
     """Build a static site: the executed notebooks of --output-root, the course, the documentation, the reference."""
-    from retina_kit.experiment_file import list_papers
-    from retina_kit.papers.audit import summarize_published
-    from retina_kit.papers.published import read_published
     from retina_kit.reporting.website.build import build_website
+    from retina_kit.session import describe_papers
 
-    papers = {name: summarize_published(read_published(name)) for name in list_papers()}
-    made = build_website(output, output_root, papers)
+    made = build_website(output, output_root, describe_papers())
     text = f"{made.index}: {made.pages} pages, {made.names} functions and classes, {made.seconds:.0f} s"
     finish({"text": [text], "exit_code": 0} | dataclasses.asdict(made), as_json)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from retina_kit.data.synthetic.kept import keep_images
 from retina_kit.errors import KitError, SetupError, UsageError
+from retina_kit.evaluation.claims import headline
 from retina_kit.experiment import Experiment
-from retina_kit.experiment_file import list_papers
+from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.fractions import FRACTION
 from retina_kit.runs.reuse import explain_reuse, jobs_to_train
 from retina_kit.runs.workers import LocalWorkers, sensible_workers
@@ -158,17 +159,27 @@ class Session:
         self._write_page()
         return row | {"notebook_seconds": round(time.perf_counter() - began, 1)}
 
+    @functools.cached_property
+    def papers_described(self) -> dict[str, Row]:
+        """What the front page shows of every paper."""
+        return describe_papers()
+
     def _write_page(self) -> Path:
         from retina_kit.reporting.site import build_site
 
-        return build_site(self.options.output_root, paper_meta=self._published)
+        return build_site(self.options.output_root, paper_meta=self.papers_described)
 
-    @functools.cached_property
-    def _published(self) -> dict[str, Row]:
-        from retina_kit.papers.audit import summarize_published
-        from retina_kit.papers.published import read_published
 
-        return {name: summarize_published(read_published(name)) for name in list_papers()}
+def describe_papers() -> dict[str, Row]:
+    """Describe every paper for the front page: published values, artifacts, and the claims of its card."""
+    from retina_kit.papers.audit import summarize_published
+    from retina_kit.papers.published import read_published
+
+    described = {}
+    for name in list_papers():
+        card = [claim.id for claim in headline(find_paper(name).claims) if claim]
+        described[name] = summarize_published(read_published(name)) | {"card": card}
+    return described
 
 
 def check_cluster_options(options: RunOptions) -> None:

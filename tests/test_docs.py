@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from retina_kit.authoring.readme import findings_markdown, fresh_readme, headline
+from retina_kit.authoring.readme import findings_markdown, fresh_readme
 from retina_kit.authoring.reference import CLASSES, reference_markdown
-from retina_kit.evaluation.claims import Claim
+from retina_kit.evaluation.claims import Claim, headline
 from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import kit_root
 from retina_kit.reporting.timing import read_timing

@@ -51,6 +51,15 @@ def page(tmp_path):
     return build_site(tmp_path, {"small": {"title": "A small paper"}}).read_text(encoding="utf-8")
 
 
+def test_a_card_shows_the_claims_that_it_is_told_to(page, tmp_path):
+    path = tmp_path / "small" / "lesson-synthetic" / "claims.csv"
+    later = claim("c", "control", "supported", 0.3) | {"statement": "The later control holds"}
+    pd.concat([pd.read_csv(path), pd.DataFrame([later])]).to_csv(path, index=False)
+    for card, shown in (([], "The control holds"), (["a", "c"], "The later control holds")):
+        text = build_site(tmp_path, {"small": {"title": "A small paper", "card": card}}).read_text(encoding="utf-8")
+        assert shown in text[text.index("<article") : text.index("</article>")]
+
+
 def test_a_card_shows_both_intervals_on_one_axis(page):
     """From -0.1 to 0.3 on 272 pixels that begin at 14: 0 is at 82, 0.1 at 150, 0.2 at 218."""
     card = page[page.index("<article") : page.index("</article>")]

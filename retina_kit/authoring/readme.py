@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from retina_kit.evaluation.claims import Claim
+from retina_kit.evaluation.claims import Claim, headline
 from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.reporting.tables import read_table
@@ -52,18 +52,6 @@ def _row_of(key: str, folder: Path) -> str:
             cells = [_scores_of(scores, claim) for claim in (replication, control) if claim]
             return _line(link, replication.statement, *cells, data)
     return _line(link, replication.statement, "not run yet", "not run yet", "-")
-
-
-def headline(claims: Sequence[Claim]) -> tuple[Claim, Claim | None]:
-    """Choose a paper's first control about a transfer, or its first one, and the replication with the same beginning.
-
-    A control's id begins with that of the claim it corrects; where none does, the first replication is chosen.
-    """
-    replications = [claim for claim in claims if claim.kind == "replication"]
-    controls = [claim for claim in claims if claim.kind == "control"]
-    control = next((claim for claim in controls if claim.transfer), controls[0] if controls else None)
-    same = [claim for claim in replications if control and control.id.startswith(claim.id)]
-    return (same or replications)[0], control
 
 
 def _line(*cells: str) -> str:

@@ -192,3 +192,15 @@ def _why_inconclusive(claim: Claim, evidence: Evidence, outcome: Outcome, synthe
     if synthetic and claim.test in OF_A_VALUE:
         return "synthetic data cannot test a published value"
     return evidence.why_no_verdict or outcome.reason
+
+
+def headline(claims: Sequence[Claim]) -> tuple[Claim, Claim | None]:
+    """Choose a paper's first control about a transfer, or its first one, and the replication with the same beginning.
+
+    A control's id begins with that of the claim it corrects; where none does, the first replication is chosen.
+    """
+    replications = [claim for claim in claims if claim.kind == "replication"]
+    controls = [claim for claim in claims if claim.kind == "control"]
+    control = next((claim for claim in controls if claim.transfer), controls[0] if controls else None)
+    same = [claim for claim in replications if control and control.id.startswith(claim.id)]
+    return (same or replications)[0], control

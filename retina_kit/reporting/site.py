@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ def build_site(output_root: str | Path, paper_meta: Mapping[str, Mapping[str, An
     """Write <output_root>/index.html and return its path.
 
     Every <paper>/<profile>-<data>/ folder with a results.json becomes a section. `paper_meta` maps each paper, in the
-    order of the page, to plain data: title, citation, artifacts, audit findings; papers without a run are listed.
+    order of the page, to plain data: title, citation, artifacts, audit findings, the claims of its card; papers without
+    a run are listed.
     Raises DataError if the folder of a run lacks a file that its results.json names.
     """
     output_root = Path(output_root)
@@ -54,7 +55,7 @@ def _read_run(folder: Path, output_root: Path, paper_meta: Mapping[str, Mapping[
     meta = paper_meta.get(results["paper"]) or results.get("published", {})
     labels = {arm["arm"]: arm.get("label") or arm["arm"] for arm in results["arms"]}
     shown = _claims_of(claims, labels)
-    first = {kind: next((c for c in shown if c["kind"] == kind), None) for kind in ("replication", "control")}
+    first = _of_card(shown, meta.get("card", []))
     made = {figure["id"] for figure in results["figures"]} | set(results["tables"])
     return {
         "results": results,
@@ -150,6 +151,13 @@ def _claims_of(claims: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str
         }
         for line in claims.to_dict("records")
     ]
+
+
+def _of_card(claims: list[dict[str, Any]], card: Sequence[str]) -> dict[str, dict[str, Any] | None]:
+    """Choose the claims that a card shows, one of each kind: those that `card` names, else the first."""
+    ranked = sorted(claims, key=lambda claim: claim["claim"] not in card)
+    kinds = ("replication", "control")
+    return {kind: next((claim for claim in ranked if claim["kind"] == kind), None) for kind in kinds}
 
 
 def _compared(line: Mapping[str, Any], labels: Mapping[str, str]) -> str:
