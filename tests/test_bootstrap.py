@@ -99,9 +99,9 @@ def test_seeds_are_averaged_before_patients_are_drawn():
 def test_a_thousand_images_take_well_below_a_second():
     scores = random_counts(1000, 1)
     part = patient_sums(scores, "dice", pooled=True)
-    began = time.perf_counter()
+    began = time.process_time()
     low, high, _ = statistics.bootstrap_interval(part, num_resamples=2000)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
     assert low < part.by_seed()[0] < high
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -53,9 +54,10 @@ def as_lesson(source, target, folder):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(trained, tmp_path_factory):
     """JupyterLab on a folder of smoke notebooks, on this machine only, with a token: (its address, the token)."""
     folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(trained / "outputs" / "runs", folder / "outputs" / "runs")
     for source in sources():
         as_lesson(source, folder / f"{source.stem}.ipynb", folder)
     for plugin, settings in SETTINGS.items():

@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from retina_kit.papers.published import read_published
 from retina_kit.predictions import predict
 from retina_kit.reporting.report import Report
 from retina_kit.teaching.exercises import read_exercises
+from tests.small_command import command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "idrid_four_lesions"
@@ -163,6 +162,5 @@ def test_lesions_of_real_photographs_overlap():
 @pytest.mark.slow
 def test_it_runs_through_in_a_folder_elsewhere(tmp_path):
     folder = shutil.copytree(EXAMPLE, tmp_path / "lesions", ignore=shutil.ignore_patterns("outputs", "*.ipynb"))
-    arguments = [sys.executable, "-m", "retina_kit", "run", ".", "--profile", "smoke"]
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    done = command_line("run", ".", "--profile", "smoke", cwd=folder)
     assert done.returncode == 0, done.stderr

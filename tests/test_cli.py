@@ -1,7 +1,6 @@
-"""The real command line, in processes of its own: every bad input has its message and its exit code."""
+"""The real command line, once in a process of its own: every bad input has its message and its exit code."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from retina_kit import __version__ as retina_kit_version
 from retina_kit.data.card import list_cards
 from retina_kit.data.manifest import read_manifest
+from tests.small_command import command_line
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 PAPER = "huang2023"
@@ -21,11 +21,7 @@ PAPER = "huang2023"
 
 def retina_kit(*arguments, cwd):
     """Run the command line and return what it said; a traceback is never what it should say."""
-    command = [sys.executable, "-m", "retina_kit", *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )  # fmt: skip
+    done = command_line(*arguments, cwd=cwd)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -90,6 +86,13 @@ def test_the_version_is_printed(tmp_path):
     assert retina_kit("--version", cwd=tmp_path).stdout == f"retina-kit {retina_kit_version}\n"
 
 
+def test_a_process_of_its_own_ends_with_the_exit_code(tmp_path):
+    command = [sys.executable, "-m", "retina_kit", "data", "verify", "star"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert_refused(done, 2, "no data set is called 'star'; did you mean 'stare'?")
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -101,8 +104,7 @@ def test_the_version_is_printed(tmp_path):
     ],
 )
 def test_debug_shows_the_traceback_of_any_command(tmp_path, arguments):
-    command = [sys.executable, "-m", "retina_kit", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = command_line(*arguments, cwd=tmp_path)
     assert done.returncode in (2, 3)
     assert "Traceback" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("retina-kit: ")
@@ -117,11 +119,6 @@ def test_debug_is_accepted_by_commands_that_do_not_fail(tmp_path):
 def test_a_missing_pack_is_named_with_the_remedy(tmp_path):
     parts = ["data pack 'stare' is not in nowhere", "retina-kit data fetch stare --data-root nowhere"]
     assert_refused(retina_kit("data", "verify", "stare", "--data-root", "nowhere", cwd=tmp_path), 3, *parts)
-
-
-def test_an_unknown_data_set_is_refused(tmp_path):
-    done = retina_kit("data", "verify", "star", cwd=tmp_path)
-    assert_refused(done, 2, "no data set is called 'star'; did you mean 'stare'?")
 
 
 def test_training_without_its_pack_says_how_to_get_it(tmp_path):

@@ -3,9 +3,6 @@
 import ast
 import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -36,25 +33,10 @@ DECIDES_NO_SCORE = (
 )
 
 
-def executed_by_a_smoke_run(folder):
-    """Return the modules of which a smoke run of all papers executes a line inside a function, found by coverage."""
-    data = folder / "coverage"
-    command = [
-        sys.executable,
-        "-m",
-        "coverage",
-        "run",
-        f"--data-file={data}",
-        f"--source={PACKAGE}",
-        "-m",
-        "retina_kit",
-    ]
-    arguments = ["train", "--profile", "smoke", "--workers", "1", "--output-root", str(folder / "outputs")]
-    subprocess.run([*command, *arguments], cwd=folder, check=True, capture_output=True, timeout=600)
-    report = [sys.executable, "-m", "coverage", "json", f"--data-file={data}", "-o", str(folder / "lines.json")]
-    subprocess.run(report, cwd=folder, check=True, capture_output=True)
-    files = json.loads((folder / "lines.json").read_text())["files"]
-    lines = {Path(folder / name).resolve(): set(found["executed_lines"]) for name, found in files.items()}
+def executed_by(training):
+    """Return the modules of which a training executed a line inside a function, found by coverage."""
+    files = json.loads((training / "lines.json").read_text())["files"]
+    lines = {(training / name).resolve(): set(found["executed_lines"]) for name, found in files.items()}
     return {path: executed for path, executed in lines.items() if executed & lines_in_functions(path)}
 
 
@@ -91,8 +73,8 @@ def with_one_constant_changed(source, lines):
 
 
 @pytest.mark.slow
-def test_one_operator_in_any_module_that_decides_a_result_changes_the_hash(tmp_path):
-    executed = executed_by_a_smoke_run(tmp_path)
+def test_one_operator_in_any_module_that_decides_a_result_changes_the_hash(trained, tmp_path):
+    executed = executed_by(trained)
     copy = tmp_path / "changed" / PACKAGE.name
     shutil.copytree(PACKAGE, copy)
     before, deciding, not_deciding = hash_of_modules(copy), [], []

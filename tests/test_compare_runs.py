@@ -72,8 +72,10 @@ def test_the_interval_is_that_of_a_loop(runs):
 
 
 @pytest.mark.slow
-def test_hu2018_with_other_steps_shares_its_localizers(tmp_path):
-    options = {"profile": "smoke", "output_root": tmp_path, "seeds": [0, 1]}
+def test_hu2018_with_other_steps_has_its_own_folder_and_shares_its_localizers(trained, tmp_path):
+    shutil.copytree(trained / "outputs" / "runs", tmp_path / "runs")
+    num_before = len(RunStore(tmp_path / "runs").runs())
+    options = {"profile": "smoke", "output_root": tmp_path}
     first, second = (
         train_and_save(Experiment("hu2018", **options, overrides=overrides), "figure2a")
         for overrides in ({}, {"steps": 3})
@@ -83,7 +85,9 @@ def test_hu2018_with_other_steps_shares_its_localizers(tmp_path):
     localizers = {arm.name for arm in first.arms if arm.task == "localize"}
     assert set(found.same_runs) == localizers
     again = [job for job in second.jobs if job.arm.name not in localizers]
-    assert len(RunStore(tmp_path / "runs").runs()) == len(first.jobs) + len(again)
+    assert (len(first.jobs), len(again)) == (40, 36)
+    assert len(RunStore(tmp_path / "runs").runs()) == num_before + len(again)
+    assert [one.folder.name for one in (first, second)] == ["smoke-synthetic", "smoke-synthetic-steps-3"]
     for row in found.scores.itertuples():
         a, b = (e.scores[e.scores["arm"] == row.arm] for e in (first, second))
         assert [row.ci_low, row.ci_high] == pytest.approx(interval_by_hand(a, b), abs=1e-12), row.arm

@@ -1,7 +1,6 @@
 """Your own images become a data pack, and a notebook runs on it; what is wrong with files is said by name."""
 
-import subprocess
-import sys
+import functools
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from retina_kit.data.manifest import has_pack, verify_pack
 from retina_kit.errors import DataError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.packs.custom import new_pack
+from tests.small_command import command_line
 
 HEIGHT, WIDTH = 64, 96
 
@@ -156,10 +156,7 @@ def test_an_experiment_takes_the_pack_for_its_target(files):
 
 @pytest.mark.slow
 def test_a_notebook_runs_on_images_of_your_own(files):
-    def kit(*arguments):
-        command = [sys.executable, "-m", "retina_kit", *map(str, arguments)]
-        return subprocess.run(command, cwd=files, capture_output=True, text=True, check=False, timeout=300)
-
+    kit = functools.partial(command_line, cwd=files)
     made = kit("data", "new", "my_eyes", "--images", "images", "--masks", "masks", "--patient-regex", r"^p(\d+)_")
     assert made.returncode == 0, made.stderr
     assert "12 images of 6 patients" in made.stdout

@@ -1,9 +1,6 @@
 """What a run would cost is measured, and planning very many runs stays small."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -16,6 +13,7 @@ from retina_kit.runs.plan import run_jobs
 from retina_kit.runs.reuse import explain_reuse, jobs_to_train
 from retina_kit.runs.store import RunStore
 from retina_kit.session import RunOptions, Session
+from tests.small_command import command_line
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +94,7 @@ def test_the_lesson_of_every_paper_can_be_planned(paper, tmp_path, monkeypatch):
 
 
 def test_the_command_line_says_what_a_run_would_cost(tmp_path):
-    command = [sys.executable, "-m", "retina_kit", "train", "--profile", "smoke", "--plan", "--json"]
-    done = subprocess.run([*command, "huang2023"], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"},
-                          capture_output=True, text=True, check=False, timeout=300)  # fmt: skip
+    done = command_line("train", "huang2023", "--profile", "smoke", "--plan", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["runs"] == len(facts["rows"]) > 5

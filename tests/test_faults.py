@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from small_arm import small_arm, small_jobs, train
-from small_batch import arms
+from small_batch import Noting, arms
 from test_kill import OFTEN, command, results_of, wait_for_checkpoint
 from test_plan import assert_same_result
 
@@ -189,9 +189,9 @@ def test_papermill_that_is_killed_leaves_the_old_notebook_and_no_kernel(tmp_path
 
 
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("workers", "steps", "arms", "slow"), [(1, 60, 4, 0.02), (2, 400, 4, 0)])
-def test_one_interrupt_saves_and_the_next_run_goes_on(start, store, tmp_path, workers, steps, arms, slow):
-    batch = start(store, "diary", workers=workers, steps=steps, arms=arms, slow=slow)
+@pytest.mark.parametrize(("workers", "steps", "num_arms", "slow"), [(1, 60, 4, 0.02), (2, 300, 3, 0)])
+def test_one_interrupt_saves_and_the_next_run_goes_on(start, store, tmp_path, workers, steps, num_arms, slow):
+    batch = start(store, "diary", workers=workers, steps=steps, arms=num_arms, slow=slow)
     wait_for(lambda: len(steps_in(tmp_path / "diary")) > 5)
     os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     _, said = batch.communicate(timeout=60)
@@ -205,11 +205,11 @@ def test_one_interrupt_saves_and_the_next_run_goes_on(start, store, tmp_path, wo
     for key, last in begun.items():
         with safe_open(store.unfinished(key) / "checkpoint.safetensors", framework="np") as file:
             assert len(file.get_tensor("losses")) >= last
-    again = start(store, "again", steps=steps, arms=arms)
-    assert again.wait(timeout=120) == 0
+    with Noting(tmp_path / "again", slow=0) as progress:
+        train(arms(steps)[:num_arms], store, progress=progress)
     first = dict(reversed(steps_in(tmp_path / "again")))
     assert all(first[key] > begun[key] for key in begun), "no step was done twice"
-    assert_as_unbroken(store, tmp_path, steps, arms)
+    assert_as_unbroken(store, tmp_path, steps, num_arms)
 
 
 @pytest.mark.parametrize(("workers", "steps", "slow"), [(1, 100, 2), (2, 5000, 0)])

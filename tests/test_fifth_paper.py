@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +16,7 @@ from retina_kit.papers.audit import find_anomalies
 from retina_kit.papers.published import read_published
 from retina_kit.reporting.tables import results_markdown, with_results
 from retina_kit.teaching.exercises import read_exercises
+from tests.small_command import command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "galdran2022"
@@ -73,9 +72,7 @@ def test_on_real_photographs_eight_images_are_trained_on_and_patients_are_separa
 def test_it_runs_through_in_a_folder_elsewhere(tmp_path):
     folder = shutil.copytree(EXAMPLE, tmp_path / "galdran2022", ignore=shutil.ignore_patterns("outputs", "*.ipynb"))
     for command in ("run", "paper report"):
-        options = [*command.split(), ".", "--profile", "smoke"]
-        arguments = [sys.executable, "-m", "retina_kit", *options]
-        done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+        done = command_line(*command.split(), ".", "--profile", "smoke", cwd=folder)
         assert done.returncode == 0, done.stderr
     results = folder / "outputs" / "galdran2022" / "smoke-synthetic"
     assert pd.read_csv(results / "tables" / "chase.csv")["paper_value"].max() == pytest.approx(0.820)

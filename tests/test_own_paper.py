@@ -3,8 +3,6 @@
 import ast
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from retina_kit.errors import UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import find_paper
 from retina_kit.papers.published import read_published
+from tests.small_command import command_line
 from tests.small_paper import make_paper, run_paper
 
 FIVE_NUMBERS = """[paper]
@@ -58,9 +57,8 @@ literature = true
 
 
 def retina_kit(*arguments, cwd):
-    """Run the command line in a process of its own, and return what it printed."""
-    command = [sys.executable, "-m", "retina_kit", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=600)
+    """Run the command line, and return what it printed."""
+    done = command_line(*arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -46,16 +46,14 @@ def test_the_simulation_takes_them_away(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_leaves_everything_it_promised(tmp_path):
-    done = kit("run", "huang2023", "--profile", "smoke", cwd=tmp_path)
+def test_two_workers_train_and_a_run_leaves_everything_it_promised(tmp_path):
+    done = kit("run", "huang2023", "--profile", "smoke", "--workers", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "outputs/huang2023/smoke-synthetic/notebook.html").is_file()
 
 
 @pytest.mark.slow
-def test_two_workers_train_and_doctor_and_verify_answer(tmp_path):
-    done = kit("train", "huang2023", "--profile", "smoke", "--workers", "2", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_the_doctor_and_verify_answer(tmp_path):
     assert kit("doctor", cwd=tmp_path).returncode == 0
     if (REAL / "stare").is_dir():
         assert "stare: verified" in kit("data", "verify", "stare", "--data-root", REAL, cwd=tmp_path).stdout

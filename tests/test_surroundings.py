@@ -44,7 +44,7 @@ def read_only_home(tmp_path):
     ids=["no home", "C locale", "ASCII output", "narrow terminal"],
 )
 @pytest.mark.parametrize(
-    "command", [["audit"], ["data", "list"], ["run", "--profile", "smoke", "--explain"], ["run", "x"]]
+    "command", [["audit"], ["data", "list"], ["run", PAPER, "--profile", "smoke", "--explain"], ["run", "x"]]
 )
 def test_commands_answer_in_odd_surroundings(tmp_path, variables, command):
     done = retina_kit(*command, cwd=tmp_path, **variables)
