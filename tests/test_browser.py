@@ -106,7 +106,7 @@ def browser():
 
 def changed(page, name, before):
     """Wait until a widget shows another image."""
-    wait_for(lambda: image_of(page, name) not in (None, before), f"another image of {name}", 20)
+    wait_for(lambda: image_of(page, name) not in (None, before), f"another image of {name}")
 
 
 def drag(page, name, steps=6):
@@ -145,7 +145,7 @@ def test_a_notebook_reacts_in_a_browser(lab, browser, source, tmp_path):
     training.scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "training.png")
     page.locator(INTERRUPT).first.click()
-    wait_for(lambda: "stopped after" in training.inner_text(), "the training to stop", 15)
+    wait_for(lambda: "stopped after" in training.inner_text(), "the training to stop")
 
     wait_for(lambda: page.locator(".jp-OutputArea-output", has_text=END).count(), "the last cell", 300)
     assert page.locator(STDERR, has_text="Error").count() == 0
@@ -166,12 +166,12 @@ def test_a_notebook_reacts_in_a_browser(lab, browser, source, tmp_path):
     choose_another(page, "worst")
     changed(page, "explorer", before)
     chosen = page.locator(".kit-worst select").first.evaluate("list => list.selectedOptions[0].label")
-    wait_for(lambda: chosen.split(":")[0] in page.locator(".kit-dice").first.inner_text(), f"the scores of {chosen}", 5)
+    wait_for(lambda: chosen.split(":")[0] in page.locator(".kit-dice").first.inner_text(), f"the scores of {chosen}")
     page.screenshot(path=tmp_path / "explorer.png")
 
     table = page.locator(".kit-arms").first.inner_text()
     choose_another(page, "that-arm")
-    wait_for(lambda: page.locator(".kit-arms").first.inner_text() != table, "another comparison", 10)
+    wait_for(lambda: page.locator(".kit-arms").first.inner_text() != table, "another comparison")
     page.screenshot(path=tmp_path / "arms.png")
     page.close()
     end_kernels(address, token)

@@ -111,7 +111,7 @@ def test_workers_whose_front_end_is_killed_save_and_stop(start, store, tmp_path)
     children = psutil.Process(batch.pid).children()
     assert len(children) == 2
     os.kill(batch.pid, signal.SIGKILL)
-    wait_for(lambda: not any(child.is_running() for child in children), 30)
+    wait_for(lambda: not any(child.is_running() for child in children))
     keys = [job.key for job in small_jobs(arms(3000))]
     assert any((store.unfinished(key) / "checkpoint.safetensors").is_file() for key in keys)
     assert not any(store.is_locked(key) for key in keys)
@@ -181,7 +181,7 @@ def test_papermill_that_is_killed_leaves_the_old_notebook_and_no_kernel(tmp_path
     process.kill()
     process.wait()
     kernel = int((tmp_path / "pid").read_text())
-    wait_for(lambda: not alive(kernel), 20)
+    wait_for(lambda: not alive(kernel))
     assert (tmp_path / "out.ipynb").read_text() == "the good one of last time"
     assert list(tmp_path.glob(".out.*.part.ipynb")), "a kill leaves what was half written"
     remove_remains(tmp_path / "out.ipynb")  # the next run begins so
@@ -220,7 +220,7 @@ def test_two_interrupts_stop_at_once(start, store, tmp_path, workers, steps, slo
     for _ in range(2):
         os.killpg(batch.pid, signal.SIGINT)
         time.sleep(0.1)
-    batch.communicate(timeout=10)
+    batch.communicate(timeout=30)
     assert batch.returncode == 130
     assert len(children) == (workers if workers > 1 else 0)
     assert not any(child.is_running() for child in children)

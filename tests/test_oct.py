@@ -1,11 +1,8 @@
 """RETOUCH and AROI as they are given out become packs; what does not look like them is named and changes nothing."""
 
 import dataclasses
-import os
 import re
 import shutil
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -23,6 +20,7 @@ from retina_kit.models.build import network
 from retina_kit.packs.importing import import_pack
 from retina_kit.training.arm_training import ArmTraining
 from retina_kit.training.prepare import prepare_arm
+from tests.small_command import command_line
 
 FLUIDS = {"retouch": {"irf": 1, "srf": 2, "ped": 3}, "aroi": {"ped": 5, "srf": 6, "irf": 7}}
 CIRRUS = "RETOUCH-TrainingSet-Cirrus"
@@ -261,16 +259,9 @@ def arm_names(paper, profile):
 def test_the_notebook_runs_on_both(tmp_path):
     small_releases.write_retouch(tmp_path / "in")
     small_releases.write_aroi(tmp_path / "in")
-
-    def kit(*arguments):
-        command, environment = [sys.executable, "-m", "retina_kit", *arguments], os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
-
     for name in FLUIDS:
-        assert kit("data", "import", name, "--from", "in").returncode == 0
-    done = kit("run", "melinscak2020", "--data", "paper", "--profile", "smoke")
+        assert command_line("data", "import", name, "--from", "in", cwd=tmp_path).returncode == 0
+    done = command_line("run", "melinscak2020", "--data", "paper", "--profile", "smoke", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     folder = tmp_path / "outputs" / "melinscak2020" / "smoke-paper"
     for name in ("tables/figure4.csv", "figures/figure2.png", "claims.csv", "notebook.html"):

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from retina_kit.experiment import Experiment
+from retina_kit.runs.deciding_code import code_version
+
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = "melinscak2020"
 C_LOCALE = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -88,14 +91,11 @@ def test_a_checkout_with_windows_line_ends_has_the_same_hashes_and_notebooks(tmp
                 target = tmp_path / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    code = "from retina_kit.runs import deciding_code; from retina_kit.experiment import Experiment as E; "
-    code += f"print(deciding_code.code_version(), [job.key for job in E({PAPER!r}, 'smoke').jobs])"
-    found = []
-    for place in (ROOT, tmp_path):
-        command, environment = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(place)}
-        found.append(subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=True))
-    assert found[0].stdout == found[1].stdout
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-m", "retina_kit", "build", "--check"]
+    code = "import sys; from retina_kit.runs import deciding_code; from retina_kit.experiment import Experiment as E; "
+    code += f"print(deciding_code.code_version(), [job.key for job in E({PAPER!r}, 'smoke').jobs]); "
+    code += "from retina_kit.cli import main; sys.argv = ['retina-kit', 'build', '--check']; main()"
+    command, environment = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    here = f"{code_version()} {[job.key for job in Experiment(PAPER, 'smoke').jobs]}"
+    assert done.stdout.splitlines()[0] == here

@@ -15,6 +15,7 @@ from retina_kit.comparison.sweep_values import parse_sweep
 from retina_kit.comparison.sweeps import plan_sweep
 from retina_kit.errors import UsageError
 from retina_kit.runs.store import RunStore
+from tests.small_command import command_line
 from tests.small_paper import MANY_EYES, make_paper
 
 
@@ -82,17 +83,17 @@ def test_a_mistyped_sweep_is_refused(settings, message):
         parse_sweep(settings)
 
 
-def sweep_in_a_process(paper, root):
-    """Start `retina-kit sweep` over numbers of steps that take a moment."""
+def sweep_of_steps(paper, root):
+    """Return the arguments of a sweep over numbers of steps that take a moment."""
     eyes = "target_options={num_patients=12, images_per_patient=1, size=[32, 32]}"
-    command = [sys.executable, "-m", "retina_kit", "sweep", str(paper), "--set", "steps=150,151,152", "--set", eyes]
-    command += ["--profile", "smoke", "--output-root", str(root), "--seeds", "0", "--json"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    settings = ["--set", "steps=150,151,152", "--set", eyes, "--profile", "smoke", "--seeds", "0"]
+    return ["sweep", str(paper), *settings, "--output-root", str(root), "--json"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a test cannot send Ctrl-C to one process there")
 def test_ctrl_c_and_a_second_call_resume(paper, tmp_path):
-    store, process = RunStore(tmp_path / "runs"), sweep_in_a_process(paper, tmp_path)
+    store, arguments = RunStore(tmp_path / "runs"), sweep_of_steps(paper, tmp_path)
+    process = subprocess.Popen([sys.executable, "-m", "retina_kit", *arguments], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300
     while not store.runs() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
@@ -101,8 +102,8 @@ def test_ctrl_c_and_a_second_call_resume(paper, tmp_path):
     assert process.returncode == 130, errors
     finished = {run.folder.name for run in store.runs()}
     assert 1 <= len(finished) < 6
-    output, errors = sweep_in_a_process(paper, tmp_path).communicate(timeout=300)
-    assert len(json.loads(output)["table"]) == 3 * 2 * 2
+    again = command_line(*arguments, cwd=tmp_path)
+    assert len(json.loads(again.stdout)["table"]) == 3 * 2 * 2
     assert {run.folder.name for run in store.runs()} > finished
     assert len(store.runs()) == 6
-    assert "steps = 150: 2 of 2 runs to train" not in errors
+    assert "steps = 150: 2 of 2 runs to train" not in again.stderr

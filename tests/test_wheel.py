@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARE = "retina_kit/share"
-PAPER = "melinscak2020"
+PAPER = "huang2023"
 NOT_INHERITED = ("PYTHONPATH", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
 
 pytest.importorskip("hatchling", reason="hatchling is not installed (pip install -e .[checkout])")
@@ -122,5 +122,5 @@ def test_an_installed_kit_copies_its_notebooks(environment, tmp_path):
     code = "from retina_kit.working_copy import *; make_working_copy(starting_folder())"
     installed(environment, "python", "-c", code, cwd=tmp_path)
     assert len(sorted((tmp_path / "retina-kit-notebooks").glob("*.ipynb"))) == 4
-    assert installed(environment, "retina-kit", "run", "x", cwd=tmp_path).returncode == 2
+    assert installed(environment, "retina-kit", "data", "verify", "x", cwd=tmp_path).returncode == 2
     assert listing(environment) == before
