@@ -109,7 +109,9 @@ def test_jupyterlab_opens_on_this_machine_only_and_asks_for_a_token(tmp_path):
     (tmp_path / "jupyter_server_config.json").write_text('{"ServerApp": {"open_browser": false}}')
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(tmp_path), "BROWSER": "true"}
     command = [sys.executable, "-m", "retina_kit", "lab", "--port", str(port)]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as lab:
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as lab:
         try:
             wait_until_it_listens(port, lab)
             with pytest.raises(urllib.error.HTTPError, match="403"):
