@@ -12,7 +12,8 @@ from retina_kit.experiment import Experiment
 from retina_kit.runs.deciding_code import code_version
 
 ROOT = Path(__file__).resolve().parents[1]
-PAPER = "melinscak2020"
+PAPER = "huang2023"
+UNKNOWN = ["data", "verify", "x"]
 C_LOCALE = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 RESERVED = re.compile(r'[<>:"|?*\\]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', flags=re.IGNORECASE)
 
@@ -47,11 +48,11 @@ def read_only_home(tmp_path):
     ids=["no home", "C locale", "ASCII output", "narrow terminal"],
 )
 @pytest.mark.parametrize(
-    "command", [["audit"], ["data", "list"], ["run", PAPER, "--profile", "smoke", "--explain"], ["run", "x"]]
+    "command", [["audit"], ["data", "list"], ["run", PAPER, "--profile", "smoke", "--explain"], UNKNOWN]
 )
 def test_commands_answer_in_odd_surroundings(tmp_path, variables, command):
     done = retina_kit(*command, cwd=tmp_path, **variables)
-    assert done.returncode == (2 if command == ["run", "x"] else 0), done.stderr
+    assert done.returncode == (2 if command == UNKNOWN else 0), done.stderr
     assert b"Traceback" not in done.stderr
     assert "PYTHONIOENCODING" not in variables or done.stdout.isascii()
 
