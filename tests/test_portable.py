@@ -29,7 +29,7 @@ def kit(*arguments, cwd, **settings):
     paths = [str(WITHOUT_POSIX), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "retina_kit", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, **settings)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, **settings)
 
 
 def test_no_module_names_what_only_posix_systems_have():
