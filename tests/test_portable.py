@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -67,11 +68,11 @@ def test_the_lab_opens(tmp_path):
     paths = os.pathsep.join([str(WITHOUT_POSIX), str(ROOT)])
     environment = os.environ | {"PYTHONPATH": paths}
     command = [sys.executable, "-m", "retina_kit", "lab", "--port", str(port), "--no-browser"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment) as lab:
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as lab:
         try:
             assert answers(f"http://127.0.0.1:{port}/api", seconds=60)
         finally:
-            lab.terminate()
+            os.killpg(lab.pid, signal.SIGTERM)  # with the server that it started
 
 
 def answers(address, seconds):
