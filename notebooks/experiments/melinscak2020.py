@@ -284,7 +284,9 @@ SETTINGS = {
     "filter_layers": Setting(
         paper=[2, 4, 7, 10, 13, 16], what="convolutions whose filters are shown", where="section III, Figure 5"
     ),
-    "filter_steps": Setting(paper=40, lesson=20, smoke=2, what="steps of gradient ascent on the input", where="notebook"),
+    "filter_steps": Setting(
+        paper=40, lesson=20, smoke=2, what="steps of gradient ascent on the input", where="notebook"
+    ),
     "seeds": Setting(
         paper=[0, 1, 2], smoke=[0], what="seeds; the paper ran each network once", where="notebook: no seed was set"
     ),
