@@ -271,7 +271,7 @@ def typed_like(name: str, given: Any, default: Any) -> Any:
     if isinstance(given, str) and not isinstance(default, str):
         try:
             given = tomllib.loads(f"value = {given}")["value"]
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"parameter {name}={given!r} must be {_in_words(default)}, such as {default!r}") from error
     if isinstance(default, float) and isinstance(given, int) and not isinstance(given, bool) and abs(given) < 2**1000:
         given = float(given)

@@ -1,7 +1,7 @@
 """The commands `retina-kit store list | verify | clean | export | import`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,8 +15,9 @@ def store_list(output_root: OutputRoot = Path("outputs"), as_json: Json = False)
     """List the finished runs."""
     from retina_kit.runs.store import RunStore
 
-    runs = [{"hash": run.folder.name, "arm": run.settings["arm"], "seconds": run.settings["seconds"],
-             "device": run.settings["device"]} for run in RunStore(output_root / "runs").runs()]  # fmt: skip
+    shown: dict[str, Any] = {"arm": "?", "seconds": 0.0, "device": "?"}  # and what an incomplete entry has instead
+    runs = [{"hash": run.folder.name} | {name: run.settings.get(name, default) for name, default in shown.items()}
+            for run in RunStore(output_root / "runs").runs()]  # fmt: skip
     lines = [f"{run['hash']}  {run['seconds']:8.1f} s  {run['arm']}  on {run['device']}" for run in runs]
     finish({"text": lines or ["the run store is empty"], "runs": runs, "exit_code": 0}, as_json)
 

@@ -85,7 +85,7 @@ def test_an_exercise_becomes_a_question_of_otter(source, tmp_path):
         "half = 21",
         "# END SOLUTION",
         "answer_one = {'all': 2 * half}  # SOLUTION",
-        "check.one(answer_one)",
+        "experiment.check.one(answer_one)",
     ]
     assert cells[7].source.endswith("assert outcome.passed, str(outcome)")
 
@@ -120,7 +120,7 @@ def test_an_exercise_becomes_an_answer_and_a_test_of_nbgrader(source, tmp_path):
         "half = 21",
         "answer_one = {'all': 2 * half}",
         "### END SOLUTION",
-        "check.one(answer_one)",
+        "experiment.check.one(answer_one)",
     ]
     assert (answer.metadata.nbgrader.solution, answer.metadata.nbgrader.grade) == (True, False)
     assert test.metadata.nbgrader == {

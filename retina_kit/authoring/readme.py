@@ -15,7 +15,7 @@ import pandas as pd
 from retina_kit.evaluation.claims import Claim, headline
 from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import atomic_path, kit_root
-from retina_kit.reporting.tables import read_table
+from retina_kit.reporting.saved_run import read_table
 from retina_kit.reporting.timing import read_timing, with_minutes
 from retina_kit.reporting.units import estimate, percent
 

@@ -5,12 +5,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from retina_kit.authoring.training_compute import flops_of, num_weights
 from retina_kit.comparison.finished_runs import FinishedRun
 from retina_kit.experiment import Experiment
 from retina_kit.papers.audit import find_anomalies
+from retina_kit.reporting.saved_run import read_claims, read_table
 from retina_kit.reporting.tables import show_comparison
 from retina_kit.reporting.units import estimate
 
@@ -73,8 +72,7 @@ def _cell(value: Any) -> str:
 
 def _claims(folder: Path) -> list[dict[str, Any]]:
     """Read the claims and verdicts of a run."""
-    path = folder / "claims.csv"
-    table = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    table = read_claims(folder)
     rows = table.fillna({"statistic": "", "sentence": ""}).to_dict("records") if len(table) else []
     for row in rows:
         row["estimate"] = estimate(row["estimate"], row["ci_low"], row["ci_high"])
@@ -115,7 +113,7 @@ def _tables(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     for table in experiment.definition.tables:
         path = folder / "tables" / f"{table.id}.csv"
         if path.is_file():
-            shown = show_comparison(pd.read_csv(path), labels)
+            shown = show_comparison(read_table(path), labels)
             rows = [[_cell(value) for value in row] for row in shown[READERS_COLUMNS].to_numpy().tolist()]
             found.append({"id": table.id, "title": table.title, "rows": rows})
     return found

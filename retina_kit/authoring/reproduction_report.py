@@ -6,10 +6,11 @@ from typing import Any
 from retina_kit.authoring.author_words import place_of, read_words, stamped, was_edited, with_leftovers
 from retina_kit.authoring.rendering import render
 from retina_kit.authoring.report_facts import command_of, gather_facts
-from retina_kit.comparison.finished_runs import RESULTS, read_finished
+from retina_kit.comparison.finished_runs import read_finished
 from retina_kit.errors import UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.files import atomic_path
+from retina_kit.reporting.saved_run import RESULTS
 
 
 def write_report(paper: str | Path, output: str | Path | None = None, **options: Any) -> tuple[Path, Path]:

@@ -12,7 +12,7 @@ import pandas as pd
 from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.reporting.figures.transfer import plot_transfer
-from retina_kit.reporting.tables import read_table
+from retina_kit.reporting.saved_run import read_table
 
 
 def transfer_claims(folder: Path) -> pd.DataFrame:

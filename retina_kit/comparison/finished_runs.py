@@ -1,7 +1,6 @@
 """Finished runs as they are on the disk: a results folder, and the entries of the run store that it was made from."""
 
 import functools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from retina_kit.errors import DataError, UsageError, did_you_mean
+from retina_kit.reporting.saved_run import RESULTS, read_results
 from retina_kit.runs.store import Run, RunStore
-
-RESULTS = "results.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +62,7 @@ def read_finished(folder: Path) -> FinishedRun:
     path = folder / RESULTS
     if not path.is_file():
         raise UsageError(f"{folder} is not the folder of a finished run: it has no {RESULTS}")
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("paper", "profile", "data", "seeds", "parameters", "arms"):
-            results[name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}); rerun it with retina-kit run") from error
-    return FinishedRun(folder, results)
+    return FinishedRun(folder, read_results(folder))
 
 
 def list_finished(output_root: Path) -> Iterator[Path]:

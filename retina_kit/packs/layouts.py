@@ -7,6 +7,7 @@ classes are in `oct`.
 """
 
 import concurrent.futures
+import csv
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -111,7 +112,10 @@ def _table_rows(folder: Path, *columns: str) -> Iterable[tuple[str, ...]]:
     """The rows of every CSV file below a folder that has these columns, as text."""
     found = []
     for path in sorted(folder.rglob("*.csv")):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python")
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python").fillna("")
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(f"{path} cannot be read as a table: {error}") from error
         table.columns = [name.strip() for name in table.columns]
         if set(columns) <= set(table.columns):
             found.append(table[list(columns)])

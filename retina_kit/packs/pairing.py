@@ -1,5 +1,6 @@
 """Pair your images with their masks: by name, by suffixes that you give, or by a table."""
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +170,8 @@ def read_table(path: Path, missing_is_empty: bool = False) -> list[Entry]:
     """
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=None, engine="python")
-    except (OSError, ValueError) as error:
+        rows = rows.fillna("")  # of a line that is too short
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table: {error}") from error
     names = {column: column.removeprefix("mask_") for column in rows if column.startswith("mask_")}
     names |= {"mask": "target"} if "mask" in rows else {}

@@ -15,6 +15,7 @@ from retina_kit.data.image_files import read_page, scaled_to_8_bit
 from retina_kit.data.transforms import resize_images, to_gray
 from retina_kit.errors import DataError, UsageError
 from retina_kit.models.build import build_model, without_weights
+from retina_kit.prediction.described import check_description, check_network
 from retina_kit.prediction.sides import multiple_of_sides, padded_to, resampled
 from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.device import choose_device
@@ -51,11 +52,14 @@ class TrainedNetwork:
         """
         path, on = weights_file(path), choose_device(device)
         metadata = read_metadata(path)
-        model = build_model(without_weights(metadata.network))
+        check_description(metadata, path)
         try:
-            model.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError) as error:
-            raise DataError(f"{path} does not hold the weights of the network it describes: {error}") from error
+            tensors = load_file(path)
+        except (SafetensorError, OSError, RuntimeError) as error:
+            raise DataError(f"{path} contains no readable weights: {error}") from error
+        check_network(metadata, tensors, path)
+        model = build_model(without_weights(metadata.network))
+        model.load_state_dict(tensors)
         return cls(model.to(device=on, memory_format=torch.channels_last).eval(), metadata, on, precision)  # type: ignore[call-overload]
 
     def prepare(self, image: np.ndarray) -> Prepared:

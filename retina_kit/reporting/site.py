@@ -1,6 +1,5 @@
 """Builds the front page: a card per run with its verdicts, then tables next to the published values, and figures."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +9,10 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
 from retina_kit.reporting.living.pages import data_html, table_data
-from retina_kit.reporting.tables import is_tidy, read_table
+from retina_kit.reporting.saved_run import read_claims, read_results, read_table
+from retina_kit.reporting.tables import is_tidy
 from retina_kit.reporting.units import estimate, interval_with_unit, name_of_device, name_of_metric, with_unit
 
 AXIS = (14, 286)  # the places of the lowest and the highest value in the interval plot of a card, in its own pixels
@@ -46,14 +45,11 @@ def build_site(output_root: str | Path, paper_meta: Mapping[str, Mapping[str, An
 
 def _read_run(folder: Path, output_root: Path, paper_meta: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the page shows of one run, as plain data."""
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        tables = {name: read_table(folder / "tables" / f"{name}.csv") for name in results["tables"]}
-        claims = read_table(folder / "claims.csv") if (folder / "claims.csv").is_file() else pd.DataFrame()
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder} is not a complete run ({error}); rerun it with retina-kit run") from error
-    meta = paper_meta.get(results["paper"]) or results.get("published", {})
-    labels = {arm["arm"]: arm.get("label") or arm["arm"] for arm in results["arms"]}
+    results = read_results(folder)
+    tables = {name: read_table(folder / "tables" / f"{name}.csv") for name in results["tables"]}
+    claims = read_claims(folder)
+    meta = paper_meta.get(results["paper"]) or results["published"]
+    labels = {arm["arm"]: arm["label"] or arm["arm"] for arm in results["arms"]}
     shown = _claims_of(claims, labels)
     first = _of_card(shown, meta.get("card", []))
     made = {figure["id"] for figure in results["figures"]} | set(results["tables"])

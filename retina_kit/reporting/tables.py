@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from retina_kit.papers.compare import TABLE_COLUMNS
+from retina_kit.reporting.saved_run import read_table
 from retina_kit.reporting.units import estimate, interval, interval_with_unit, name_of_metric, percent, with_unit
 
 Plain = Mapping[str, Any]  # settings of an arm as JSON data, as schema.to_json returns them
@@ -136,11 +137,6 @@ def show_claims(claims: pd.DataFrame) -> pd.DataFrame:
 def is_tidy(table: pd.DataFrame) -> bool:
     """Tell whether a table has exactly the columns of a comparison with the paper."""
     return list(table.columns) == list(TABLE_COLUMNS)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table that a run has saved; a paper's row that is called "None" stays text."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def collect_results(folder: Path, labels: Mapping[str, str]) -> pd.DataFrame:

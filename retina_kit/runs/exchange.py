@@ -1,6 +1,5 @@
 """Export finished runs to a zip file and import them into another store, after checking each."""
 
-import json
 import re
 import shutil
 import zipfile
@@ -10,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from retina_kit.errors import DataError
 from retina_kit.files import UNREADABLE_ZIP, atomic_path
-from retina_kit.runs.store import UNREADABLE, Run, RunStore, canonical_hash
+from retina_kit.runs.store import UNREADABLE, Run, RunStore, canonical_hash, read_settings
 
 MEMBER = re.compile(r"[0-9a-f]{16}/(settings\.json|history\.csv|scores\.csv|weights\.safetensors|best\.safetensors)")
 
@@ -63,7 +62,7 @@ def _import_run(store: RunStore, archive: zipfile.ZipFile, key: str, members: li
 def problems_of_import(folder: Path, key: str) -> list[str]:
     """List what is wrong with an unpacked run: files that are missing, damaged or another run's."""
     try:
-        run = Run(folder, json.loads((folder / "settings.json").read_text(encoding="utf-8")))
+        run = Run(folder, read_settings(folder / "settings.json"))
         strange = [name for name in run.settings["files"] if not MEMBER.fullmatch(f"{key}/{name}")]
         if strange:
             return [f"its settings name a file {strange[0]!r}"]

@@ -35,7 +35,15 @@ from retina_kit.files import atomic_path
 from retina_kit.runs.locks import hold_lock, is_held
 from retina_kit.training.metadata import Metadata, read_metadata, to_header
 
-UNREADABLE = (ValueError, KeyError, AttributeError, TypeError)  # raised by a settings.json with other content
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+)  # raised by a settings.json with other content
+TEXTS, TABLES = ("arm", "device"), ("files", "description")  # of settings.json
+KINDS: dict[str, Any] = dict.fromkeys(TEXTS, str) | dict.fromkeys(TABLES, dict) | {"steps": int, "seconds": int | float}
 LEFTOVERS = (".unfinished/*", ".set_aside/*", ".synthetic/*", ".*.part*", ".*.old", ".locks/stop-*")
 
 
@@ -53,6 +61,17 @@ def file_sha256(path: Path) -> str:
     """Compute the sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings.json of an entry; one of UNREADABLE if it is not what a run writes."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    for name, kind in KINDS.items():
+        if name in settings and not isinstance(settings[name], kind):
+            raise TypeError(f"{name} is {settings[name]!r}")
+    if not all(isinstance(text, str) for item in settings["files"].items() for text in item):
+        raise TypeError("files are not names and checksums")
+    return settings
 
 
 @dataclass(frozen=True)
@@ -116,7 +135,7 @@ class RunStore:
         if not path.is_file():
             return None
         try:
-            run = Run(path.parent, json.loads(path.read_text(encoding="utf-8")))
+            run = Run(path.parent, read_settings(path))
             problems = run.problems()
         except UNREADABLE as error:
             problems = [f"{path} cannot be read ({error})"]
@@ -207,7 +226,7 @@ class RunStore:
         for key in self.hashes():
             path = self.folder / key / "settings.json"
             try:
-                problems[key] = Run(path.parent, json.loads(path.read_text(encoding="utf-8"))).problems()
+                problems[key] = Run(path.parent, read_settings(path)).problems()
             except UNREADABLE as error:
                 problems[key] = [f"{path} cannot be read ({error})"]
         return problems

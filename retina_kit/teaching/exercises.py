@@ -151,7 +151,7 @@ def _read_file(path: Path) -> ExerciseFile:
         return ExerciseFile(exercise=())
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # invalid TOML or UTF-8, an endless number, endless nesting
         raise UsageError(f"{path.name}: {error}") from error
     return parse(ExerciseFile, content, path.name)
 

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell
 
 from retina_kit.files import atomic_path
 from retina_kit.reporting.notebook import built_text, tags_of
-from retina_kit.teaching.otter import TEST, parts_of
+from retina_kit.teaching.otter import CHECK, TEST, parts_of, solution_of
 
 CONFIG = """# Run nbgrader in this folder: `nbgrader generate_assignment --create NAME`, then `nbgrader autograde NAME`.
 c = get_config()
@@ -39,9 +39,9 @@ def build_nbgrader(source: Path, folder: Path) -> Path:
 def graded_cells(cells: Sequence[NotebookNode]) -> list[NotebookNode]:
     """Turn every exercise, with the solution after it, into an answer's cell and a locked cell with its test."""
     made: list[NotebookNode] = []
-    for cell, solution in zip(cells, [*cells[1:], None], strict=True):
-        if "exercise" in tags_of(cell) and solution is not None:
-            made += _question(cell, solution)
+    for cell, following in zip(cells, [*cells[1:], None], strict=True):
+        if "exercise" in tags_of(cell):
+            made += _question(cell, solution_of(cell, following))
         elif "solution" not in tags_of(cell):
             made.append(cell)
     return made
@@ -51,7 +51,7 @@ def _question(exercise: NotebookNode, solution: NotebookNode) -> list[NotebookNo
     """Return the cells of one question of one point."""
     (before, name, _), (steps, _, answer) = (parts_of(cell.source) for cell in (exercise, solution))
     lines = [*before, "### BEGIN SOLUTION", *steps, f"answer_{name} = {answer}", "### END SOLUTION"]
-    lines.append(f"check.{name}(answer_{name})")
+    lines.append(CHECK.format(name=name))
     return [
         new_code_cell("\n".join(lines), id=exercise.id, metadata=_about(name, solution=True)),
         new_code_cell(TEST.format(name=name), id=solution.id, metadata=_about(f"test_{name}", points=1)),

@@ -6,6 +6,7 @@ Otter marks questions with raw cells (`# BEGIN QUESTION` ... `# END QUESTION`) a
 """
 
 import ast
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from retina_kit.files import atomic_path
 from retina_kit.reporting.notebook import built_text, tags_of
 
 CONFIG = "# ASSIGNMENT CONFIG\nname: {name}\ncheck_all_cell: true\nexport_cell:\n  pdf: false"
+CHECK = "experiment.check.{name}(answer_{name})"
 TEST = "outcome = experiment.check.{name}(answer_{name})\nassert outcome.passed, str(outcome)"
 
 
@@ -33,22 +35,30 @@ def build_assignment(source: Path, target: Path) -> Path:
 def assignment_cells(cells: Sequence[NotebookNode], name: str) -> list[NotebookNode]:
     """Turn every exercise, with the question before it and the solution after it, into a question for Otter."""
     made = [new_raw_cell(CONFIG.format(name=name))]
-    for cell, solution in zip(cells, [*cells[1:], None], strict=True):
-        if "exercise" in tags_of(cell) and solution is not None:
-            made[-1:] = _question(made[-1], cell, solution)
+    for cell, following in zip(cells, [*cells[1:], None], strict=True):
+        if "exercise" in tags_of(cell):
+            made[-1:] = _question(made[-1], cell, solution_of(cell, following))
         elif "solution" not in tags_of(cell):
             made.append(cell)
     return made
+
+
+def solution_of(exercise: NotebookNode, following: NotebookNode | None) -> NotebookNode:
+    """Return the solution after an exercise; if the notebook has none, the exercise itself, whose answer is `...`."""
+    if following is not None and "solution" in tags_of(following):
+        return following
+    _, name, answer = parts_of(exercise.source)
+    return new_code_cell(f"check.{name}({answer})")
 
 
 def _question(asked: NotebookNode, exercise: NotebookNode, solution: NotebookNode) -> list[NotebookNode]:
     """Return the cells of one question: what is asked, the answer's cell and the test.
 
     The answer gets a name, so that the test finds it: `check.gain(...)` becomes `answer_gain = ...` above
-    `check.gain(answer_gain)`.
+    `experiment.check.gain(answer_gain)`.
     """
     (before, name, _), (steps, _, answer) = (parts_of(cell.source) for cell in (exercise, solution))
-    lines = [*before, *_hidden(steps), f"answer_{name} = {answer}  # SOLUTION", f"check.{name}(answer_{name})"]
+    lines = [*before, *_hidden(steps), f"answer_{name} = {answer}  # SOLUTION", CHECK.format(name=name)]
     return [
         new_raw_cell(f"# BEGIN QUESTION\nname: {name}"),
         asked,
@@ -65,12 +75,16 @@ def _question(asked: NotebookNode, exercise: NotebookNode, solution: NotebookNod
 def parts_of(code: str) -> tuple[list[str], str, str]:
     """Split code that ends with `check.<name>(answer)` into the lines before, the name, and the answer on one line.
 
-    >>> parts_of("half = 21\\ncheck.total(2 * half)")
-    (['half = 21'], 'total', '2 * half')
+    The check may be called `experiment.check.<name>`.
+
+    >>> parts_of("half = 21\\ncheck.total(2 * half)"), parts_of("experiment.check.total(42)")
+    ((['half = 21'], 'total', '2 * half'), ([], 'total', '42'))
     """
-    match ast.parse(code).body:
-        case [*_, ast.Expr(ast.Call(ast.Attribute(ast.Name("check"), name), [answer])) as last]:
-            return code.splitlines()[: last.lineno - 1], name, ast.unparse(answer)
+    with contextlib.suppress(SyntaxError):
+        match ast.parse(code).body:
+            case [*_, ast.Expr(ast.Call(ast.Attribute(called, name), [answer])) as last]:
+                if ast.unparse(called).split(".")[-1] == "check":
+                    return code.splitlines()[: last.lineno - 1], name, ast.unparse(answer)
     raise UsageError(f"an exercise and its solution must end with check.<name>(...), not with {code!r}")
 
 

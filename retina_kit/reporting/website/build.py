@@ -125,7 +125,6 @@ def _contents(markdown: list[str], pages: list[PaperPage]) -> str:
 def _run_sphinx(source: Path, target: Path, folder: Path) -> None:
     """Run Sphinx; its warnings are errors, because each of them is a broken link or a damaged page."""
     from sphinx.application import Sphinx
-    from sphinx.errors import SphinxError
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     from retina_kit.reporting.website.sphinx_settings import settings
@@ -141,7 +140,7 @@ def _run_sphinx(source: Path, target: Path, folder: Path) -> None:
                 status=None, warning=words, parallel=min(4, os.cpu_count() or 1),
             )  # fmt: skip
             application.build(force_all=True)
-    except SphinxError as error:
+    except Exception as error:  # extensions raise their own for a page that they do not understand
         raise KitError(f"the site could not be built: {error}") from error
     problems = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", words.getvalue()).splitlines() if line.strip()]
     if problems:

@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 PLACES = ("*.md", "docs/**/*.md", "notebooks/**/*.md", "benchmarks/*.md")  # where a checkout keeps its pages
 FIRST = "README.md"  # becomes the site's first page, index
+PRIVATE = ("data", "outputs", "build")  # data may not be passed on, and runs are chosen by --output-root
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 REMOTE_IMAGES = re.compile(r"!\[[^\]]*\]\(https?:[^)]*\)[ \t]*")
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
@@ -43,6 +44,8 @@ class Sources:
         if name in self.pages:
             return f"[{text}](</{_in_site(name)}{'#' + anchor if anchor else ''}>)"
         place = self.root / name
+        if not is_public(name):
+            return text
         if place.is_dir() and f"{name}/README.md" in self.pages:
             return f"[{text}](</{name}/README.md>)"
         if place.is_file():
@@ -57,6 +60,17 @@ class Sources:
         target = self.folder / _in_site(page)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(self.with_links(text, page), encoding="utf-8")
+
+
+def is_public(name: str) -> bool:
+    """Tell whether a link may lead to a file of the checkout: inside it, not hidden, and no data or results.
+
+    >>> [is_public(name) for name in ("LICENSE", "../secret", "/etc/passwd", ".git/config", "data/eye.png")]
+    [True, False, False, False, False]
+    """
+    parts = PurePosixPath(name).parts
+    hidden = any(part.startswith(".") for part in parts)
+    return bool(parts) and not hidden and not PurePosixPath(name).is_absolute() and parts[0] not in PRIVATE
 
 
 def _in_site(page: str) -> str:

@@ -1,6 +1,5 @@
 """The notebooks of the site: executed ones of an output tree, and for a paper without any, the notebook as it is."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from retina_kit.reporting.badges import TAG
 from retina_kit.reporting.export import without_widgets
 from retina_kit.reporting.living.pages import as_living
 from retina_kit.reporting.notebook import tags_of
-from retina_kit.reporting.tables import read_table
+from retina_kit.reporting.saved_run import read_results, read_table
 from retina_kit.reporting.units import estimate
 
 KEPT_FILES = ("tables", "figures", "claims.csv", "results.json")  # of a run, next to the site's own pages
@@ -38,7 +37,8 @@ def find_pages(root: Path, output_root: Path) -> list[PaperPage]:
 
     The runs of your own papers follow.
     """
-    runs = [_read(path.parent) for path in sorted(output_root.glob("*/*/results.json"))]
+    folders = sorted(path.parent for path in output_root.glob("*/*/results.json"))
+    runs = [read_results(folder) | {"folder": folder} for folder in folders]
     runs = [run for run in runs if (run["folder"] / "notebook.ipynb").is_file()]
     runs.sort(key=lambda run: (ORDER.get(run["profile"], 9), run["data"], len(run["folder"].name)))
     pages = []
@@ -58,23 +58,26 @@ def _page(run: dict[str, Any], stem: str, *, first: bool) -> PaperPage:
     return PaperPage(name, run["folder"] / "notebook.ipynb", f"{run['folder'].parent.name}/{setting}", about)
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """Read what a run is; DataError if its results.json is damaged."""
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        return {key: results[key] for key in ("paper", "profile", "data", "seeds")} | {"folder": folder}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder} is not a complete run ({error}); rerun it with retina-kit run") from error
-
-
 def page_notebook(page: PaperPage, results: Path) -> NotebookNode:
     """Return the notebook of a page: what it is on top, living outputs, no cells that only serve a hosted notebook."""
-    notebook = as_living(without_widgets(nbformat.read(page.notebook, as_version=4)))
+    notebook = read_notebook(page.notebook)
     notebook.cells = [cell for cell in notebook.cells if not LEFT_OUT & set(tags_of(cell))]
     paper = page.notebook.stem.split("_")[-1]
     notebook.cells.insert(1, nbformat.v4.new_markdown_cell(_about(page) if page.run else _kept(paper, results)))
     notebook.metadata = nbformat.from_dict({"language_info": {"name": "python", "pygments_lexer": "python3"}})
     return notebook
+
+
+def read_notebook(path: Path) -> NotebookNode:
+    """Read an executed notebook with its outputs living; DataError if it is none, or if an output is damaged."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        living = as_living(without_widgets(notebook))
+        nbformat.writes(living).encode()
+        return living
+    except Exception as error:  # the state of a widget may hold anything
+        raise DataError(f"{path} is not a notebook that a run wrote ({error}); rerun it with retina-kit run") from error
 
 
 def _about(page: PaperPage) -> str:
