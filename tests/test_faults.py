@@ -12,12 +12,16 @@ import time
 import traceback
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from small_arm import small_arm, small_jobs, train
 from small_batch import Noting, arms
+from small_command import command_line
+from test_cli import assert_refused
 from test_kill import OFTEN, command, results_of, wait_for_checkpoint
 from test_plan import assert_same_result
 
@@ -288,6 +292,52 @@ def test_a_full_disk_while_a_page_is_written_keeps_the_old_one(small_disk):
         path.write_text("x" * 500_000)
     assert page.read_text() == "the good one of last time"
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "index.html"]
+
+
+def test_a_full_disk_while_images_are_predicted_is_one_line_and_leaves_nothing_half(small_disk, tmp_path):
+    """128 kB of free space: the first image of noise fits, the others do not."""
+    weights = train([small_arm("fluid", recipe={"steps": 1})], RunStore(tmp_path / "runs"))["fluid", 0].folder
+    (tmp_path / "eyes").mkdir()
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 256, (200, 300), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "eyes" / f"{number}.png")
+    output = small_disk / "found"
+    done = command_line("predict", weights, "--images", "eyes", "--output", output, "--probabilities", cwd=tmp_path)
+    assert_refused(done, 5, f"cannot write {output}", "No space left on device", "free some space")
+    left = [path for path in output.rglob("*") if path.is_file()]
+    assert not [path for path in left if ".part" in path.name or path.name in ("predictions.csv", "index.html")]
+    for path in left:
+        with Image.open(path) as image:
+            image.load()
+    assert left, "what was finished before stays"
+
+
+@pytest.mark.parametrize("when", ["a page", "a page that Sphinx only warns about"])
+def test_a_full_disk_while_the_site_is_built_keeps_the_old_one(small_disk, tmp_path, monkeypatch, when):
+    from retina_kit.reporting.website import build
+
+    old = small_disk / "site"
+    old.mkdir()
+    for name in ("index.html", "objects.inv"):
+        (old / name).write_text("the good one of last time")
+
+    def sphinx(source, target, folder):
+        target.mkdir()
+        (target / "index.html").write_text("new")
+        (target / "large.html").write_text("x" * 500_000)
+
+    monkeypatch.setattr(build, "NEEDED", ())
+    monkeypatch.setattr(build, "write_reference", lambda *arguments: 0)
+    monkeypatch.setattr(build, "_run_sphinx", sphinx)
+    if when != "a page":
+        warned = f"WARNING: error writing file large.html: [Errno 28] {os.strerror(28)}"
+        monkeypatch.setattr(build, "_run_sphinx", lambda *arguments: build.check_words(warned, tmp_path))
+    with pytest.raises(SetupError, match=rf"cannot write {old}: No space left on device; free some space"):
+        build.build_website(old, tmp_path / "outputs", {})
+    assert {path.name: path.read_text() for path in old.iterdir()} == dict.fromkeys(
+        ("index.html", "objects.inv"), "the good one of last time"
+    )
+    assert [path.name for path in small_disk.iterdir()] == ["site"]
 
 
 # ---- damaged entries, clocks, users ----------------------------------------------------------------------------------

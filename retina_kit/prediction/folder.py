@@ -1,5 +1,6 @@
 """Predict many image files into a folder: masks, overlays, probabilities and one row per image."""
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -209,9 +210,15 @@ def color_of(number: int) -> tuple[int, int, int]:
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
-    """Write pixels as an image file, whole or not at all; the suffix decides the format."""
+    """Write pixels as an image file, whole or not at all; the suffix decides the format.
+
+    It is encoded in memory: Pillow does not notice if the last block of a JPEG or TIFF no longer fits on a full disk.
+    """
+    encoded = io.BytesIO()
+    encoded.name = path.name  # from which Pillow takes the format
+    Image.fromarray(pixels).save(encoded, quality=OVERLAY_QUALITY)
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, quality=OVERLAY_QUALITY)
+        temporary.write_bytes(encoded.getvalue())
 
 
 def overlay(image: np.ndarray, masks: np.ndarray) -> np.ndarray:

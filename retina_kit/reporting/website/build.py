@@ -1,5 +1,6 @@
 """Builds the site with Sphinx, without a network: everything a page needs is in its folder."""
 
+import errno
 import importlib.util
 import io
 import os
@@ -140,9 +141,19 @@ def _run_sphinx(source: Path, target: Path, folder: Path) -> None:
                 status=None, warning=words, parallel=min(4, os.cpu_count() or 1),
             )  # fmt: skip
             application.build(force_all=True)
+    except OSError:
+        raise
     except Exception as error:  # extensions raise their own for a page that they do not understand
         raise KitError(f"the site could not be built: {error}") from error
-    problems = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", words.getvalue()).splitlines() if line.strip()]
+    check_words(words.getvalue(), source)
+
+
+def check_words(words: str, source: Path) -> None:
+    """Raise KitError with the warnings of Sphinx, if there are any; OSError if one of them is about a full disk."""
+    problems = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", words).splitlines() if line.strip()]
+    full = os.strerror(errno.ENOSPC)
+    if any(full in line for line in problems):  # Sphinx only warns about a page that it could not write
+        raise OSError(errno.ENOSPC, full)
     if problems:
         listed = "\n".join(line.replace(f"{source}{os.sep}", "") for line in problems[:20])
         raise KitError(f"the site has {len(problems)} problems:\n{listed}")
