@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.compare import ROWS, WITHOUT_PEERS, compare, lines_of
 from benchmarks.growth import CURVES, measure_curve
-from benchmarks.machine import ceilings, describe_machine, write_json
+from benchmarks.machine import ceilings, describe_machine, share_of_ceiling, write_json
 from benchmarks.time_to_dice import CAP, lines_of_dice, measure_time_to_dice
 from benchmarks.workloads import WORKLOADS, measure_workload
 from retina_kit.errors import KitError, UsageError
@@ -78,10 +78,9 @@ def measure_one(name, options, device):
 
 def with_shares(measured):
     """Add to every workload that counts its operations which share of the matrix ceiling it reached."""
-    best = measured.get("ceilings", {}).get("bfloat16_gflops")
     for figures in measured.values():
         if isinstance(figures, dict) and "gflop_per_s" in figures:
-            figures["share of the bfloat16 ceiling"] = round(figures["gflop_per_s"] / best, 3)
+            figures |= share_of_ceiling(figures["gflop_per_s"] * 1e9, measured["ceilings"])
     return measured
 
 

@@ -3,7 +3,7 @@
 import statistics
 import tempfile
 
-from benchmarks.machine import ceilings, higher
+from benchmarks.machine import ceilings, higher, share_of_ceiling
 from benchmarks.pacer import Rival, save_images
 from benchmarks.steps import work_of_a_step
 from retina_kit.data.synthetic.oct import generate_oct
@@ -101,7 +101,7 @@ def row_of(name, rival, own, work, best):
         "spread": round(max(rival.seconds) - min(rival.seconds), 4),
         "times the kit": round(median / statistics.median(own), 2) if own else None,
         "times the kit, fastest turns": round(min(rival.seconds) / min(own), 2) if own else None,
-        "share of the bfloat16 ceiling": round(work["flops"] / median / best["bfloat16_gflops"] / 1e9, 3),
+        **share_of_ceiling(work["flops"] / median, best),
         "start and first update": round(rival.first, 1),
         "peak_mb": rival.peak_mb,
         "peak_gpu_mb": rival.peak_gpu_mb,
@@ -115,9 +115,10 @@ def lines_of(comparison):
         if "error" in row:
             lines.append(f"  {row['row']:24} could not take part: {row['error']}")
         else:
+            ((ceiling, share),) = [(name, value) for name, value in row.items() if name.startswith("share of the")]
             lines.append(
                 f"  {row['row']:24} {row['median']:8.3f} s an update (spread {row['spread']:.3f}), "
                 f"{row['times the kit']:5.2f} times the kit's, "
-                f"{row['share of the bfloat16 ceiling']:5.1%} of the ceiling, {row['peak_mb']} MiB"
+                f"{share:5.1%} of {ceiling.removeprefix('share of ')}, {row['peak_mb']} MiB"
             )
     return lines

@@ -40,17 +40,31 @@ def ceilings(device, repeats=5):
     """Return the best of some tries of a large matrix product (GFLOP/s) and of a copy (GB/s, read and written).
 
     On a CPU the product is the better of `matmul` and of a 1x1 convolution: PyTorch computes them with different
-    libraries, and on some processors one of them reaches only half of what the other does. Both are given.
+    libraries, and on some processors one of them reaches only half of what the other does. Both are given. A product in
+    bfloat16 is left out on a device without it: in software it takes minutes and is no ceiling of anything.
     """
     import torch
 
+    from retina_kit.training.device import has_fast_bfloat16
+
     found = {}
-    for name, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
+    kinds = {"float32": torch.float32} | ({"bfloat16": torch.bfloat16} if has_fast_bfloat16(device) else {})
+    for name, dtype in kinds.items():
         product = matrix_speed(device, dtype, repeats)
         convolution = convolution_speed(dtype, repeats) if device.type == "cpu" else 0
         found[f"{name}_gflops"] = round(max(product, convolution) / 1e9, 1)
         found[f"{name}_matmul_gflops"] = round(product / 1e9, 1)
     return found | {"copy_gb_per_s": round(copy_speed(device, repeats) / 1e9, 1)}
+
+
+def share_of_ceiling(flops_per_second, ceilings):
+    """Return {"share of the ... ceiling": share} of the product in the fastest precision that the device has.
+
+    >>> share_of_ceiling(3e11, {"float32_gflops": 400.0})
+    {'share of the float32 ceiling': 0.75}
+    """
+    precision = "bfloat16" if "bfloat16_gflops" in ceilings else "float32"
+    return {f"share of the {precision} ceiling": round(flops_per_second / ceilings[f"{precision}_gflops"] / 1e9, 3)}
 
 
 def best_time(work, device, repeats):

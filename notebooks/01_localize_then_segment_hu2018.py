@@ -350,41 +350,40 @@ predict_own(Predictor.load(experiment.run_of("pretrained_frozen_100").folder, de
 # **1.** Which arm differs from `pretrained_frozen_100` in the start of the encoder and in nothing else?
 
 # %% tags=["exercise"]
-check = experiment.check
-check.only_the_start(...)
+experiment.check.only_the_start(...)
 
 # %% tags=["solution"]
-check.only_the_start("random_frozen_100")
+experiment.check.only_the_start("random_frozen_100")
 
 # %% [markdown]
 # **2.** By how much does pretraining raise the mean Dice if nothing is frozen, with all training images? Compute it
 # from `figure2a`.
 
 # %% tags=["exercise"]
-check.gain_of_pretraining(...)
+experiment.check.gain_of_pretraining(...)
 
 # %% tags=["solution"]
 means = figure2a.set_index("arm")["ours_mean"]
-check.gain_of_pretraining(means["pretrained_trainable_100"] - means["random_trainable_100"])
+experiment.check.gain_of_pretraining(means["pretrained_trainable_100"] - means["random_trainable_100"])
 
 # %% [markdown]
 # **3.** The paper has 92 images with a mask and five folds. About how many images are 10 % of a training fold?
 
 # %% tags=["exercise"]
-check.ten_percent(...)
+experiment.check.ten_percent(...)
 
 # %% tags=["solution"]
-check.ten_percent(0.1 * 92 * 4 / 5)
+experiment.check.ten_percent(0.1 * 92 * 4 / 5)
 
 # %% [markdown]
 # **4.** The paper reports a validation mean squared error (MSE) of 132.16 pixels squared for the localizer. If that is
 # the mean over x and y, what is the root mean square distance to the center, in pixels?
 
 # %% tags=["exercise"]
-check.distance_from_mse(...)
+experiment.check.distance_from_mse(...)
 
 # %% tags=["solution"]
-check.distance_from_mse((2 * 132.16) ** 0.5)
+experiment.check.distance_from_mse((2 * 132.16) ** 0.5)
 
 # %% [markdown]
 # **5.** Design the control. A pretrained network was trained for the localizer's steps as well as its own. Which
@@ -392,11 +391,11 @@ check.distance_from_mse((2 * 132.16) ** 0.5)
 # `like`, and what it changes, such as `{"name": "mine", "like": "random_frozen_100", "recipe.steps": 50}`.
 
 # %% tags=["exercise"]
-check.control_for_updates(...)
+experiment.check.control_for_updates(...)
 
 # %% tags=["solution"]
 steps = sum(experiment.arm(name).recipe.steps for name in ("localizer", "random_trainable_100"))
-check.control_for_updates({"name": "random_longer", "like": "random_trainable_100", "recipe.steps": steps})
+experiment.check.control_for_updates({"name": "random_longer", "like": "random_trainable_100", "recipe.steps": steps})
 
 # %% [markdown]
 # **Going further:** set `overrides = {"steps": 20}` and run everything again: which arm loses most, and why? Set `seeds

@@ -354,42 +354,41 @@ predict_own(Predictor.load(experiment.run_of("transfer_large").folder, device=de
 # target scans, from a random start?
 
 # %% tags=["exercise"]
-check = experiment.check
-check.equal_updates(...)
+experiment.check.equal_updates(...)
 
 # %% tags=["solution"]
-check.equal_updates("scratch_large_equal_updates")
+experiment.check.equal_updates("scratch_large_equal_updates")
 
 # %% [markdown]
 # **2.** The paper reports 0.579 ± 0.272 ("SEM") over 224 test scans. If 0.272 is the standard deviation, what is the
 # standard error?
 
 # %% tags=["exercise"]
-check.standard_error(...)
+experiment.check.standard_error(...)
 
 # %% tags=["solution"]
-check.standard_error(0.272 / 224**0.5)
+experiment.check.standard_error(0.272 / 224**0.5)
 
 # %% [markdown]
 # **3.** By how much is the mean (strict) Dice of `transfer_large` above that of its control, in this run? Compute it
 # from `figure4` and `controls`.
 
 # %% tags=["exercise"]
-check.gain_at_equal_updates(...)
+experiment.check.gain_at_equal_updates(...)
 
 # %% tags=["solution"]
 means = [t[t["metric"] == "dice"].set_index("arm")["ours_mean"] for t in (figure4, controls)]
-check.gain_at_equal_updates(means[0]["transfer_large"] - means[1]["scratch_large_equal_updates"])
+experiment.check.gain_at_equal_updates(means[0]["transfer_large"] - means[1]["scratch_large_equal_updates"])
 
 # %% [markdown]
 # **4.** Two percent of a scan is fluid, and an untrained network predicts 0.5 everywhere. What is its loss, 1 - soft
 # Dice?
 
 # %% tags=["exercise"]
-check.first_loss(...)
+experiment.check.first_loss(...)
 
 # %% tags=["solution"]
-check.first_loss(1 - 2 * 0.5 * 0.02 / (0.5 + 0.02))
+experiment.check.first_loss(1 - 2 * 0.5 * 0.02 / (0.5 + 0.02))
 
 # %% [markdown]
 # **5.** Design the control. `transfer_large` has learned fluid on another device, but it has also learned what OCT
@@ -397,12 +396,12 @@ check.first_loss(1 - 2 * 0.5 * 0.02 / (0.5 + 0.02))
 # changes, such as `{"name": "mine", "like": "scratch_large", "data.mask": "srf"}`.
 
 # %% tags=["exercise"]
-check.control_for_fluid(...)
+experiment.check.control_for_fluid(...)
 
 # %% tags=["solution"]
 retina = {"name": "source_retina", "like": "source", "data.mask": "retina"}
 tuned = {"name": "transfer_retina", "like": "transfer_large", "start.parent": "source_retina"}
-check.control_for_fluid([retina, tuned])
+experiment.check.control_for_fluid([retina, tuned])
 
 # %% [markdown]
 # **Going further:** set `overrides = {"gap": 0.0}` and run everything again: what is left of the gain of transfer, and

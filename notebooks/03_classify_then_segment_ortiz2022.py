@@ -339,42 +339,41 @@ predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=devi
 # Give both, as `{"one", "another"}`.
 
 # %% tags=["exercise"]
-check = experiment.check
-check.what_the_text_says(...)
+experiment.check.what_the_text_says(...)
 
 # %% tags=["solution"]
-check.what_the_text_says({"copied_frozen", "published"})
+experiment.check.what_the_text_says({"copied_frozen", "published"})
 
 # %% [markdown]
 # **2.** Microaneurysms cover about 0.1 % of the pixels. What is the pixel accuracy (in percent) of a network that
 # predicts "healthy everywhere"? (Which published accuracies of Table 2 does it beat?)
 
 # %% tags=["exercise"]
-check.healthy_everywhere(...)
+experiment.check.healthy_everywhere(...)
 
 # %% tags=["solution"]
-check.healthy_everywhere(100 - 0.1)
+experiment.check.healthy_everywhere(100 - 0.1)
 
 # %% [markdown]
 # **3.** For exudates with VGG-16, Table 2 reports sensitivity 88.12, specificity 96.1 and accuracy 98.1. What is the
 # highest accuracy (in percent) that the first two allow?
 
 # %% tags=["exercise"]
-check.possible_accuracy(...)
+experiment.check.possible_accuracy(...)
 
 # %% tags=["solution"]
-check.possible_accuracy(max(88.12, 96.1))
+experiment.check.possible_accuracy(max(88.12, 96.1))
 
 # %% [markdown]
 # **4.** Both frozen: by how much does the copied encoder raise the Dice above the random one, in this run (long arms)?
 # Compute it from the table `four`.
 
 # %% tags=["exercise"]
-check.part_of_transfer(...)
+experiment.check.part_of_transfer(...)
 
 # %% tags=["solution"]
 means = four[four["metric"] == "dice"].set_index("arm")["ours_mean"]
-check.part_of_transfer(means["copied_frozen"] - means["random_frozen"])
+experiment.check.part_of_transfer(means["copied_frozen"] - means["random_frozen"])
 
 # %% [markdown]
 # **5.** Design the control. `classify_vgg_leaked` has seen copies of its own validation photographs. Does this leak
@@ -383,13 +382,13 @@ check.part_of_transfer(means["copied_frozen"] - means["random_frozen"])
 # `"start.parent": "classify_vgg"`.
 
 # %% tags=["exercise"]
-check.does_the_leak_travel(...)
+experiment.check.does_the_leak_travel(...)
 
 # %% tags=["solution"]
 encoder = {"like": "published", "start.parts": ["encoder"]}
 clean = {"name": "clean", "start.parent": "classify_vgg"} | encoder
 leaked = {"name": "leaked", "start.parent": "classify_vgg_leaked"} | encoder
-check.does_the_leak_travel([clean, leaked])
+experiment.check.does_the_leak_travel([clean, leaked])
 
 # %% [markdown]
 # **Going further:** set `overrides = {"per_lesion": 0.0}` and run everything again: with all patches, what happens to

@@ -303,42 +303,41 @@ predict_own(Predictor.load(experiment.run_of("fcn_stare").folder, device=device)
 # start? The arm picker and the table of arms are in section 2.
 
 # %% tags=["exercise"]
-check = experiment.check
-check.equal_updates(...)
+experiment.check.equal_updates(...)
 
 # %% tags=["solution"]
-check.equal_updates("fcn_scratch")
+experiment.check.equal_updates("fcn_scratch")
 
 # %% [markdown]
 # **2.** By how much is the pooled Dice of `fcn_stare` above that of its control, in this run? Compute it from `table1`.
 
 # %% tags=["exercise"]
-check.gain_of_vessels(...)
+experiment.check.gain_of_vessels(...)
 
 # %% tags=["solution"]
 means = table1.set_index(["arm", "metric"])["ours_mean"]
-check.gain_of_vessels(means["fcn_stare", "dice"] - means["fcn_scratch", "dice"])
+experiment.check.gain_of_vessels(means["fcn_stare", "dice"] - means["fcn_scratch", "dice"])
 
 # %% [markdown]
 # **3.** For cross-entropy, Table 4 reports IoU 45.29, Dice 65.25 and accuracy 62.34 (in percent). Dice and IoU come
 # from the same pixels: which Dice follows from that IoU?
 
 # %% tags=["exercise"]
-check.dice_from_iou(...)
+experiment.check.dice_from_iou(...)
 
 # %% tags=["solution"]
 iou = 45.29 / 100
-check.dice_from_iou(100 * 2 * iou / (1 + iou))
+experiment.check.dice_from_iou(100 * 2 * iou / (1 + iou))
 
 # %% [markdown]
 # **4.** One percent of a scan is fluid. What is the loss `dice_all_classes` (1 - Dice, both classes in one sum) of a
 # network that predicts no fluid anywhere? (Then look at Table 4 again.)
 
 # %% tags=["exercise"]
-check.price_of_nothing(...)
+experiment.check.price_of_nothing(...)
 
 # %% tags=["solution"]
-check.price_of_nothing(1 - 2 * 0.99 / (1 + 1))
+experiment.check.price_of_nothing(1 - 2 * 0.99 / (1 + 1))
 
 # %% [markdown]
 # **5.** Design the control. `fcn_stare` has learned vessels, but it has also learned *anything at all*. Which two arms
@@ -346,12 +345,12 @@ check.price_of_nothing(1 - 2 * 0.99 / (1 + 1))
 # "like": "fcn_stare", "recipe.steps": 50}`.
 
 # %% tags=["exercise"]
-check.control_for_vessels(...)
+experiment.check.control_for_vessels(...)
 
 # %% tags=["solution"]
 disc = {"name": "disc_fcn_stare", "like": "vessels_fcn_stare", "data.mask": "disc"}
 tuned = {"name": "fcn_stare_disc", "like": "fcn_stare", "start.parent": "disc_fcn_stare"}
-check.control_for_vessels([disc, tuned])
+experiment.check.control_for_vessels([disc, tuned])
 
 # %% [markdown]
 # **Going further:** set `overrides = {"steps": 50}` or `seeds = [0, 1, 2]` in section 1 and run everything again: does

@@ -248,4 +248,5 @@ def check_writable(folder: str | Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise SetupError(f"cannot write to {folder}: {error.strerror}; choose another --output-root") from error
+        what = f"cannot write to {folder}" if folder.is_dir() else f"cannot make the folder {folder} in {folder.parent}"
+        raise SetupError(f"{what}: {error.strerror}; choose another --output-root") from error

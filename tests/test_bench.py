@@ -15,6 +15,7 @@ from retina_kit.training.loop import fit
 from retina_kit.training.recipe import Recipe
 
 sys.path.insert(0, str(kit_root()))
+from benchmarks import machine
 from benchmarks.__main__ import with_shares
 from benchmarks.compare import THE_KIT, compare, lines_of
 from benchmarks.growth import CURVES, measure_point, slope
@@ -118,6 +119,16 @@ def test_a_slope_is_that_of_the_upper_half():
 def test_the_share_of_the_ceiling_is_a_quotient():
     measured = with_shares({"ceilings": {"bfloat16_gflops": 400.0}, "step": {"gflop_per_s": 300.0}, "command": ""})
     assert measured["step"]["share of the bfloat16 ceiling"] == 0.75
+    measured = with_shares({"ceilings": {"float32_gflops": 400.0}, "step": {"gflop_per_s": 100.0}, "command": ""})
+    assert measured["step"]["share of the float32 ceiling"] == 0.25
+
+
+def test_a_product_in_bfloat16_is_measured_only_where_the_hardware_has_it(monkeypatch):
+    monkeypatch.setattr(machine, "best_time", lambda work, device, repeats: 1.0)
+    for has, expected in ((False, {"float32"}), (True, {"float32", "bfloat16"})):
+        monkeypatch.setattr("retina_kit.training.device.has_fast_bfloat16", lambda device, has=has: has)
+        found = machine.ceilings(CPU)
+        assert {name.split("_")[0] for name in found} - {"copy"} == expected
 
 
 def test_a_paper_that_is_not_here_yet_is_named_not_skipped():

@@ -5,6 +5,7 @@ import json
 import tomllib
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,9 @@ from retina_kit.errors import UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
 from retina_kit.files import kit_root
+from retina_kit.reporting.notebook import built_text
 from retina_kit.teaching import exercises
+from retina_kit.teaching.course import sources
 from retina_kit.teaching.questions import designed_arm
 
 EXERCISES = tomllib.loads(
@@ -285,3 +288,12 @@ def test_exercises_name_arms_tables_and_settings_that_exist(paper):
                 for rules in exercise.arm:
                     changes = {key: rules.allowed(key, previous, experiment)[-1] for key in rules.change}
                     designed_arm({"name": "new", "like": rules.like} | changes, experiment)
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda path: path.stem)
+def test_an_exercise_can_be_answered_without_the_one_before_it(source):
+    """A name that one exercise defines and another needs would be a NameError for whoever begins with the second."""
+    cells = nbformat.reads(built_text(source), as_version=4).cells
+    asked = [cell.source for cell in cells if "exercise" in cell.metadata.get("tags", [])]
+    assert len(asked) == 5
+    assert all(code.startswith("experiment.check.") and "\n" not in code for code in asked)

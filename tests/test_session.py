@@ -1,14 +1,15 @@
 """Sessions: how many workers, which options, what is explained, planned and reported, and the exit code."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
 
-from retina_kit.errors import UsageError
+from retina_kit.errors import SetupError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.runs.workers import LocalWorkers
-from retina_kit.session import RunOptions, Session, open_workers
+from retina_kit.session import RunOptions, Session, check_writable, open_workers
 
 
 def smoke(tmp_path, **options):
@@ -52,6 +53,13 @@ def test_a_wrong_option_stops_a_session_before_it_starts(tmp_path, options, mess
     with pytest.raises(UsageError, match=message):
         Session(["huang2023"], smoke(tmp_path, **options))
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_one_that_refuses_it():
+    if not Path("/proc/self").is_dir():
+        pytest.skip("needs /proc")
+    with pytest.raises(SetupError, match=r"cannot make the folder /proc/x in /proc: .*; choose another --output-root"):
+        check_writable("/proc/x")
 
 
 def test_a_session_shares_its_workers_among_papers_and_needs_none_for_one(tmp_path):
