@@ -230,6 +230,7 @@ def test_toml_without_end_is_refused(tmp_path, text):
 def test_a_paper_of_ones_own_without_solutions_can_be_handed_out(tmp_path):
     from retina_kit.authoring.scaffold import new_paper
     from retina_kit.experiment_file import find_paper
+    from retina_kit.teaching.course import build_course
     from retina_kit.teaching.nbgrader import build_nbgrader
     from retina_kit.teaching.otter import build_assignment
 
@@ -245,4 +246,6 @@ def test_a_paper_of_ones_own_without_solutions_can_be_handed_out(tmp_path):
     assert "Going further" in otter.cells[-1].source, "what follows an exercise is kept"
     graded = nbformat.read(build_nbgrader(source, tmp_path / "course"), as_version=4)
     assert sum("answer_the_gain = ..." in cell.source for cell in graded.cells) == 1
+    (slides,) = build_course("slides", tmp_path / "slides", output_root=tmp_path, notebooks=[source])
+    assert "differs from the replication arm in the loss only" in slides.read_text(), "the answers are its notes"
     shutil.rmtree(tmp_path / "mine")

@@ -4,7 +4,9 @@ import importlib.util
 import json
 import re
 import sys
+import tempfile
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
@@ -113,6 +115,19 @@ def test_no_link_of_the_site_is_broken(site):
     assert made.pages > 100
     for name in ("docs/glossary.html", "notebooks/README.html", "results/index.html", "search.html"):
         assert (folder / name).is_file()
+
+
+@pytest.mark.slow
+@needs_sphinx
+def test_no_page_tells_where_it_was_made(site):
+    """Not of this checkout, this user, this machine, the output root or the folder that Sphinx worked in."""
+    folder, _ = site
+    telling = [kit_root(), folder.parent, f"{Path.home()}/", sys.prefix, f"{tempfile.gettempdir()}/retina-kit-site-"]
+    found = []
+    for path in folder.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        found += [f"{path.relative_to(folder)}: {text}" for text in telling if str(text).encode() in content]
+    assert found == []
 
 
 @pytest.mark.slow

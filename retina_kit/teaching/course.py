@@ -50,7 +50,8 @@ def build_course(
 def _build(kind: str, source: Path, folder: Path, output_root: Path) -> Path:
     """Write one notebook of a kind, and return its path."""
     if kind == "slides":
-        exercises = read_exercises(source.stem.split("_")[-1])
+        own = source.with_name("exercises.toml")
+        exercises = read_exercises(own if own.is_file() else source.stem.split("_")[-1])
         answers = {exercise.name: f"{right_answer(exercise)}. {exercise.because}" for exercise in exercises}
         return export_slides(_newest_run(source, output_root), folder / f"{source.stem}.slides.html", answers=answers)
     target = folder / f"{source.stem}.ipynb"
@@ -62,7 +63,15 @@ def _build(kind: str, source: Path, folder: Path, output_root: Path) -> Path:
 
 
 def _newest_run(source: Path, output_root: Path) -> Path:
-    """Return the newest executed copy of a notebook, or the notebook itself if it was never run."""
-    paper = source.stem.split("_")[-1]
+    """Return the newest executed copy of a notebook, or the notebook itself if it was never run.
+
+    That of a paper of your own, `<key>_notebook.py`, is built if it has not been yet.
+    """
+    paper = (
+        source.stem.removesuffix("_notebook")
+        if source.with_name("experiment.py").is_file()
+        else source.stem.split("_")[-1]
+    )
     runs = sorted(output_root.glob(f"{paper}/*/notebook.ipynb"), key=lambda path: path.stat().st_mtime)
-    return runs[-1] if runs else source.with_suffix(".ipynb")
+    built = source.with_suffix(".ipynb")
+    return runs[-1] if runs else built if built.is_file() else build_notebook(source)
