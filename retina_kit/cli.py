@@ -1,10 +1,12 @@
 """The command line: what each command is called; the longer ones are in the modules <what>_commands."""
 
 import contextlib
+import errno
 import io
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -185,6 +187,23 @@ def ensure_unicode() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def out_of_room(error: Exception) -> str:
+    """Return the message about a full disk or a full memory, wherever it was met; "" for any other error.
+
+    >>> out_of_room(OSError(errno.ENOSPC, "No space left on device", "/tmp/scans"))
+    '/tmp/scans: No space left on device; free some space, or set TMPDIR to another folder'
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = error.filename or tempfile.gettempdir()
+        return f"{place}: {error.strerror}; free some space, or set TMPDIR to another folder"
+    if isinstance(error, MemoryError | RuntimeError):
+        from retina_kit.runs.diagnostics import is_out_of_memory
+
+        if is_out_of_memory(error):
+            return f"memory ran out ({str(error)[:200]}); give smaller or fewer images, or close other programs"
+    return ""
+
+
 def main() -> None:
     """Run the command line; an error is one message and its exit code, a Ctrl-C is 130.
 
@@ -206,9 +225,12 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
-        if not hasattr(error, "format_message"):  # of typer's usage errors, whose class moved between its versions
+        if hasattr(error, "format_message"):  # of typer's usage errors, whose class moved between its versions
+            fail(error.format_message(), 2, as_json)
+        message = out_of_room(error)
+        if debug or not message:
             raise
-        fail(error.format_message(), 2, as_json)
+        fail(message, SetupError.exit_code, as_json)
     if code == 130:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # another Ctrl-C does not change how this ends
         fail("interrupted; run again to resume", code, as_json)

@@ -3,8 +3,10 @@
 Each was found by `benchmarks.fuzz_folders` in one form; here is the kind.
 """
 
+import errno
 import json
 import shutil
+import tempfile
 
 import nbformat
 import pytest
@@ -19,7 +21,14 @@ from retina_kit.experiment_file import typed_like
 from retina_kit.packs.pairing import read_table as read_pairs
 from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.prediction.predictor import Predictor, TrainedNetwork
-from retina_kit.reporting.saved_run import CLAIM_NUMBERS, CLAIM_TEXTS, read_claims, read_results, read_table
+from retina_kit.reporting.saved_run import (
+    CLAIM_NUMBERS,
+    CLAIM_TEXTS,
+    read_claims,
+    read_comparison,
+    read_results,
+    read_table,
+)
 from retina_kit.reporting.site import build_site
 from retina_kit.reporting.website.documents import Sources
 from retina_kit.reporting.website.runs import read_notebook
@@ -149,6 +158,10 @@ def test_a_table_with_a_text_for_a_number_is_refused(tmp_path):
     write_table(path, ROW | {"ours_mean": "much"})
     with pytest.raises(DataError, match=r"table1\.csv: Unable to parse string"):
         read_table(path)
+    write_table(path, {name: value for name, value in ROW.items() if name != "ours_ci_high"})
+    assert list(read_table(path).columns) == [name for name in ROW if name != "ours_ci_high"], "other tables are read"
+    with pytest.raises(DataError, match=r"no comparison with the paper: see the columns \['ours_ci_high'\]"):
+        read_comparison(path)
     with pytest.raises(DataError, match=r"missing.csv: .*No such file"):
         read_table(tmp_path / "missing.csv")
 
@@ -205,6 +218,27 @@ def test_the_store_lists_an_entry_that_lacks_a_name(tmp_path, capsys, monkeypatc
     with pytest.raises(SystemExit, match="0"):
         main()
     assert f"{run.folder.name}       0.0 s  ?  on " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), f"{tempfile.gettempdir()}: No space left on device; free"),
+        (MemoryError(), "memory ran out"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory ran out (DefaultCPUAllocator"),
+    ],
+)
+def test_a_disk_or_memory_that_is_full_is_one_line_wherever_it_is_met(tmp_path, capsys, monkeypatch, error, message):
+    def full(self):
+        raise error
+
+    monkeypatch.setattr(RunStore, "runs", full)
+    monkeypatch.setattr("sys.argv", ["retina-kit", "store", "list", "--output-root", str(tmp_path)])
+    with pytest.raises(SystemExit, match="5"):
+        main()
+    said = capsys.readouterr().err
+    assert said.startswith(f"retina-kit: {message}")
+    assert said.count("\n") == 1
 
 
 def test_a_table_of_images_with_a_short_line_is_refused_by_its_line(tmp_path):

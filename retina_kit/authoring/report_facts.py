@@ -9,7 +9,7 @@ from retina_kit.authoring.training_compute import flops_of, num_weights
 from retina_kit.comparison.finished_runs import FinishedRun
 from retina_kit.experiment import Experiment
 from retina_kit.papers.audit import find_anomalies
-from retina_kit.reporting.saved_run import read_claims, read_table
+from retina_kit.reporting.saved_run import read_claims, read_comparison
 from retina_kit.reporting.tables import show_comparison
 from retina_kit.reporting.units import estimate
 
@@ -113,7 +113,7 @@ def _tables(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     for table in experiment.definition.tables:
         path = folder / "tables" / f"{table.id}.csv"
         if path.is_file():
-            shown = show_comparison(read_table(path), labels)
+            shown = show_comparison(read_comparison(path), labels)
             rows = [[_cell(value) for value in row] for row in shown[READERS_COLUMNS].to_numpy().tolist()]
             found.append({"id": table.id, "title": table.title, "rows": rows})
     return found

@@ -159,6 +159,15 @@ def read_table(path: Path) -> pd.DataFrame:
         raise incomplete(path, error) from error
 
 
+def read_comparison(path: Path) -> pd.DataFrame:
+    """Read a table that compares a run with the paper; DataError if its columns are not TABLE_COLUMNS."""
+    table = read_table(path)
+    if list(table.columns) != list(TABLE_COLUMNS):
+        lacks = [name for name in TABLE_COLUMNS if name not in table] or list(table.columns)
+        raise incomplete(path, f"it is no comparison with the paper: see the columns {lacks}")
+    return table
+
+
 def _typed(path: Path, texts: Sequence[str], numbers: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
     """Read a CSV file whose columns are known: texts ("" if missing), numbers, and texts that may be missing."""
     try:
