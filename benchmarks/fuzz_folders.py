@@ -159,7 +159,7 @@ class Campaign:
     def run(self, name: str, number: int, most: int = 2) -> Iterator[tuple[str, str]]:
         """Try one input, with at most so many damaged files.
 
-        Yield (exit code, what was said) or ("finding", what happened) for each of its commands.
+        Yield (exit code, what was printed) or ("finding", what happened) for each of its commands.
         """
         rng, target = random.Random(f"{name}/{number}"), self.targets[name]
         shutil.rmtree(self.work, ignore_errors=True)
@@ -185,20 +185,20 @@ class Campaign:
 
 
 def run_command(command: list[str]) -> tuple[str, str]:
-    """Run a command in this process; return (exit code, what it said) or ("finding", where and what)."""
+    """Run a command in this process; return (exit code, what it printed) or ("finding", where and what)."""
     from retina_kit.cli import main
 
-    said = io.StringIO()
+    printed = io.StringIO()
     sys.argv = ["retina-kit", *command]
     signal.setitimer(signal.ITIMER_PROF, SLOWEST_SECONDS)
     signal.alarm(LONGEST_SECONDS)
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             main()
     except SystemExit as end:
-        if "Traceback" in said.getvalue():
-            return "finding", f"{command[0]}: a traceback on the screen: {said.getvalue()[-300:]}"
-        return str(end.code), said.getvalue()
+        if "Traceback" in printed.getvalue():
+            return "finding", f"{command[0]}: a traceback on the screen: {printed.getvalue()[-300:]}"
+        return str(end.code), printed.getvalue()
     except TooSlow as error:
         limits = f"{SLOWEST_SECONDS} s of computing or {LONGEST_SECONDS} of waiting"
         return "finding", f"{command[0]}: more than {limits}, in {last_frame(error)}"
@@ -265,7 +265,7 @@ def fuzz(campaign: Campaign, names: list[str], minutes: float, first: int) -> di
 
 
 def main() -> None:
-    """Run the campaign and print its table, or one input with what its commands said."""
+    """Run the campaign and print its table, or one input with what its commands printed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--first", type=int, default=0, help="number of the first input")

@@ -143,6 +143,8 @@ def test_claims_with_a_text_for_a_number_or_a_column_too_few_are_refused(tmp_pat
     assert read_claims(tmp_path).empty
     write_table(tmp_path / "claims.csv", CLAIM)
     assert read_claims(tmp_path)["estimate"].tolist() == [0.5]
+    write_table(tmp_path / "claims.csv", {key: value for key, value in CLAIM.items() if key != "statistic"})
+    assert read_claims(tmp_path)["statistic"].isna().all()
     write_table(tmp_path / "claims.csv", {key: value for key, value in CLAIM.items() if key != name})
     with pytest.raises(DataError, match=rf"claims.csv: it has no column '{name}'"):
         read_claims(tmp_path)

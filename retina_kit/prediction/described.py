@@ -71,7 +71,7 @@ def _problems_of_inputs(metadata: Metadata) -> Iterator[str]:
 
 
 def check_network(metadata: Metadata, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Raise DataError unless the described network can be built, fits the tensors, and predicts what it says it does.
+    """Raise DataError unless the described network can be built, fits the tensors, and predicts what it describes.
 
     It is built without memory first, so that a description cannot ask for more of it than the file has.
     """

@@ -175,6 +175,7 @@ def _typed(path: Path, texts: Sequence[str], numbers: Sequence[str], optional: S
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=kinds)
         for name in numbers:
             table[name] = pd.to_numeric(table[name])
+        table = table.assign(**dict.fromkeys(set(optional) - set(table), float("nan")))
         return table.assign(**{name: table[name].fillna("") for name in texts})
     except (OSError, ValueError, TypeError, OverflowError) as error:
         raise incomplete(path, error) from error
