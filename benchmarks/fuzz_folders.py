@@ -58,7 +58,7 @@ def targets() -> dict[str, Target]:
         "import": Target(made.finished_runs, ("runs.zip",), lambda rng: [["store", "import", "runs.zip",
                          "--output-root", "elsewhere"]]),
         "own images": Target(made.own_images, ("images/*", "masks/*", "table.csv"), own_image_commands),
-        "pack": Target(made.pack, ("data/eyes/*.*", "data/eyes/card.toml", "data/eyes/manifest.csv"), lambda rng: [
+        "pack": Target(made.pack, ("data/eyes/*/*", "data/eyes/card.toml", "data/eyes/manifest.csv"), lambda rng: [
                        ["data", "verify", "eyes"], ["data", "show", "eyes"], ["data", "list"]]),
         "paper": Target(made.train_paper, ("smith2024/*.toml", "smith2024/*.py"), paper_commands),
         "class": Target(lambda folder: made.school_class(folder, sources), ("handed_in/*.zip", "handed_in/*/*",
@@ -161,7 +161,10 @@ class Campaign:
 
         Yield (exit code, what was printed) or ("finding", what happened) for each of its commands.
         """
+        from retina_kit.data.manifest import forget_cards
+
         rng, target = random.Random(f"{name}/{number}"), self.targets[name]
+        forget_cards()  # of the last input, which lay in the same place
         shutil.rmtree(self.work, ignore_errors=True)
         (self.sandbox / "tmp").mkdir(exist_ok=True)
         shutil.copytree(self.sandbox / "real" / name, self.work)
