@@ -9,6 +9,7 @@ import gc
 import importlib.machinery
 import importlib.util
 import inspect
+import operator
 import random
 import sys
 import types
@@ -75,7 +76,17 @@ def mutants_of(path: Path, at_most: int, seed: int) -> tuple[list[Mutant], int]:
     chosen = places
     if 0 < at_most < len(places):
         chosen = sorted(random.Random(f"{seed} {path.name}").sample(places, at_most), key=lambda place: place[2])
-    return [_mutant(path, source, *place) for place in chosen], len(places)
+    made = (_mutant(path, source, *place) for place in chosen)
+    return [mutant for mutant in made if _is_python(mutant.source)], len(places)
+
+
+def _is_python(source: str) -> bool:
+    """Tell whether a source can be compiled; {**settings} with a single star cannot."""
+    try:
+        compile(source, "", "exec")
+    except SyntaxError:
+        return False
+    return True
 
 
 def _mutant(path: Path, source: str, name: str, occurrence: int, line: int) -> Mutant:
@@ -114,6 +125,11 @@ def functions_of(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from [constant] if is_function else functions_of(constant)
 
 
+def _closures(code: types.CodeType) -> list[types.CodeType]:
+    """Return the code of the functions with a name that a function defines inside itself."""
+    return [part for part in code.co_consts if isinstance(part, types.CodeType) and part.co_name[0] != "<"]
+
+
 def loaded_functions(path: Path) -> list[types.FunctionType]:
     """Return the functions and methods that are now loaded from a file, decorated ones included."""
     found = [thing for thing in gc.get_objects() if type(thing) is types.FunctionType]
@@ -123,12 +139,15 @@ def loaded_functions(path: Path) -> list[types.FunctionType]:
 def change_in_place(mutant: Mutant, functions: Iterable[types.FunctionType]) -> Callable[[], None] | None:
     """Return a function that puts a mutant into the loaded `functions`, or None if it changes something else.
 
-    Only the code of one function is replaced, so nothing has to be imported again.
+    Only the code of one function is replaced, so nothing has to be imported again. Functions inside it may have been
+    made already, as those of a decorator are, so a change in them cannot be put in.
     """
     original = mutant.path.read_text(encoding="utf-8")
     codes = [list(functions_of(compile(text, str(mutant.path), "exec"))) for text in (original, mutant.source)]
     changed = [(old, new) for old, new in zip(*codes, strict=True) if old != new]
-    affected = [function for function in functions if function.__code__ == changed[0][0]] if len(changed) == 1 else []
+    if len(changed) != 1 or any(map(operator.ne, *map(_closures, changed[0]))):
+        return None
+    affected = [function for function in functions if function.__code__ == changed[0][0]]
     if not affected:
         return None
 

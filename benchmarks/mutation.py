@@ -74,8 +74,8 @@ class ForkedTests:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Time each test without a mutant, then run the fast ones for each mutant."""
         if in_fork(lambda: self.time_tests(session), limit=3600):
-            failure = self.failure.read_text(encoding="utf-8")
-            raise UsageError(f"a test fails, or takes too long, without a mutant: {failure}")
+            failure = self.failure.read_text(encoding="utf-8") if self.failure.is_file() else "it takes too long"
+            raise UsageError(f"a test fails without a mutant: {failure}")
         seconds = pd.read_csv(self.times, header=None, index_col=0)[1].sort_values()
         seconds = seconds[seconds <= SLOWEST_TEST]
         self.names, by_name = list(seconds.index), {item.nodeid: item for item in session.items}
