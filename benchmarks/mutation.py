@@ -145,7 +145,7 @@ def run_with_new_imports(mutant: Mutant, module: str, names: Sequence[str], fold
         raise SystemExit(1)
 
 
-def test_module(module: str, at_most: int, seed: int) -> tuple[list[Mutant], list[Mutant], int]:
+def run_mutants(module: str, at_most: int, seed: int) -> tuple[list[Mutant], list[Mutant], int]:
     """Return (killed, not killed, number of all mutants) of a module such as "evaluation/metrics"."""
     path = ROOT / "retina_kit" / f"{module}.py"
     mutants, num_all = mutants_of(path, 0 if module in ALL_MUTANTS else at_most, seed)
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     tool = f"cosmic-ray {importlib.metadata.version('cosmic-ray')}"
     for module in modules_named(options.names):
-        killed, others, num_all = test_module(module, options.at_most, options.seed)
+        killed, others, num_all = run_mutants(module, options.at_most, options.seed)
         survivors = [mutant for mutant in others if not is_equivalent(mutant, module)]
         equal = len(others) - len(survivors)
         row = [module, num_all, len(killed) + len(others), len(killed), equal, len(survivors), tool]
