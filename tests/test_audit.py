@@ -133,6 +133,26 @@ def test_prevalences_of_one_set_must_agree():
     assert "row 0 49.0-51.0, row 1 24.0-26.0" in found["arithmetic"][0]
 
 
+@pytest.mark.parametrize(
+    ("accuracy", "recall", "specificity"),
+    [(0.8, (0.8, 0.805), (0.79, 0.81)), (0.815, (0.78, 0.82), (0.79, 0.81)), (0.8, (0.79, 0.81), (0.8, 0.805))],
+)
+def test_sensitivity_and_specificity_that_may_be_equal_imply_no_prevalence(accuracy, recall, specificity):
+    values = {"accuracy": (accuracy, accuracy), "recall": recall, "specificity": specificity}
+    low, high = (pd.DataFrame({name: [ends[side]] for name, ends in values.items()}) for side in (0, 1))
+    interval = arithmetic.prevalence_interval(arithmetic.Intervals(low, high))
+    assert [end.tolist() for end in interval] == [[0.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("recall", "swaps"), [(0.66, []), (0.663, [("dice", "recall")]), (0.671, [("dice", "recall")]), (0.6725, [])]
+)
+def test_a_swap_fits_within_what_rounding_leaves_open(recall, swaps):
+    # IoU 0.495 to 0.505 gives Dice 0.6622 to 0.6711.
+    row, half_widths = {"iou": 0.5, "dice": 0.9, "recall": recall}, {"iou": 0.005, "dice": 1e-4, "recall": 1e-4}
+    assert arithmetic.swaps_that_fit(row, half_widths) == swaps
+
+
 def test_a_spread_is_bounded_by_the_mean():
     def check(value, spread, n, kind):
         return find_anomalies(table_of(number=[number("a", value, spread, n, kind)]))["check"].tolist()
@@ -141,6 +161,33 @@ def test_a_spread_is_bounded_by_the_mean():
     assert check("0.5", "0.50", 100, "SD") == []
     assert check("0.90", "0.10", 10, "SEM") == []
     assert check("0.90", "0.11", 10, "SEM") == ["spread"]  # at most 0.1
+
+
+def test_a_standard_error_that_is_too_large_may_be_a_standard_deviation():
+    fixes = []
+    for known in ({"n": 10}, {}):  # n unknown counts as 2: at most sqrt(0.9 x 0.1) = 0.3
+        entry = number("a", "0.90", "0.35", 0, "SEM") | known
+        found = find_anomalies(table_of(number=[entry if known else {k: v for k, v in entry.items() if k != "n"}]))
+        fixes.append(found["fix"].tolist())
+    assert fixes == [["it fits as a standard deviation; the SEM would be 0.1107"], [""]]
+
+
+def test_rows_that_disagree_about_a_set_are_named_by_the_first():
+    values = [{"accuracy": accuracy, "sensitivity": "80.0", "specificity": "90.0"} for accuracy in ("85.0", "87.5")]
+    confusion = [
+        {
+            "item": "table1",
+            "row": f"row {k}",
+            "values": row,
+            "unit": "percent",
+            "evaluation": "test",
+            "where": f"Table {k}",
+        }
+        for k, row in enumerate(values)
+    ]
+    evaluation = [{"id": "test", "what": "test images"}]
+    found = find_anomalies(published_of({"paper": PAPER, "evaluation": evaluation, "confusion": confusion}))
+    assert found["where"].tolist() == ["Table 0: test images"]
 
 
 def test_the_spread_of_zeros_and_ones_is_the_largest():

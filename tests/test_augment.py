@@ -1,10 +1,21 @@
 """Batched augmentation: what it leaves alone, and that masks follow their images."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from retina_kit.data.augment import IGNORE, Augmentation, augment_images, augment_points, first_mixed
+from retina_kit.data.augment import (
+    IGNORE,
+    Augmentation,
+    augment_images,
+    augment_points,
+    choose_corners,
+    first_mixed,
+    sample_geometry,
+)
 from retina_kit.errors import UsageError
+from retina_kit.schema import parse
 
 
 def batch(height=40, width=60):
@@ -136,3 +147,37 @@ def test_half_of_the_crops_are_centered_on_the_foreground():
 def test_what_is_about_crops_needs_a_crop(option):
     with pytest.raises(ValueError, match="set crop"):
         Augmentation(**option)
+
+
+def test_photometric_changes_keep_the_geometry_but_are_not_nothing():
+    assert Augmentation().does_nothing and Augmentation().keeps_geometry
+    photometric = Augmentation(photometric=True)
+    assert photometric.keeps_geometry and not photometric.does_nothing
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        photometric.flip = 0.5
+
+
+@pytest.mark.parametrize(
+    "settings", [{"cat_max_ratio": 0.0}, {"cat_max_ratio": 1.5}, {"foreground": -0.5}, {"flip": 2}]
+)
+def test_shares_that_cannot_be_are_refused(settings):
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        parse(Augmentation, {"crop": 16, **settings}, "augmentation")
+
+
+def test_height_and_width_of_a_corner_are_independent():
+    scale, top, left, _ = sample_geometry(Augmentation(crop=10), 500, 30, 50, torch.Generator().manual_seed(0))
+    assert (scale == 1).all() and 19 < top.max() < 20 and 38 < left.max() < 40
+    assert abs(torch.corrcoef(torch.stack([top, left]))[0, 1]) < 0.15
+
+
+def test_half_of_the_crops_are_centered_on_any_foreground_pixel():
+    targets = torch.zeros(400, 60, 60, dtype=torch.uint8)
+    targets[:, 30, 10], targets[:, 30, 50] = 1, 1
+    corner = torch.full((400,), 20.0)
+    geometry = (torch.ones(400), corner, corner, torch.zeros(400, dtype=torch.bool))
+    settings = Augmentation(crop=8, foreground=0.5)
+    _, _, left, _ = choose_corners(geometry, targets, settings, torch.Generator().manual_seed(0))
+    counts = [int((left == place).sum()) for place in (20.0, 10.5 - 4, 50.5 - 4)]
+    assert sum(counts) == 400
+    assert counts == pytest.approx([200, 100, 100], abs=30)

@@ -2,6 +2,7 @@
 
 import torch
 
+from retina_kit.data.augment import IGNORE
 from retina_kit.schema import parse
 from retina_kit.training.batches import Batches, mix
 from retina_kit.training.recipe import Recipe
@@ -51,6 +52,19 @@ def test_gray_images_are_normalized_and_repeated():
     assert (drawn == 2).all()
 
 
+def test_images_keep_their_channels_by_default():
+    assert batches_of(3, steps=1, batch_size=2).sample(0)[0].shape == (2, 1, 16, 16)
+
+
+def test_masks_are_padded_to_multiples_of_16_at_the_right_and_bottom():
+    images, targets = torch.full((1, 1, 16, 20), 9, dtype=torch.uint8), torch.ones(1, 16, 20, dtype=torch.uint8)
+    padded, masks = Batches(images, targets, Recipe(steps=1, batch_size=1), seed=0, device="cpu", std=9.0).sample(0)
+    assert padded.shape == (1, 1, 16, 32) and masks.shape == (1, 16, 32)
+    assert (padded[..., :20] == 1).all() and (padded[..., 20:] == 0).all()
+    assert (masks[..., :20] == 1).all() and (masks[..., 20:] == IGNORE).all()
+
+
 def test_mixed_seeds_do_not_collide():
     numbers = {mix(seed, step, stream) for seed in range(5) for step in range(200) for stream in range(2)}
     assert len(numbers) == 2000
+    assert min(numbers) >= 0 and 2**62 < max(numbers) < 2**63  # what a generator takes as a seed

@@ -125,6 +125,22 @@ def test_a_shift_of_every_patient_has_a_difference_of_no_width():
     assert found.p_bootstrap < 0.01
 
 
+def test_differences_to_both_sides_are_not_significant():
+    values, step = np.full(8, 0.5), np.array([0.1, -0.1] * 4)
+    scores = pd.concat([scores_of(values + step, arm="new"), scores_of(values, arm="old")])
+    found = statistics.paired_difference(scores, "new", "old")
+    assert found.estimate == pytest.approx(0) and found.p_bootstrap > 0.5 and found.p_t == pytest.approx(1)
+
+
+def test_scores_are_paired_by_image_where_there_are_only_counts():
+    counts = pd.DataFrame({"id": range(4), "patient": range(4), "seed": 0, "fp": 0, "fn": [1, 2, 3, 4], "tn": 9})
+    scores = pd.concat([counts.assign(arm="new", tp=4), counts.assign(arm="old", tp=1)])
+    found = statistics.paired_difference(scores, "new", "old")
+    new, old = (np.array([2 * tp / (2 * tp + fn) for fn in (1, 2, 3, 4)]) for tp in (4, 1))
+    assert found.estimate == pytest.approx((new - old).mean())
+    assert found.p_t == pytest.approx(stats.ttest_rel(new, old).pvalue)
+
+
 def test_arms_with_other_images_cannot_be_paired():
     scores = pd.concat([scores_of([0.1, 0.2, 0.3], arm="new"), scores_of([0.1, 0.2], arm="old")])
     with pytest.raises(UsageError, match="the same images"):

@@ -8,7 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from retina_kit.evaluation.boundary import assd, boundary_scores, cldice, hd95, nsd, skeleton, surface
+from retina_kit.evaluation.boundary import (
+    assd,
+    boundary_scores,
+    cldice,
+    hd95,
+    nsd,
+    skeleton,
+    surface,
+    surface_distances,
+)
 
 HAS_MONAI = importlib.util.find_spec("monai") is not None
 HAS_SKIMAGE = importlib.util.find_spec("skimage") is not None
@@ -56,6 +65,13 @@ def test_distances_come_in_the_unit_of_the_spacing():
     assert nsd(predicted, target, tolerance=3, spacing=0.5) == 1
 
 
+def test_distances_are_in_pixels_by_default():
+    predicted, target = np.eye(1, 6, 1, dtype=bool), np.eye(1, 6, 4, dtype=bool)
+    assert [distances.tolist() for distances in surface_distances(predicted, target)] == [[3.0], [3.0]]
+    assert hd95(predicted, target) == assd(predicted, target) == 3
+    assert nsd(predicted, target, tolerance=3) == 1 and nsd(predicted, target, tolerance=2.9) == 0
+
+
 def test_empty_masks_follow_the_stated_rules():
     empty, full = np.zeros(SIZE, bool), np.ones(SIZE, bool)
     assert all(math.isnan(score) for score in boundary_scores(empty, empty, tolerance=1).values())
@@ -95,6 +111,13 @@ def test_thinning_keeps_every_part_and_makes_lines():
         assert count[0] == count[1]
         whole = [thin[r : r + 3, c : c + 3].all() for r in range(SIZE[0] - 2) for c in range(SIZE[1] - 2)]
         assert not any(whole)
+
+
+def test_a_line_two_pixels_wide_is_thinned_from_below():
+    mask = np.zeros((6, 12), bool)
+    mask[2:4, 2:10] = True
+    thin = skeleton(mask)
+    assert thin[2, 3:9].all() and not thin[3, 3:9].any()
 
 
 def test_four_tools_four_hd95s():

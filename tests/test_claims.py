@@ -236,11 +236,19 @@ def test_a_gain_may_grow_or_shrink():
     assert one(scores_of(levels), test="gain_grows", arms=pairs[::-1])["verdict"] == "not supported"
 
 
+def test_a_mean_difference_may_share_its_baseline():
+    scores = scores_of({"a": 0.8, "b": 0.7, "base": 0.6}, noise=0.0)
+    row = one(scores, test="greater_on_average", arms=[["a", "base"], ["b", "base"]])
+    assert row["estimate"] == pytest.approx((0.2 + 0.1) / 2)
+
+
 def test_equivalence_needs_every_difference_within_the_margin():
     claim = {"test": "equivalent", "arms": ["ce", "dice", "hybrid"], "margin": 0.05}
     assert one(scores_of({"ce": 0.7, "dice": 0.7, "hybrid": 0.7}, noise=0.02), **claim)["verdict"] == "supported"
     apart = one(scores_of({"ce": 0.7, "dice": 0.7, "hybrid": 0.5}, noise=0.02), **claim)
-    assert apart["verdict"] == "not supported" and "hybrid" in apart["statistic"]
+    assert apart["verdict"] == "not supported"
+    assert "largest dice difference, " in apart["statistic"] and apart["statistic"].endswith(" minus hybrid")
+    assert "hybrid minus" not in apart["statistic"]
     noisy = one(scores_of({"ce": 0.7, "dice": 0.7, "hybrid": 0.7}, noise=0.3), **claim)
     assert noisy["verdict"] == "inconclusive"
 
@@ -294,6 +302,8 @@ def test_a_claim_whose_arm_was_not_run_is_inconclusive():
         ({"test": "rises_with", "arms": ["a", "b"], "margin": 0.1}, "has no 'margin'"),
         ({"test": "greater", "arms": ["a", "b"], "margin": -0.1}, "margin is -0.1"),
         ({"test": "above_value", "arms": ["a"]}, "needs 'value'"),
+        ({"test": "above_value", "arms": ["a", "b"], "value": 0.5}, "needs 1 arms?, not 2"),
+        ({"test": "greater", "arms": ["a", "b"], "min_score": -0.5}, "min_score is -0.5"),
         ({"test": "reaches_value", "arms": ["a"], "value": 0.5}, "needs 'margin'"),
         ({"test": "not_worse", "arms": ["a", "b"]}, "needs 'margin'"),
         ({"test": "all_greater", "arms": ["a", "b"]}, "needs arms as pairs"),
@@ -318,6 +328,7 @@ def test_a_claim_in_python_is_checked_as_one_in_a_file():
     with pytest.raises(ValueError, match="needs 2 arms, not 1"):
         Claim("c", "", "replication", "greater", ["a"])
     assert set(TESTS) == set(get_args(Test))
+    assert Claim("c", "", "replication", "greater", ["a", "b"]).pooled
 
 
 def test_an_arm_that_nobody_knows_is_a_mistake():

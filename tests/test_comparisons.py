@@ -56,5 +56,5 @@ def test_failures_are_counted():
     row = spread_over_images(rows, ["one"]).iloc[0]
     assert (row["n_complete_failures"], row["n_below_half"], row["n_images"]) == (2, 3, 5)
     assert row["lowest"] == 0
-    assert row["median"] == 0.4
+    assert (row["quartile_1"], row["median"], row["quartile_3"]) == (0.004, 0.4, 0.9)
     assert row["sd_over_images"] == pytest.approx(np.std(values[:5], ddof=1))

@@ -29,6 +29,11 @@ def test_an_arm_that_learns_nothing_reaches_nothing():
     assert math.isnan(found["updates"].iloc[0])
 
 
+def test_a_score_of_exactly_the_share_has_reached_it():
+    found = convergence_of(history("a", [0.25, 0.5, 0.5, 0.5]), "dice", {"a": 1}, share=1.0).iloc[0]
+    assert (found["first updates"], found["updates"]) == (20, 20)
+
+
 def test_arms_and_updates_without_validation_are_kept_apart():
     both = pd.concat([history("a", [0.5, 0.5, 0.5]), history("b", [0.1, 0.4, 0.4, 0.4]).assign(seed=1)])
     both.loc[len(both)] = ["a", 0, 35, float("nan")]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from retina_kit.data.collection import ImageSet
-from retina_kit.data.copies import add_copies, moved, with_copies
+from retina_kit.data.copies import add_copies, moved, sample_moves, with_copies
 from retina_kit.data.splits import by_images, by_patients, shared_patients
 
 
@@ -24,6 +24,15 @@ def test_an_affine_map_of_pure_shift_moves_pixels_exactly():
     assert not moved(stack, shift)[0, 0, 0].any()
 
 
+def test_moves_turn_zoom_and_shift_around_the_center():
+    moves = sample_moves(200, (40, 60), np.random.default_rng(0))
+    turn, zoom = np.degrees(np.arctan2(moves[:, 0, 1], moves[:, 0, 0])), np.hypot(moves[:, 0, 0], moves[:, 0, 1])
+    assert -20 < turn.min() < -18 and 18 < turn.max() < 20
+    assert 0.9 < zoom.min() < 0.91 and 1.09 < zoom.max() < 1.1
+    shift = (moves @ [30, 20, 1] - [30, 20]) / [60, 40]  # of the center, as x and y in shares of a side
+    assert (np.abs(shift) < 0.05).all() and (shift.min(axis=0) < -0.045).all() and (shift.max(axis=0) > 0.045).all()
+
+
 def test_originals_come_first_and_masks_move_with_their_images():
     image_set = two_images()
     images, masks = with_copies(image_set.images, image_set.masks["square"], 2, seed=3)
@@ -33,6 +42,14 @@ def test_originals_come_first_and_masks_move_with_their_images():
     assert not np.array_equal(images[2:4], image_set.images)
     assert (masks != (images[:, 0] > 100)).mean() < 0.01  # but for interpolated borders
     assert np.array_equal(images, with_copies(image_set.images, None, 2, seed=3)[0])
+
+
+def test_an_image_set_has_its_masks_copied():
+    image_set = two_images()
+    copied = add_copies(image_set, 1, seed=3)
+    images, masks = with_copies(image_set.images, image_set.masks["square"], 1, seed=3)
+    assert np.array_equal(copied.images, images) and np.array_equal(copied.masks["square"], masks)
+    assert copied.rows["id"].tolist() == ["a", "b", "a_copy1", "b_copy1"] and copied.name == "squares"
 
 
 def test_copies_before_a_split_by_image_stand_on_both_sides():

@@ -36,3 +36,11 @@ def test_images_are_cropped_to_one_size_and_nothing_of_a_field_is_lost():
     assert cropped.images.shape[-2:] == cropped.masks["bright"].shape[-2:]
     assert np.array_equal(cropped.masks["bright"], cropped.images[:, 0] > 0)  # mask and image move together
     assert np.array_equal(cropped.masks["bright"].sum(axis=(1, 2)), mask.sum(axis=(1, 2)))
+
+
+def test_fields_that_touch_the_border_keep_their_border():
+    images = np.stack([disc_image((10, 10), 20), disc_image((100, 60), 40), disc_image((190, 110), 20)])
+    rows = pd.DataFrame({"id": list("abc"), "patient": list("abc"), "split": ""})
+    cropped = crop_to_field(ImageSet(images, {}, rows, "discs")).images
+    assert cropped.shape[-2:] < images.shape[-2:]
+    assert np.array_equal(cropped.sum(axis=(1, 2, 3)), images.sum(axis=(1, 2, 3)))

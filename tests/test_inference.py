@@ -1,9 +1,11 @@
 """Windows: where they start, and that overlapping ones change nothing for a network that looks at one pixel."""
 
+import pytest
 import torch
 from torch import nn
 
-from retina_kit.training.inference import pad_to_multiple, predict_logits, window_starts
+from retina_kit.training.inference import pad_to_multiple, predict_logits, predict_probability, window_starts
+from retina_kit.training.normalization import Normalization
 
 
 def test_the_source_windows_are_those_of_the_paper():
@@ -25,6 +27,36 @@ def test_windows_and_whole_images_agree_for_a_pointwise_network():
     windowed = predict_logits(model, images, window=32, stride=20, batch_size=3, precision="float32")
     assert whole.shape == (2, 2, 50, 70)
     assert torch.allclose(whole, windowed, atol=1e-5)
+
+
+class Doubling(nn.Module):
+    """Gives each gray value twice, as logits, and counts the images it saw."""
+
+    seen = 0
+
+    def forward(self, images):
+        self.seen += len(images)
+        return 2 * images
+
+
+def test_windows_lie_side_by_side_by_default():
+    model, images = Doubling(), torch.rand(1, 1, 32, 64)
+    assert torch.equal(predict_logits(model, images, window=32, precision="float32"), 2 * images)
+    assert model.seen == 2
+
+
+def test_probabilities_are_those_of_the_logits_of_every_image():
+    images = torch.arange(10 * 16 * 16).reshape(10, 1, 16, 16).remainder(256).to(torch.uint8)
+    gray_values = Normalization(100.0, 50.0, in_channels=1, device="cpu")
+    settings = {"batch_size": 4, "precision": "float32"}
+    probability = predict_probability(Doubling(), gray_values, images, **settings)
+    assert torch.allclose(probability, torch.sigmoid(2 * (images[:, 0].float() - 100) / 50), atol=1e-6)
+    classes = predict_probability(Doubling(), gray_values, images, classes=True, **settings)
+    assert torch.equal(classes, probability[:, None])
+    larger = predict_probability(Doubling(), gray_values, images, size=(32, 48), **settings)
+    assert larger.shape == (10, 32, 48) and larger.mean().item() == pytest.approx(probability.mean().item(), abs=0.01)
+    larger_classes = predict_probability(Doubling(), gray_values, images, size=(32, 48), classes=True, **settings)
+    assert torch.equal(larger_classes, larger[:, None])
 
 
 def test_padding_reaches_the_next_multiple():

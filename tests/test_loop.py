@@ -176,6 +176,11 @@ def test_the_history_has_the_learning_rate_of_every_step():
     assert history["learning_rate"].tolist() == pytest.approx([0.8, 0.6, 0.4, 0.2])
 
 
+def test_no_steps_leave_an_empty_history():
+    _, history = train({"steps": 0})
+    assert history.empty and list(history) == ["step", "loss", "learning_rate"]
+
+
 def test_something_is_due_every_so_often_and_at_the_end():
     assert [step for step in range(7) if is_due(step, 3, 7)] == [2, 5, 6]
     assert not any(is_due(step, 0, 7) for step in range(7))

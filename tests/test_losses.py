@@ -1,5 +1,6 @@
 """Losses that can be counted on paper."""
 
+import inspect
 import math
 
 import pytest
@@ -67,3 +68,56 @@ def test_the_auxiliary_loss_is_added_with_its_weight():
     loss = losses.with_auxiliary(losses.cross_entropy, losses.cross_entropy, 0.4)
     logits, targets = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, dtype=torch.uint8)
     assert loss((logits, logits), targets).item() == pytest.approx(1.4 * math.log(2))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_an_ignored_pixel_has_no_loss_whatever_is_predicted_there(channels):
+    targets = torch.tensor([[[1, IGNORE]]], dtype=torch.uint8)
+    logits = torch.zeros(1, channels, 1, 2)
+    logits[0, -1, 0, 1] = SURE
+    assert losses.cross_entropy(logits, targets).item() == pytest.approx(math.log(2) / 2)
+    # One undecided pixel is left: (2 x 0.5 + 1) / (0.5 + 1 + 1)
+    assert losses.soft_dice(logits, targets).item() == pytest.approx(1 - 2 / 2.5)
+
+
+def test_dice_over_all_classes_of_one_pixel():
+    """1 - 2 overlap / (squared areas + 2 x 0.001), by hand; an ignored pixel has a predicted area, but no true one."""
+    right = torch.tensor([-SURE, SURE])[None, :, None, None]
+    one = torch.ones(1, 1, 1, dtype=torch.uint8)
+    assert losses.dice_all_classes(right, one).item() == pytest.approx(1 - 2 / 2.002, rel=1e-4)
+    both = torch.cat([right, -right], dim=3)
+    ignored = torch.tensor([[[1, IGNORE]]], dtype=torch.uint8)
+    assert losses.dice_all_classes(both, ignored).item() == pytest.approx(1 - 2 / 3.002, rel=1e-4)
+    two_images = torch.cat([right, -right])  # right and wrong
+    assert losses.dice_all_classes(two_images, one.expand(2, 1, 1)).item() == pytest.approx((1 - 2 / 2.002 + 1) / 2)
+
+
+def test_one_logit_stands_for_background_and_foreground_in_dice_over_all_classes():
+    logits, targets = torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, dtype=torch.uint8)
+    inside, outside = 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(1))
+    dice = 2 * inside / (inside**2 + outside**2 + 1 + 0.002)
+    assert losses.dice_all_classes(logits, targets).item() == pytest.approx(1 - dice, abs=1e-6)
+    assert losses.hybrid(logits, targets).item() == pytest.approx(-math.log(inside) + 3 * (1 - dice), abs=1e-6)
+
+
+def test_the_hybrid_takes_sigmoids_of_two_logits():
+    logits, targets = torch.ones(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.uint8)
+    inside = 1 / (1 + math.exp(-1))  # of both; a softmax would give 0.5
+    dice = 2 * inside / (2 * inside**2 + 1 + 0.002)
+    assert losses.hybrid(logits, targets).item() == pytest.approx(math.log(2) + 3 * (1 - dice), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(set(losses.LOSSES) - {"mean_squared_error", "binary_cross_entropy"}))
+def test_the_loss_of_two_classes_is_the_mean_of_both(name):
+    loss = losses.LOSSES[name]
+    logits = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    targets = torch.randint(0, 2, (2, 2, 3, 3), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    alone = [loss(logits[:, [k]], targets[:, k]).item() for k in range(2)]
+    assert loss(logits, targets).item() == pytest.approx(sum(alone) / 2, rel=1e-5)
+    assert inspect.unwrap(loss).__name__ == name  # the notebooks print its source
+
+
+def test_probabilities_are_of_the_foreground_or_of_each_class():
+    logits = torch.tensor([[[[0.0]], [[SURE]]]])
+    assert losses.probabilities(logits).tolist() == [[[1.0]]]
+    assert losses.probabilities(logits, classes=True).tolist() == [[[[0.5]], [[1.0]]]]

@@ -173,6 +173,13 @@ def test_a_complete_pack_is_verified(small):
     assert manifest.verify_pack("small", small / "data") == []
 
 
+@pytest.mark.parametrize("position", [0, -1])
+def test_a_pack_without_its_first_or_last_image_is_not_there(small, position):
+    image = manifest.read_manifest("small", small / "data")["image"].iat[position]
+    (small / "data" / "small" / image).unlink()
+    assert not manifest.has_pack("small", small / "data")
+
+
 @pytest.mark.parametrize("damage", ["one pixel", "missing", "size", "swapped", "cut short"])
 def test_one_wrong_file_is_found_and_named(small, damage):
     path = small / "data" / "small" / "masks" / "eye_2.png"

@@ -79,9 +79,15 @@ def test_half_thresholding_costs_what_the_background_keeps():
 
 
 def test_distance_and_squared_error_of_a_3_4_5_triangle():
-    predicted, target = torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)
-    assert metrics.distance(predicted, target).item() == 5.0
-    assert metrics.squared_error(predicted, target).item() == 12.5
+    predicted, target = torch.tensor([[3.0, 4.0], [4.0, 6.0]]), torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    assert metrics.distance(predicted, target).tolist() == [5.0, 5.0]
+    assert metrics.squared_error(predicted, target).tolist() == [12.5, 12.5]
+
+
+def test_images_with_one_pixel_of_ground_truth_are_not_empty():
+    tp, fp, fn = np.array([1, 0, 0, 0]), np.array([0, 1, 0, 1]), np.array([0, 1, 0, 0])  # the last two are empty
+    np.testing.assert_array_equal(metrics.dice_nonempty_of_counts(tp, fp, fn), [1, 0, np.nan, np.nan])
+    np.testing.assert_array_equal(metrics.false_alarm_of_counts(tp, fp, fn), [np.nan, np.nan, 0, 1])
 
 
 def test_average_precision_of_four_ranked_scores():
@@ -114,3 +120,33 @@ def test_histogram_and_sorting_agree_on_saturated_probabilities():
 def test_a_score_of_one_falls_into_the_last_bin():
     positives, negatives = metrics.score_histogram([0.0, 0.49, 0.5, 1.0], [0, 1, 0, 1], num_bins=2)
     assert positives.tolist() == [1, 1] and negatives.tolist() == [1, 1]
+
+
+def test_a_bin_of_probabilities_is_one_unit_of_their_logit():
+    logit = np.array([-13.5, -11.5, -10.5, -0.5, 0.5, 10.5, 11.5, 13.5])
+    target = np.array([0, 0, 1, 0, 1, 0, 1, 1])
+    positives, negatives = metrics.score_histogram(1 / (1 + np.exp(-logit)), target, num_bins=24)  # from -12 to 12
+    assert [int(place) for place in np.flatnonzero(positives)] == [1, 12, 23]
+    assert [int(place) for place in np.flatnonzero(negatives)] == [0, 11, 22]
+    assert positives[23] == negatives[0] == 2  # what is beyond 12 is in the outer bins
+
+
+def test_average_precision_in_a_bin_is_that_of_a_random_order():
+    # Sum of (tp + i) / (tp + fp + c i), c = 1 + n / (p + 1). Upper bin, p = 2, n = 3, c = 2: 1/2 + 2/4.
+    # Lower bin, p = 1, n = 4, c = 3, with tp = 2 and fp = 3 above: (2 + 1) / (5 + 3).
+    assert metrics.average_precision_of_bins(np.array([1, 2]), np.array([4, 3])) == pytest.approx((1 + 3 / 8) / 3)
+    assert metrics.average_precision([0.5, 0.5], [1, 0], num_bins=1) == pytest.approx(1 / 1.5)
+
+
+def test_histograms_of_several_images_are_scored_one_by_one():
+    positives = np.array([[1, 0, 2], [0, 3, 0], [0, 0, 0]])  # low to high
+    negatives = np.array([[0, 4, 1], [2, 0, 0], [1, 1, 1]])
+    # Ties of the first: (2/3) x (2/3) + (1/3) x (3/8); pairs in the right order: 1 x 0 + 2 x (4 + 1/2) of 3 x 5.
+    expected = {
+        metrics.average_precision_of_histogram: [(2 * 2 / 3 + 3 / 8) / 3, 1, np.nan],
+        # Bins: p = 2, n = 1, c = 4/3: 1 / (4/3) + 2 / (8/3); then p = 1, n = 0, c = 1: (2 + 1) / (7 + 1).
+        metrics.average_precision_of_bins: [(3 / 4 + 3 / 4 + 3 / 8) / 3, 1, np.nan],
+        metrics.roc_auc_of_histogram: [9 / 15, 1, np.nan],
+    }
+    for score, values in expected.items():
+        np.testing.assert_allclose(score(positives, negatives), values, err_msg=score.__name__)

@@ -38,6 +38,14 @@ def test_gray_images_get_brightness_and_contrast_only():
     assert torch.allclose(color[:, 0], color[:, 2], atol=1e-3)
 
 
+def test_hues_turn_by_up_to_36_degrees_either_way_in_half_of_the_images():
+    colors = torch.tensor([120.0, 60.0, 60.0]).reshape(1, 3, 1, 1).expand(1000, -1, -1, -1)  # never clipped
+    distorted = distort_colors(colors, torch.Generator().manual_seed(0)).flatten(1).tolist()
+    degrees = np.array([(360 * colorsys.rgb_to_hsv(*color)[0] + 180) % 360 - 180 for color in distorted])
+    assert -36.01 < degrees.min() < -33 and 33 < degrees.max() < 36.01
+    assert (np.abs(degrees) < 1e-3).mean() == pytest.approx(0.5, abs=0.05)
+
+
 def test_a_step_has_the_same_colors_whenever_it_is_sampled():
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     targets = torch.zeros(4, 1)  # labels: no pixel moves

@@ -1,5 +1,6 @@
 """Recipes: lengths, learning rates, mistakes."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -18,6 +19,8 @@ def test_steps_and_epochs_give_the_papers_update_counts():
     assert recipe.steps_per_epoch(230) == 58
     assert recipe.num_steps(230) == 4060
     assert Recipe(steps=200, batch_size=8).num_steps(88) == 200
+    assert Recipe(steps=0).num_steps(88) == 0
+    assert [Recipe(epochs=1).num_steps(num_images) for num_images in (4, 5, 8)] == [1, 2, 2]  # four a batch
 
 
 def test_the_poly_schedule_hardly_decays_in_200_of_40000_steps():
@@ -72,6 +75,38 @@ def test_the_rate_rises_and_then_falls_to_its_end(schedule):
     assert rates[110] == pytest.approx(0.1)
     half = 0.5**0.9 if schedule == "poly" else 0.5
     assert rates[60] == pytest.approx(0.1 + 0.9 * half)
+
+
+def test_a_rate_stays_at_its_end_and_a_warmup_may_take_all_steps():
+    recipe = Recipe(steps=9, schedule="cosine", learning_rate=1.0, decay_steps=4)
+    assert [round(recipe.learning_rate_at(step, 9), 9) for step in (0, 2, 4, 5, 8)] == [1.0, 0.5, 0.0, 0.0, 0.0]
+    assert Recipe(steps=1, schedule="poly", learning_rate=1.0).learning_rate_at(1, 1) == 0.0
+    rising = Recipe(steps=2, schedule="poly", learning_rate=1.0, warmup_steps=2)
+    assert [rising.learning_rate_at(step, 2) for step in range(3)] == [0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        ("sgd", {"lr": 1e-3, "momentum": 0.0, "weight_decay": 0.0, "nesterov": False}),
+        ("adam", {"lr": 1e-3, "eps": 1e-8, "weight_decay": 0.0, "betas": (0.9, 0.999)}),
+        ("adamw", {"lr": 1e-3, "eps": 1e-8, "weight_decay": 0.0, "betas": (0.9, 0.999)}),
+        ("rmsprop", {"lr": 1e-3, "eps": 1e-8, "weight_decay": 0.0, "alpha": 0.9}),
+    ],
+)
+def test_optimizers_have_the_usual_defaults_and_leave_frozen_weights_alone(optimizer, expected):
+    model = torch.nn.Linear(2, 1)
+    model.bias.requires_grad_(False)
+    made = Recipe(steps=1, optimizer=optimizer).make_optimizer(model)
+    assert {name: made.param_groups[0][name] for name in expected} == expected
+    assert [weight.shape for weight in made.param_groups[0]["params"]] == [(1, 2)]
+
+
+def test_a_recipe_leaves_out_what_is_not_asked_for_and_cannot_be_changed():
+    recipe = Recipe(steps=1)
+    assert (recipe.auxiliary_weight, recipe.l2, recipe.warmup_steps, recipe.validate_every) == (0.0, False, 0, 0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.steps = 2
 
 
 def test_decoupled_weight_decay_shrinks_weights_that_get_no_gradient():

@@ -13,6 +13,7 @@ from retina_kit.evaluation.scoring import (
     SUMMARY_COLUMNS,
     score_classes,
     score_masks,
+    score_masks_of_classes,
     score_points,
     spreads,
     summarize,
@@ -72,6 +73,18 @@ def test_pooling_adds_counts_and_averaging_takes_images():
     mean = summarize(scores[scores["seed"] == 0], ["dice"], pooled=False).set_index("arm")
     assert mean.loc["x", "ours_mean"] == pytest.approx((0.5 + 1) / 2)
     assert mean.loc["x", "n_images"] == 2 and "1 image without" in mean.loc["x", "note"]
+
+
+def test_spreads_are_of_images_and_never_pooled():
+    # Dice 0.5 of a small lesion and 1 of a large one: 0.75 on average, 22 / 24 in one confusion matrix.
+    rows = pd.DataFrame({"id": list("ab"), "patient": list("pq"), "seed": 0, "arm": "x", "dice": [0.5, 1.0],
+                         "tp": [1, 10], "fp": [1, 0], "fn": [1, 0], "tn": 9})  # fmt: skip
+    assert spreads(rows)["mean"].tolist() == [0.75]
+
+
+def test_the_rows_of_classes_name_the_class_after_the_patient():
+    scored = score_masks_of_classes(PROBABILITY[:, None], TARGET[:, None], ROWS[["id", "patient"]], ["fluid"])
+    assert list(scored)[:4] == ["id", "patient", "class", "tp"]
 
 
 def test_summary_averages_over_seeds_and_counts_people():

@@ -1,5 +1,6 @@
 """Splits that can be counted on paper: four patients with two images each."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -34,6 +35,8 @@ def test_the_published_split_is_the_column(rows):
 def test_a_data_set_without_a_published_split_says_so(rows):
     with pytest.raises(UsageError, match="no published split"):
         splits.published(rows.assign(split=""))
+    with pytest.raises(UsageError, match="no published split"):
+        splits.published(rows.assign(split="train"))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -43,6 +46,18 @@ def test_a_split_by_patients_shares_none(rows, seed):
     assert len(train) == 6
     assert len(test) == 2
     assert sorted([*train, *test]) == list(range(8))
+
+
+@pytest.mark.parametrize(("fraction", "num_patients"), [(0.1, 1), (0.5, 2), (0.9, 3)])
+def test_a_share_of_four_patients_is_rounded_but_leaves_one_on_each_side(rows, fraction, num_patients):
+    train, test = splits.by_patients(
+        rows, fraction, seed=0
+    )  # round(0.4) = 0 and round(3.6) = 4 would leave a side empty
+    assert (len(train), len(test)) == (8 - 2 * num_patients, 2 * num_patients)
+
+
+def test_at_least_one_of_eight_images_is_tested(rows):
+    assert [len(splits.by_images(rows, fraction, seed=0)[1]) for fraction in (0.01, 0.1, 0.25)] == [1, 1, 2]
 
 
 def test_the_same_seed_gives_the_same_split(rows):
@@ -89,11 +104,52 @@ def test_a_split_is_chosen_by_its_settings(rows):
     assert len(train) == 3
     assert set(train) < {0, 1, 2, 3}
     assert test.tolist() == [4, 5, 6, 7]
+    two = Split(kind="published", num_train=2)
+    by_default, seed_0, seed_1 = (
+        splits.choose_split(rows, two, **seed)[0].tolist() for seed in ({}, {"seed": 0}, {"seed": 1})
+    )
+    assert by_default == seed_0 != seed_1
+
+
+def test_the_kinds_patients_and_images_are_chosen_by_name(rows):
+    for kind, split in (("patients", splits.by_patients), ("images", splits.by_images)):
+        for seed in range(5):
+            chosen = splits.choose_split(rows, Split(kind=kind, test_fraction=0.5, seed=seed))
+            assert [side.tolist() for side in chosen] == [side.tolist() for side in split(rows, 0.5, seed)]
+
+
+def test_at_most_takes_all_images_where_there_are_fewer(rows):
+    train, _ = splits.choose_split(rows, Split(kind="published", num_train=9, at_most=True))
+    assert train.tolist() == [0, 1, 2, 3]
+    assert len(splits.choose_split(rows, Split(kind="published", num_train=3, at_most=True))[0]) == 3
+    with pytest.raises(UsageError, match="9 training images were asked for; there are 4"):
+        splits.choose_split(rows, Split(kind="published", num_train=9))
+
+
+@pytest.mark.parametrize(
+    ("num_test", "tested"),
+    [(0, [4, 5, 6, 7]), (1, [4]), (2, [4, 7]), (3, [4, 6, 7]), (4, [4, 5, 6, 7]), (9, [4, 5, 6, 7])],
+)
+def test_images_at_even_distances_are_tested(rows, num_test, tested):
+    assert splits.choose_split(rows, Split(kind="published", num_test=num_test))[1].tolist() == tested
+
+
+def test_a_split_takes_all_images_by_default_and_cannot_be_changed():
+    split = Split(kind="published")
+    assert (split.num_train, split.num_test, split.train_percent, split.evaluate_on) == (0, 0, 0.0, "test")
+    assert not split.exclude_test_patients and not split.at_most
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        split.num_test = 1
+    assert [Split(kind="published", train_percent=percent).train_percent for percent in (0.5, 100)] == [0.5, 100]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"kind": "patients", "test_fraction": 0.0, "seed": 0}, "test_fraction is 0.0"),
+        ({"kind": "leave_patients_out", "num_folds": 1}, "num_folds is 1"),
+        ({"kind": "published", "train_percent": -0.5}, "train_percent is -0.5"),
+        ({"kind": "published", "at_most": True}, "at_most bounds num_train, which is not set"),
         ({"kind": "random"}, "split: kind is 'random'.*'published', 'patients'"),
         ({}, "kind is missing"),
         ({"kind": "published", "seed": 1}, "kind 'published' has no seed"),
@@ -123,6 +179,7 @@ def test_what_is_held_out_is_spread_over_all_patients():
     train, validation = splits.hold_out(ten_of_eleven, np.arange(110), 0.1, "spread")
     assert len(train) == 99 and ten_of_eleven["patient"].iloc[validation].nunique() == 10
     assert set(ten_of_eleven["patient"].iloc[train]) == set("abcdefghij")
+    assert splits.hold_out(ten_of_eleven, np.arange(4), 0.25, "spread")[1].tolist() == [2]  # the middle of 0..3
 
 
 def test_what_is_held_out_is_whole_patients_on_purpose():
@@ -145,8 +202,10 @@ def test_smaller_shares_lie_within_larger_ones():
     assert [len(share) for share in shares] == [4, 16, 40]
     assert shares[0] < shares[1] < shares[2]
     assert len(splits.nested_share(train[:5], 1, 3)) == 2
-    with pytest.raises(UsageError, match="percent"):
-        splits.nested_share(train, 0, 3)
+    assert len(splits.nested_share(np.arange(200), 50, 3)) == 100
+    for percent in (0, 100.5):
+        with pytest.raises(UsageError, match="percent"):
+            splits.nested_share(train, percent, 3)
 
 
 def test_shares_are_nested_in_every_fold(rows):
@@ -167,8 +226,9 @@ def test_rows_that_must_not_be_trained_on_are_left_out(rows):
     assert test.tolist() == [4, 5, 6]  # 4 is also there, but may be tested
     with pytest.raises(UsageError, match="no column 'y'"):
         splits.choose_split(rows, Split(kind="published", require_columns=("y",)))
-    with pytest.raises(UsageError, match="nothing is left"):
-        splits.choose_split(rows.assign(x=np.nan), split)
+    for nothing_left in (rows.assign(x=np.nan), rows.assign(also_in="there")):  # of both sides, of the training side
+        with pytest.raises(UsageError, match="nothing is left"):
+            splits.choose_split(nothing_left, split)
 
 
 def test_copies_of_one_image_stand_on_one_side_only(rows):
@@ -188,3 +248,4 @@ def test_folds_of_images_test_every_image_once_whoever_it_is_of():
     assert all(splits.shared_patients(rows, *fold) for fold in folds)
     with pytest.raises(UsageError, match="21 folds need as many images; there are 20"):
         splits.leave_images_out(rows, 21, 0, seed=0)
+    assert [len(side) for side in splits.leave_images_out(rows, 20, 19, seed=0)] == [19, 1]

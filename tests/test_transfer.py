@@ -28,8 +28,11 @@ def test_only_the_encoder_is_copied():
 
 
 def test_a_copy_that_copies_nothing_is_an_error():
-    with pytest.raises(UsageError, match="nothing of the parent fits"):
-        copy_weights(UNet(widths=WIDTHS), UNetS5D16(base_width=4).state_dict())
+    other = UNetS5D16(base_width=4).state_dict()
+    with pytest.raises(UsageError, match=r"nothing of the parent fits into the network; the parts .* are .*decoder"):
+        copy_weights(UNet(widths=WIDTHS), other)
+    with pytest.raises(UsageError, match="fits into encoder and decoder;"):
+        copy_weights(UNet(widths=WIDTHS), other, ["encoder", "decoder"])
 
 
 def test_a_frozen_encoder_keeps_its_statistics_while_the_decoder_learns():

@@ -1,5 +1,6 @@
 """Preprocessing, each step beside numbers that can be counted by hand."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,12 +20,18 @@ from retina_kit.errors import UsageError
 def test_a_scale_gives_a_size_of_at_least_16():
     assert scaled_size((496, 768), 0.5) == (248, 384)
     assert scaled_size((496, 768), 1 / 3) == (165, 256)
-    assert scaled_size((20, 400), 0.1) == (16, 40)
+    assert scaled_size((20, 400), 0.1) == (16, 40) and scaled_size((400, 20), 0.1) == (40, 16)
 
 
 def test_an_image_that_shrinks_is_averaged_by_area():
     image = np.array([[0, 100, 10, 10], [0, 100, 10, 30]], np.uint8)[None, None]
     assert resize_images(image, (1, 2)).tolist() == [[[[50, 15]]]]
+
+
+def test_an_image_that_keeps_a_side_is_averaged_along_the_other():
+    row = np.array([[0, 0, 90, 10, 10, 40]], np.uint8)
+    assert resize_images(row[None, None], (1, 2)).tolist() == [[[[30, 20]]]]
+    assert resize_images(row.T[None, None], (2, 1)).tolist() == [[[[30], [20]]]]
 
 
 def test_an_image_of_that_size_is_the_same_image():
@@ -45,6 +52,9 @@ def test_masks_stay_masks_and_keep_their_area():
     assert small.dtype == bool
     assert small.mean() == pytest.approx(mask.mean(), rel=0.1)
     assert resize_masks(np.zeros((0, 90, 120), bool), (30, 40)).shape == (0, 30, 40)
+    assert resize_masks(mask, (90, 120)) is mask
+    classes = np.stack([mask, ~mask], axis=1)
+    assert (resize_masks(classes, (30, 40)) == np.stack([small, ~small], axis=1)).all()
 
 
 def test_luminance_weighs_the_colors():
@@ -62,13 +72,21 @@ def test_standardized_images_span_all_gray_values():
 
 
 def test_a_flat_image_can_be_standardized():
-    assert (standardize(np.full((1, 1, 4, 4), 7, np.uint8), 7.0, 1.0) == 0).all()
+    with np.errstate(all="raise"):
+        assert (standardize(np.full((1, 1, 4, 4), 7, np.uint8), 7.0, 1.0) == 0).all()
 
 
 def test_equalization_raises_contrast():
     image = np.random.default_rng(0).integers(100, 120, (1, 1, 256, 256)).astype(np.uint8)
     strong, weak = equalize(image, clip_limit=2.0), equalize(image, clip_limit=1.5)
     assert strong.std() > weak.std() > image.std()
+
+
+def test_equalization_is_that_of_opencv_in_8_by_8_tiles():
+    image = np.random.default_rng(0).integers(0, 200, (1, 2, 64, 64)).astype(np.uint8)
+    for name, clip_limit in (("equalize", 2.0), ("equalize_weakly", 1.5)):
+        clahe = cv2.createCLAHE(clip_limit, (8, 8))
+        assert (preprocess(image, [name], np.array([0]))[0] == [clahe.apply(channel) for channel in image[0]]).all()
 
 
 def test_gamma_above_1_brightens_and_keeps_the_ends():
