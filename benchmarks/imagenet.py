@@ -21,6 +21,7 @@ from retina_kit.evaluation.scoring import summarize
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
 from retina_kit.machine import processor_name
+from retina_kit.papers.compare import TIME
 from retina_kit.session import parse_seeds
 
 RESULTS = Path(__file__).parent / "results"
@@ -57,7 +58,7 @@ def scored(experiment):
     tables = [
         table for table in experiment.definition.tables if set(table.rows) & {arm.name for arm in experiment.arms}
     ]
-    metrics = [metric for metric in tables[0].metrics if metric in experiment.scores]
+    metrics = [metric for metric in tables[0].metrics if metric != TIME]
     scores = experiment.scores[experiment.scores["variant"] == "last"]
     rows = summarize(scores, metrics, pooled=tables[0].pooled)[SCORES]
     seconds = experiment.training_times().groupby("arm")["seconds"].mean().round(1)
