@@ -1,8 +1,9 @@
-"""The closing figure of the course takes kept claims, and those about ImageNet that were trained apart."""
+"""The closing figure of the course: kept claims, and those about ImageNet that were trained apart."""
 
 import pandas as pd
 
 from retina_kit.authoring.transfer_figure import transfer_claims
+from retina_kit.reporting.figures.transfer import plot_transfer
 
 ROW = {"statistic": "dice, a minus b", "estimate": 0.1, "ci_low": 0.0, "ci_high": 0.2, "verdict": "supported"}
 
@@ -28,3 +29,10 @@ def test_claims_that_were_trained_apart_are_added_and_kept_ones_come_first(tmp_p
         ["huang2023", "public", "vessels, few steps", 0.5],
     ]
     assert transfer_claims(tmp_path)["data"].tolist() == ["synthetic", "public"]
+
+
+def test_only_the_papers_are_bold():
+    rows = table(a=0.1, b=0.2).assign(paper="hu2018", data="public", label=["localizer (ours)", "ImageNet"])
+    (ax,) = plot_transfer(rows).axes
+    bold = [text.get_text() for text in ax.get_yticklabels() if text.get_fontweight() == "bold"]
+    assert bold == ["hu2018 (Dice)"]
