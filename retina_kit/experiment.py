@@ -1,5 +1,6 @@
 """One paper in one profile on one choice of data: its settings, arms, runs, tables and claims."""
 
+import contextlib
 import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -239,13 +240,12 @@ class Experiment:
     ) -> dict[str, Run]:
         """Train what the run store does not have yet, load the rest, and return {run title: Run}.
 
-        `workers` is a number of local processes; a `cluster` (`runs.dask_engine.Cluster` or
-        `runs.workers.LocalWorkers`) is used instead.
-        Raises the first error of a run after all the others have been tried.
+        `workers` is a number of local processes; a `cluster` (`dask_engine.Cluster` or `workers.LocalWorkers` of
+        retina_kit.runs) is used instead. Raises the first error of a run after all the others have been tried.
         """
         if fresh:
             self.store.forget([job.key for job in self.jobs])
-        with TrainingProgress(self.missing()) as shown:
+        with TrainingProgress(self.missing()) if progress else contextlib.nullcontext() as shown:
             outcomes = run_jobs(
                 self.jobs,
                 self.store,
@@ -253,7 +253,7 @@ class Experiment:
                 device=self.device,
                 workers=workers,
                 cluster=cluster,
-                progress=shown if progress else None,
+                progress=shown,
             )
         failed = {job.title: error for job in self.jobs if isinstance(error := outcomes[job.key], Exception)}
         if failed:

@@ -5,10 +5,7 @@ from small_arm import small_arm
 
 from retina_kit.errors import UsageError
 from retina_kit.experiment import Experiment
-from retina_kit.experiment_check import PROFILES
-from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.fractions import at_fraction, checked_fraction
-from retina_kit.runs.supply import check_supply
 from retina_kit.session import parse_settings
 
 
@@ -41,14 +38,6 @@ def test_a_share_that_arms_are_compared_at_stays_and_all_of_a_data_set_is_reduce
         small_arm("pack", replace={"data": pack}),
     ]
     assert [arm.split.train_percent for arm in at_fraction(arms, 0.5)] == [40.0, 0.0, 50.0]
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("paper", list_papers())
-def test_every_arm_still_has_the_images_it_asks_for(paper, profile):
-    definition = find_paper(paper)
-    arms = definition.resolve_arms(profile, definition.resolve_settings(profile, "synthetic"))
-    check_supply([arm for arm in at_fraction(arms, 0.01) if not arm.only_on or "synthetic" in arm.only_on], "nowhere")
 
 
 def test_a_fraction_has_a_folder_of_its_own_and_is_told():

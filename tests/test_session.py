@@ -1,6 +1,7 @@
 """Sessions: how many workers, which options, what is explained, planned and reported, and the exit code."""
 
 import inspect
+import signal
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,10 @@ def test_the_front_page_exists_before_the_first_paper_is_trained(tmp_path, monke
     monkeypatch.setattr(Session, "_run", stand_in)
     assert session.run()["exit_code"] == 0
     assert existed == [True]
+
+
+def test_ctrl_c_stops_a_training_that_shows_nothing(tmp_path, monkeypatch):
+    experiment = Experiment("hu2018", "smoke", output_root=tmp_path)
+    monkeypatch.setattr("retina_kit.experiment.run_jobs", lambda *args, **kwargs: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        experiment.train(progress=False)

@@ -11,6 +11,7 @@ from retina_kit.data.manifest import MANIFEST_FILE
 from retina_kit.errors import UsageError
 from retina_kit.experiment_check import PROFILES
 from retina_kit.experiment_file import DATA_CHOICES, find_paper, list_papers
+from retina_kit.fractions import at_fraction
 from retina_kit.runs.supply import check_supply
 
 SCANS = {"aroi": np.repeat(np.arange(24), [48] * 8 + [47] * 16), "retouch": np.repeat(np.arange(24), 49)}
@@ -32,14 +33,15 @@ def data_root(tmp_path_factory):
     return root
 
 
+@pytest.mark.parametrize("fraction", [1, 0.00005])
 @pytest.mark.parametrize("data", DATA_CHOICES)
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("paper", list_papers())
-def test_every_arm_has_the_images_it_asks_for(paper, profile, data, data_root):
+def test_every_arm_has_the_images_it_asks_for(paper, profile, data, fraction, data_root):
     definition = find_paper(paper)
     if data not in definition.data:
         pytest.skip(f"{paper} has no data choice {data}")
-    arms = definition.resolve_arms(profile, definition.resolve_settings(profile, data))
+    arms = at_fraction(definition.resolve_arms(profile, definition.resolve_settings(profile, data)), fraction)
     check_supply([arm for arm in arms if not arm.only_on or data in arm.only_on], data_root)
 
 

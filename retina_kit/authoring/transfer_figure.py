@@ -1,7 +1,8 @@
 """The closing figure, which transfer helps and by how much: `python -m retina_kit.authoring.transfer_figure`.
 
 It shows the kept claims that compare a pretrained network with the same network from a random start, both trained in
-the same way. Each is one interval over patients, folds and seeds.
+the same way. Each is one interval over patients, folds and seeds. Claims about ImageNet on real images come from
+benchmarks/results/imagenet.csv (`python -m benchmarks.imagenet`), unless a whole run on real images is kept.
 """
 
 from pathlib import Path
@@ -9,22 +10,27 @@ from typing import Any
 
 import pandas as pd
 
-from retina_kit.experiment_file import find_paper, list_papers
+from retina_kit.experiment_file import DATA_CHOICES, find_paper, list_papers
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.reporting.figures.transfer import plot_transfer
 from retina_kit.reporting.saved_run import read_table
 
 
-def transfer_claims(folder: Path) -> pd.DataFrame:
+def transfer_claims(folder: Path, imagenet: Path | None = None) -> pd.DataFrame:
     """Return the kept claims about a transfer that were tested, paper by paper, with columns paper, data and label.
 
-    `folder` holds the files <paper>_lesson_<data>_claims.csv.
+    `folder` holds the files <paper>_lesson_<data>_claims.csv, `imagenet` is a table of further claims with columns
+    paper and data; where a paper has both for the same data, the folder is taken.
     """
+    tables: dict[Any, pd.DataFrame] = dict(iter(read_table(imagenet).groupby(["paper", "data"]))) if imagenet else {}
+    for path in folder.glob("*_lesson_*_claims.csv"):
+        paper, _, data, _ = path.stem.split("_")
+        tables[paper, data] = read_table(path)
     rows = []
-    for paper, claim in [(key, claim) for key in list_papers() for claim in find_paper(key).claims]:
-        for path in sorted(folder.glob(f"{paper}_lesson_*_claims.csv"), reverse=True):  # synthetic, then public
-            for row in _tested(read_table(path), claim.id) if claim.transfer else ():
-                rows.append({**row, "paper": paper, "data": path.stem.split("_")[2], "label": claim.transfer})
+    for paper, claim in [(key, claim) for key in list_papers() for claim in find_paper(key).claims if claim.transfer]:
+        for data in DATA_CHOICES:
+            for row in _tested(tables[paper, data], claim.id) if (paper, data) in tables else ():
+                rows.append({**row, "paper": paper, "data": data, "label": claim.transfer})
     return pd.DataFrame(
         rows, columns=["paper", "data", "label", "statistic", "estimate", "ci_low", "ci_high", "verdict"]
     )
@@ -37,7 +43,8 @@ def _tested(claims: pd.DataFrame, claim: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Write docs/images/transfer.png from the kept claims of this checkout."""
-    claims = transfer_claims(kit_root() / "notebooks" / "results")
+    imagenet = kit_root() / "benchmarks" / "results" / "imagenet.csv"
+    claims = transfer_claims(kit_root() / "notebooks" / "results", imagenet if imagenet.is_file() else None)
     with atomic_path(kit_root() / "docs" / "images" / "transfer.png") as path:
         plot_transfer(claims).savefig(path, format="png", dpi=110, metadata={"Software": None})
 

@@ -13,10 +13,11 @@ def plot_transfer(claims: pd.DataFrame) -> Figure:
     """Plot the gain of each transfer with its 95 % interval, in percentage points; filled: real data."""
     figure = Figure(figsize=(8.6, 0.3 * (len(claims) + claims["paper"].nunique()) + 1))
     ax = figure.subplots()
-    height, ticks = 0.0, {}
+    height, ticks, headings = 0.0, {}, []
     for paper, rows in claims.groupby("paper", sort=False):
         metric = METRICS[str(rows["statistic"].iloc[0]).split(",")[0]]
         ticks[height] = f"{paper} ({metric})"
+        headings.append(ticks[height])
         for row in rows.to_dict("records"):
             height += 1
             ticks[height] = row["label"]
@@ -27,7 +28,7 @@ def plot_transfer(claims: pd.DataFrame) -> Figure:
     ax.axvline(0, color="0.3", linewidth=0.8)
     ax.set_yticks(list(ticks), list(ticks.values()), fontsize=8)
     for text in ax.get_yticklabels():
-        text.set_fontweight("bold" if "(" in text.get_text() else "normal")
+        text.set_fontweight("bold" if text.get_text() in headings else "normal")
     ax.set(ylim=(height - 0.4, -0.6), xlabel="pretrained minus random start at equal steps, percentage points")
     handles = [Line2D([], [], color=color, label=verdict) for verdict, color in VERDICT_COLORS.items()]
     handles += [Line2D([], [], marker="o", linestyle="", color="0.3", markerfacecolor=face, label=label)
