@@ -4,7 +4,7 @@
 
 Both hold the same papers with the same arms and seeds; whatever else differs is an error. A verdict *flips* if one
 precision supports the claim and the other does not; it *wavers* if one decides and the other is inconclusive. A row for
-each claim goes to results/precision_verdicts.csv, the counts are printed.
+each claim goes to results/precision_verdicts.csv, the counts are reported.
 """
 
 import argparse

@@ -140,7 +140,7 @@ class Experiment:
         """The file of the exercises of this experiment's notebook; it need not exist."""
         return self.definition.files.exercises
 
-    @property
+    @functools.cached_property
     def check(self) -> Checks:
         """The checks of the exercises of this experiment's notebook: `check.<name>(answer)`."""
         return Checks(self)
