@@ -6,12 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.command import run
 from benchmarks.compare import ROWS, WITHOUT_PEERS, compare, lines_of
 from benchmarks.growth import CURVES, measure_curve
 from benchmarks.machine import ceilings, describe_machine, share_of_ceiling, write_json
 from benchmarks.time_to_dice import CAP, lines_of_dice, measure_time_to_dice
 from benchmarks.workloads import WORKLOADS, measure_workload
-from retina_kit.errors import KitError, UsageError
+from retina_kit.errors import UsageError
 from retina_kit.training.device import choose_device
 
 RESULTS = Path(__file__).parent / "results"
@@ -110,8 +111,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KitError as error:
-        print(f"retina-kit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

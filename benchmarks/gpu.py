@@ -10,11 +10,11 @@ import argparse
 import sys
 import time
 
+from benchmarks.command import run
 from benchmarks.compare import ROWS, compare, side_by_side
 from benchmarks.machine import ceilings, describe_machine, write_json
 from benchmarks.plots import plot
 from benchmarks.workloads import PLANS, measure_workload
-from retina_kit.errors import KitError
 from retina_kit.files import kit_root
 from retina_kit.training.device import choose_device
 
@@ -64,8 +64,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KitError as error:
-        print(f"retina-kit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -10,11 +10,11 @@ them (retina_kit.authoring.transfer_figure). The scores go to results/imagenet_s
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.command import run
 from retina_kit.errors import KitError
 from retina_kit.evaluation.claims import evaluate_claims
 from retina_kit.evaluation.scoring import summarize
@@ -97,8 +97,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KitError as error:
-        print(f"retina-kit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -20,11 +20,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from benchmarks.command import run
 from benchmarks.machine import describe_machine
 from retina_kit.data.card import read_card
 from retina_kit.data.manifest import read_manifest
 from retina_kit.data.synthetic.fundus import generate_fundus
-from retina_kit.errors import KitError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import find_paper, list_papers
 from retina_kit.files import kit_root
@@ -134,8 +134,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KitError as error:
-        print(f"retina-kit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

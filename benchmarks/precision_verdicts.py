@@ -9,12 +9,12 @@ each claim goes to results/precision_verdicts.csv, the counts are reported.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 
-from retina_kit.errors import KitError, UsageError
+from benchmarks.command import run
+from retina_kit.errors import UsageError
 from retina_kit.evaluation.verdicts import INCONCLUSIVE
 from retina_kit.experiment_file import list_papers
 
@@ -69,6 +69,8 @@ def main():
     parser.add_argument("--setting", default="lesson-synthetic")
     asked = parser.parse_args()
     papers = [paper for paper in list_papers() if (asked.first / paper / asked.setting).is_dir()]
+    if not papers:
+        raise UsageError(f"{asked.first} holds no paper with the setting {asked.setting}")
     rows = pd.concat(compare_verdicts(paper, asked.setting, asked.first, asked.second) for paper in papers)
     rows.set_index(["paper", "claim"]).to_csv(RESULTS, lineterminator="\n")
     counts = rows.groupby("paper", sort=False)["change"].agg(
@@ -78,8 +80,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KitError as error:
-        print(f"retina-kit: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)
