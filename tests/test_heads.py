@@ -157,3 +157,11 @@ def test_a_network_that_was_measured_on_the_meta_device_can_be_used_afterwards()
     with torch.device("meta"):
         enlarge(torch.zeros(1, 1, 3, 5), (7, 11))
     assert enlarge(torch.ones(1, 1, 3, 5), (7, 11)).mean().item() == pytest.approx(1)
+
+
+def test_a_network_that_has_predicted_can_still_be_trained():
+    with torch.inference_mode():
+        enlarge(torch.ones(1, 1, 3, 5), (13, 17))
+    features = torch.ones(1, 1, 3, 5, requires_grad=True)
+    enlarge(features, (13, 17)).sum().backward()
+    assert features.grad.sum().item() == pytest.approx(13 * 17)

@@ -88,11 +88,12 @@ def enlarge(features: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
 def _weights(old: int, new: int) -> Tensor:
     """Give the weights (new, old) with which `old` samples are interpolated linearly at `new` places.
 
-    They are kept, so they must not be on the meta device on which a network may be measured first.
+    They are kept, so they must be neither on the meta device, on which a network may be measured first, nor made in
+    inference mode, in which a network may predict first and which no later training could use.
     """
-    return F.interpolate(torch.eye(old, device="cpu")[None], size=new, mode="linear", align_corners=False)[
-        0
-    ].T.contiguous()
+    with torch.inference_mode(False):
+        one_hot = torch.eye(old, device="cpu")[None]
+        return F.interpolate(one_hot, size=new, mode="linear", align_corners=False)[0].T.contiguous()
 
 
 class ASPPHead(nn.Module):
