@@ -91,6 +91,20 @@ def test_the_browser_changes_with_every_control(image_set):
         seen.append(browser.image_view.value)
 
 
+def test_of_many_patients_one_is_found_by_typing():
+    rows = pd.DataFrame({"id": [f"i{k}" for k in range(1000)], "patient": [f"p{k}" for k in range(1000)], "split": ""})
+    browser = ImageBrowser(ImageSet(np.arange(1000).astype(np.uint8).repeat(4).reshape(-1, 1, 2, 2), {}, rows, "many"))
+    assert isinstance(browser.patient, ipywidgets.Combobox)
+    assert len(browser.patient.options) == 1000
+    assert browser.index == 0
+    browser.patient.value = "p217"
+    assert browser.index == 217
+    assert (decoded(browser.image_view)[-1] == 217).all()
+    browser.patient.value = "p2x"  # no patient: the image stays
+    browser.opacity.value = 1.0
+    assert (decoded(browser.image_view)[-1] == 217).all()
+
+
 def test_the_browser_takes_several_data_sets(image_set):
     other = ImageSet(image_set.images[:1], {}, image_set.rows[:1], "other")
     browser = ImageBrowser({"one": image_set, "two": other})

@@ -1,6 +1,6 @@
 """The image browser: data set, patient, image, masks on and off, opacity."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,8 @@ from retina_kit.data.collection import ImageSet
 from retina_kit.reporting.figures.overlays import BRIGHT, as_png, blend_masks, with_caption
 from retina_kit.reporting.living.states import browser_state
 from retina_kit.teaching.widgets.static import present
+
+MOST_LISTED = 50  # patients of a list; of more, one is found by typing
 
 
 def image_with_masks(image_set: ImageSet, index: int, names: Sequence[str], opacity: float) -> bytes:
@@ -53,6 +55,14 @@ def browse_images(
     present(browser.box, png=browser.image_view.value, text=text, state=browser.state())
 
 
+def patient_control(image_sets: Iterable[ImageSet]) -> ipywidgets.Dropdown | ipywidgets.Combobox:
+    """Make the control that chooses a patient: a list, or a field that completes what is typed if there are many."""
+    if max(image_set.rows["patient"].nunique() for image_set in image_sets) <= MOST_LISTED:
+        return ipywidgets.Dropdown(description="patient")
+    hint = "clear the field for the whole list, or type a part of a name"
+    return ipywidgets.Combobox(description="patient", ensure_option=True, placeholder="type a patient", tooltip=hint)
+
+
 class ImageBrowser:
     """The browser's controls and what they show; `box` is the widget."""
 
@@ -69,7 +79,7 @@ class ImageBrowser:
                 self.collections[name] = with_points(image_set, points)
         self.shown = shown
         self.data = ipywidgets.Dropdown(options=list(self.collections), description="data")
-        self.patient = ipywidgets.Dropdown(description="patient")
+        self.patient = patient_control(self.collections.values())
         self.number = ipywidgets.IntSlider(min=0, max=0, description="image")
         self.opacity = ipywidgets.FloatSlider(opacity, min=0, max=1, step=0.05, description="opacity")
         self.switches = ipywidgets.HBox()
@@ -135,12 +145,13 @@ class ImageBrowser:
         return switch
 
     def change_patient(self, _: Any = None) -> None:
-        """Offer the images of the chosen patient."""
+        """Offer the images of the chosen patient; a name that is not complete yet changes nothing."""
         mine = self._images_of(self.patient.value)
-        self.number.max, self.number.disabled = max(0, len(mine) - 1), len(mine) <= 1
-        self.update()
+        if mine:
+            self.number.max, self.number.disabled = len(mine) - 1, len(mine) == 1
+            self.update()
 
     def update(self, _: Any = None) -> None:
         """Show the chosen image."""
-        if self.patient.value is not None:
+        if self._images_of(self.patient.value):
             self.image_view.value = image_with_masks(self.image_set, self.index, self.chosen, self.opacity.value)
