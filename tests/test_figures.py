@@ -1,6 +1,7 @@
 """Figures: data in, axes or a figure out, and something to see on them."""
 
 import io
+import itertools
 
 import cv2
 import numpy as np
@@ -118,3 +119,22 @@ def test_a_comparison_has_a_panel_per_metric_and_a_row_per_arm():
 def test_claims_are_named_by_their_statements():
     labels = figures.plot_claims(claims()).get_yticklabels()
     assert [label.get_text() for label in labels] == ["It helps (replication)", "It helps at equal steps (control)"]
+
+
+def test_the_legend_of_a_reliability_diagram_covers_no_line():
+    table = pd.DataFrame({"low": [0.0, 0.5], "high": [0.5, 1.0], "confidence": [0.2, 0.8], "frequency": [0.1, 0.9]})
+    table["count"] = [5, 5]
+    figure = figures.plot_reliability({"a network with a label as long as those of the lessons are": table})
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert not any(legend.get_window_extent().overlaps(ax.get_tightbbox()) for ax in figure.axes)
+
+
+@pytest.mark.parametrize("num_patients", [2, 20])
+def test_the_names_of_patients_do_not_overlap(num_patients):
+    names = [f"patient {k:02d}" for k in range(num_patients)]
+    scores = pd.DataFrame({"arm": "net", "patient": names, "dice": 0.5})
+    ax = figures.plot_dice_of_patients(scores, {"net": "a network"})
+    ax.figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes))

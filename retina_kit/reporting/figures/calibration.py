@@ -24,8 +24,11 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
         center = (table["low"] + table["high"]) / 2
         histogram.step(center, table["count"], where="mid", color=color)
     diagram.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="fraction that is foreground")
-    diagram.legend(frameon=False, fontsize=7, loc="upper left")
-    histogram.set(xlim=(0, 1), yscale="log", xlabel="predicted probability", ylabel="pixels (log scale)")
+    diagram.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    figure.legend(loc="outside lower center", frameon=False, fontsize=8)  # long labels would cover the lines
+    histogram.set(
+        xlim=(0, 1), xticks=[0, 0.5, 1], yscale="log", xlabel="predicted probability", ylabel="pixels (log scale)"
+    )
     for ax in (diagram, histogram):
         ax.spines[["left", "bottom"]].set_visible(True)
     return figure

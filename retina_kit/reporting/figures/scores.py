@@ -13,6 +13,8 @@ from matplotlib.patches import Patch
 from retina_kit.reporting.figures.axes import COLORS, VERDICT_COLORS, legend_on_the_right, new_axes
 from retina_kit.reporting.units import UNITS, name_of_metric
 
+FEW_PATIENTS = 6  # whose names fit next to each other
+
 
 def plot_comparison(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
     """Plot a tidy table, one panel per metric and one row per arm: our mean with its SD over seeds, and the paper's.
@@ -69,7 +71,7 @@ def plot_dice_of_patients(scores: pd.DataFrame, arms: Mapping[str, str], ax: Axe
         rows = scores[(scores["arm"] == arm) & scores["dice"].notna()]
         x = rows["patient"].map(patients.index) + (k - (len(arms) - 1) / 2) * 0.18
         ax.plot(x, rows["dice"], "o", markersize=3, alpha=0.6, label=label)
-    ax.set_xticks(range(len(patients)), patients)
+    ax.set_xticks(range(len(patients)), patients, rotation=90 if len(patients) > FEW_PATIENTS else 0)
     ax.set(xlabel="patient", ylabel="Dice of an image", ylim=(-0.02, 1.02))
     legend_on_the_right(ax)
     return ax
