@@ -40,11 +40,11 @@ class Noise:
 
     def half_width(self, confidence: float = 0.95) -> float:
         """Return half the width of the interval."""
-        from scipy import stats  # half a second, which only a verdict needs
+        from scipy import special  # slow to load, and only a verdict needs it
 
         tail = (1 - confidence) / 2
         t_patients, t_folds, t_seeds = (
-            float(stats.t.isf(tail, number - 1)) if number > 1 else 0.0
+            -float(special.stdtrit(number - 1, tail)) if number > 1 else 0.0
             for number in (self.num_patients, self.num_folds, self.num_seeds)
         )
         seeds = t_seeds**2 * self.seeds - t_seeds * t_patients * self.shared

@@ -4,12 +4,14 @@ import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from nbformat import NotebookNode
 
 from retina_kit.reporting.living.states import MIME, images_listed
+
+if TYPE_CHECKING:  # a second, which only a page needs
+    from nbformat import NotebookNode
 
 HERE = Path(__file__).parent
 DATA_MIME = "application/vnd.retina-kit.data+json"  # of what a figure plots, in a notebook's output
@@ -17,7 +19,7 @@ MOST_ROWS = 400  # of the table behind a figure on a page
 SCRIPT, STYLE = ((HERE / f"living.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
 
 
-def as_living(notebook: NotebookNode) -> NotebookNode:
+def as_living(notebook: "NotebookNode") -> "NotebookNode":
     """Change each image of an executed notebook into HTML with its alternative text, data and controls, and return it.
 
     An output with the state of a widget gets the image or table that stands in for it, and the state; a page needs
