@@ -1,5 +1,8 @@
 """What makes a filter respond most? Gradient ascent on the input, all filters of a layer at once."""
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +26,7 @@ def maximize_filters(
     model: nn.Module,
     layer: int,
     *,
-    num_filters: int = 16,
+    num_filters: int = 9,
     size: int = 64,
     num_steps: int = 40,
     step_size: float = 1.0,
@@ -42,27 +45,23 @@ def maximize_filters(
     >>> maximize_filters(UNet(widths=(4, 4)), layer=1, num_filters=2, size=8, num_steps=1).shape
     torch.Size([2, 1, 8, 8])
     """
-    found = convolutions(model)
+    frozen: Any = copy.deepcopy(model).eval().requires_grad_(False)
+    frozen.to(memory_format=torch.channels_last)
+    found = convolutions(frozen)
     if not 1 <= layer <= len(found):
         raise UsageError(f"layer {layer} is not one of the {len(found)} convolutions of this network, counted from 1")
     conv = found[layer - 1]
+    conv.register_forward_hook(_stop_here)
     num_filters = min(num_filters, conv.out_channels)
     generator = torch.Generator().manual_seed(seed)
     inputs = offset + spread * torch.rand(num_filters, found[0].in_channels, size, size, generator=generator)
     inputs = inputs.to(conv.weight.device)
-    hook = conv.register_forward_hook(_stop_here)
-    was_training = model.training
-    model.eval()
-    try:
-        for _ in range(num_steps):
-            response = _response_of(model, inputs.requires_grad_())
-            own = response.flatten(2).mean(dim=2).diagonal()  # the response of filter k to input k
-            (gradient,) = torch.autograd.grad(own.sum(), inputs)
-            root_mean_square = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-            inputs = (inputs + step_size * gradient / (root_mean_square + 1e-5)).detach()
-    finally:
-        hook.remove()
-        model.train(was_training)
+    for _ in range(num_steps):
+        response = _response_of(frozen, inputs.requires_grad_())
+        own = response.flatten(2).mean(dim=2).diagonal()  # the response of filter k to input k
+        (gradient,) = torch.autograd.grad(own.sum(), inputs)
+        root_mean_square = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        inputs = (inputs + step_size * gradient / (root_mean_square + 1e-5)).detach()
     return inputs
 
 
