@@ -39,7 +39,7 @@ from retina_kit.setting_names import checked_overrides, setting_name
 from retina_kit.teaching.exercises import Checks
 from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
-from retina_kit.training.device import PRECISIONS, choose_device
+from retina_kit.training.device import PRECISIONS, choose_device, give_back_freed_memory
 from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model
 from retina_kit.training.tasks.interface import Task
 from retina_kit.working_copy import rooted
@@ -88,6 +88,7 @@ class Experiment:
         )
         self.seeds = checked_seeds(self.parameters["seeds"] if seeds is None else seeds)
         self.store = RunStore(self.output_root / "runs")
+        self.ready: dict[str, predictions.Ready] = {}  # runs whose networks have just predicted
         for pack in self.definition.data[data].packs:  # type: ignore[index]
             require_pack(pack, self.data_root)
         self.arms, self.left_out = self._arms_with_data()
@@ -261,6 +262,7 @@ class Experiment:
             message = f"{len(failed)} of {len(self.jobs)} runs failed; the first, {title}: {error}"
             kind = SetupError if isinstance(error, SetupError) else KitError
             raise kind(message) from error
+        give_back_freed_memory()  # what was kept for the next training step
         return {job.title: run for job in self.jobs if isinstance(run := outcomes[job.key], Run)}
 
     def missing(self) -> list[Job]:
@@ -277,6 +279,11 @@ class Experiment:
                     raise UsageError(f"{job.title} has not been trained yet; call train() first")
                 return run
         raise UsageError(f"arm {arm_name} has no run with seed {seed} and fold {fold}")
+
+    def finished(self, arm_name: str) -> Run | None:
+        """Return the finished run of an arm's first seed and fold, None if the run store does not have it."""
+        name = self.arm(arm_name).name
+        return self.store.find(next(job.key for job in self.jobs if job.arm.name == name))
 
     def first_seed(self, arm_name: str) -> int:
         """Return the first seed that an arm is trained with."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from retina_kit.errors import UsageError
 from retina_kit.reporting.beyond_dice import (
@@ -16,6 +17,7 @@ from retina_kit.reporting.beyond_dice import (
     outline_table,
     reliability_of,
 )
+from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device
 from retina_kit.training.prepare import prepare_arm, trained_model
 from retina_kit.training.tasks.interface import Task
@@ -23,6 +25,8 @@ from retina_kit.training.tasks.segment import Segmentation
 
 if TYPE_CHECKING:
     from retina_kit.experiment import Experiment
+
+MOST_KEPT, MOST_BYTES = 2, 64_000_000  # runs that stay ready to predict, and the size of the images of one
 
 
 class Examples(NamedTuple):
@@ -43,6 +47,15 @@ class Probabilities(NamedTuple):
     ids: list[str]
 
 
+class Ready(NamedTuple):
+    """What predicts the images of one run, and what it has predicted of its test images: {variant: probability}."""
+
+    task: Task
+    model: nn.Module
+    batches: Batches
+    of_test: dict[str, np.ndarray]
+
+
 def predict(
     experiment: "Experiment",
     arm_name: str,
@@ -53,14 +66,32 @@ def predict(
     variant: str = "last",
 ) -> tuple[np.ndarray, Task, np.ndarray]:
     """Predict images of a trained arm, by default its test images: (prediction, the arm's task, positions)."""
-    arm = experiment.arm(arm_name)
     seed = experiment.first_seed(arm_name) if seed is None else seed
-    weights = experiment.run_of(arm_name, seed, fold).weights("best" if variant.startswith("best") else "last")
-    task, device = prepare_arm(arm, seed, fold, experiment.data_root), choose_device(experiment.device)
-    index = task.test if index is None else np.array(index)
-    model, batches = trained_model(arm, weights, device), task.make_batches(seed, device)
-    found = task.predict(model, batches, index, variant=variant, precision=experiment.precision)
-    return found.numpy(), task, index
+    task, model, batches, of_test = _ready(experiment, arm_name, seed, fold, best=variant.startswith("best"))
+    wanted = task.test if index is None else np.array(index)
+    if variant in of_test and set(wanted) <= set(task.test):
+        place = {position: k for k, position in enumerate(task.test)}
+        return of_test[variant][[place[position] for position in wanted]], task, wanted
+    found = task.predict(model, batches, wanted, variant=variant, precision=experiment.precision).numpy()
+    if index is None:
+        of_test[variant] = found
+    return found, task, wanted
+
+
+def _ready(experiment: "Experiment", arm_name: str, seed: int, fold: int | None, *, best: bool) -> Ready:
+    """Prepare the images of a run and load its network, or return one of the last few, if its images are small."""
+    arm, run = experiment.arm(arm_name), experiment.run_of(arm_name, seed, fold)
+    key = f"{run.folder} {best} {run.settings['files']}"
+    ready = experiment.ready.pop(key, None)
+    if ready is None:
+        task, device = prepare_arm(arm, seed, fold, experiment.data_root), choose_device(experiment.device)
+        model = trained_model(arm, run.weights("best" if best else "last"), device)
+        ready = Ready(task, model, task.make_batches(seed, device), {})
+    if ready.task.images.nbytes <= MOST_BYTES:
+        experiment.ready[key] = ready
+    for oldest in list(experiment.ready)[:-MOST_KEPT]:
+        del experiment.ready[oldest]
+    return ready
 
 
 def predict_examples(experiment: "Experiment", arm_names: list[str], *, num_images: int, pick: str) -> Examples:

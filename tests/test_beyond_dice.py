@@ -116,3 +116,13 @@ def test_an_arm_of_a_paper_gets_its_tables(trained):
 def test_a_classifier_has_no_outlines(trained):
     with pytest.raises(UsageError, match="classify_vgg does not segment"):
         trained.beyond_dice(["classify_vgg"])
+
+
+def test_test_images_are_predicted_once(trained, monkeypatch):
+    trained.ready.clear()
+    found = trained.probabilities("published")
+    monkeypatch.setattr(type(trained.prepared("published")), "predict", None)  # nothing more is predicted
+    examples = trained.predictions(["published"], num_images=1, pick="largest")
+    place = found.ids.index(examples.ids[0])
+    np.testing.assert_array_equal(examples.predicted["published"][0], found.probability[place] > 0.5)
+    np.testing.assert_array_equal(trained.probabilities("published").probability, found.probability)
