@@ -74,6 +74,7 @@ device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
+train_live = True  # False: section 6 shows the curve of the finished run, if the run store has it
 
 # %% [markdown]
 # ## 2 · Look at the data
@@ -177,7 +178,11 @@ show_folded("Shape trace through the U-Net, layer by layer", layers[1])
 # %%
 model, batches = experiment.model("random_trainable_100"), experiment.batches("random_trainable_100")
 show_source(pooled_soft_dice, LOSSES[batches.recipe.loss], fit)
-history = fit(model, batches, batches.recipe, device=batches.images.device, watch=LiveCurve())
+run, curve = None if train_live else experiment.finished("random_trainable_100"), LiveCurve()
+if run:
+    history = curve.replay(run.history, run.settings["seconds"])
+else:
+    history = fit(model, batches, batches.recipe, device=batches.images.device, watch=curve)
 
 # %% [markdown]
 # ## 7 · Train all arms

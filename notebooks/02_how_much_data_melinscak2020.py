@@ -73,6 +73,7 @@ device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"gap": 0.4}
+train_live = True  # False: section 7 shows the curve of the finished run, if the run store has it
 
 # %% [markdown]
 # ## 2 · Look at the data: Figure 1
@@ -187,7 +188,12 @@ show_folded("Shape trace, layer by layer", build.describe_layers(arm.model, batc
 
 # %%
 show_source(losses.soft_dice, losses.pooled_soft_dice, loop.fit)
-history = loop.fit(experiment.model(arm.name), batches, batches.recipe, device=batches.images.device, watch=LiveCurve())
+run, curve = None if train_live else experiment.finished(arm.name), LiveCurve()
+if run:
+    history = curve.replay(run.history, run.settings["seconds"])
+else:
+    model = experiment.model(arm.name)
+    history = loop.fit(model, batches, batches.recipe, device=batches.images.device, watch=curve)
 share = prepared.targets[prepared.train].float().mean().item()
 print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (share + 0.5):.3f}")
 

@@ -74,6 +74,7 @@ device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
+train_live = True  # False: section 6 shows the curve of the finished run, if the run store has it
 
 # %% [markdown]
 # ## 2 · Look at the data
@@ -196,9 +197,13 @@ show_folded("Shape trace through the encoder-decoder", joined[networks["vgg_cbam
 # To stop early, interrupt the kernel (the square button of the toolbar): the weights so far are kept.
 
 # %%
-model, lesion_batches = experiment.model("quick_published"), experiment.batches("quick_published")
-show_source(losses.LOSSES[lesion_batches.recipe.loss], loop.fit)
-history = loop.fit(model, lesion_batches, lesion_batches.recipe, device=lesion_batches.images.device, watch=LiveCurve())
+model, batches = experiment.model("quick_published"), experiment.batches("quick_published")
+show_source(losses.LOSSES[batches.recipe.loss], loop.fit)
+run, curve = None if train_live else experiment.finished("quick_published"), LiveCurve()
+if run:
+    history = curve.replay(run.history, run.settings["seconds"])
+else:
+    history = loop.fit(model, batches, batches.recipe, device=batches.images.device, watch=curve)
 
 # %% [markdown]
 # ## 7 · Train all arms
@@ -252,7 +257,7 @@ show(report.save_figure("four_arms", figures.plot_comparison(scored, labels=labe
 show(tables.show_comparison(four, labels))
 arms = {name: labels[name] for name in ("published", "copied_frozen", "copied_tuned", "random_frozen")}
 curves = experiment.histories[experiment.histories["arm"].isin(list(arms))]
-passes = {name: lesion_batches.recipe.batch_size / len(lesion_batches.images) for name in arms}
+passes = {name: batches.recipe.batch_size / len(batches.images) for name in arms}
 speed = report.save_table("convergence", convergence_of(curves, "average_precision", passes), tidy=False)
 figure = figures.plot_validations(curves, "average_precision", arms)
 report.save_figure("convergence", figure, alt="Area under precision-recall of the four arms while they train")

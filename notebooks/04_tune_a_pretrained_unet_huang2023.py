@@ -70,6 +70,7 @@ device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
 workers = 1  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
+train_live = True  # False: section 6 shows the curve of the finished run, if the run store has it
 
 # %% [markdown]
 # ## 2 · Look at the data
@@ -164,7 +165,11 @@ show_folded("Shape trace, layer by layer", describe_layers(arm.model, crops.shap
 # %%
 model = experiment.model("psp_chase")
 show_source(LOSSES[recipe.loss], fit)
-history = fit(model, batches, recipe, device=batches.images.device, watch=LiveCurve())
+run, curve = None if train_live else experiment.finished("psp_chase"), LiveCurve()
+if run:
+    history = curve.replay(run.history, run.settings["seconds"])
+else:
+    history = fit(model, batches, recipe, device=batches.images.device, watch=curve)
 
 # %% [markdown]
 # ## 7 · Train all arms

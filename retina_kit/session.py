@@ -144,7 +144,7 @@ class Session:
 
     def _run(self, experiment: Experiment) -> Row:
         from retina_kit.reporting.export import export_html
-        from retina_kit.reporting.notebook import as_built, execute_notebook
+        from retina_kit.reporting.notebook import as_built, execute_notebook, read_parameters
 
         row = self._train(experiment)
         folder, files = experiment.folder, experiment.definition.files
@@ -154,6 +154,8 @@ class Session:
         if files.is_own:
             parameters["paper"] = str(files.folder)
         with as_built(files.newest_notebook()) as notebook:
+            if "train_live" in read_parameters(notebook):
+                parameters["train_live"] = False  # nobody watches
             execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
         export_html(folder / "notebook.ipynb", folder / "notebook.html", experiment.title)
         self._write_page()

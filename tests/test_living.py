@@ -272,6 +272,15 @@ def test_the_curve_of_a_training_leaves_its_numbers():
     assert [round(loss, 3) for _, loss in left[DATA_MIME]["data"]] == [0.5, 0.25, 0.167]
 
 
+def test_a_finished_run_leaves_its_curve_and_where_it_is_from():
+    curve, history = LiveCurve(), pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.25]})
+    assert curve.replay(history, 12.3) is history
+    assert "2 steps, loss 0.2500 (from the run store, trained in 12 s)" in curve.state.value
+    left = curve.shown.bundle(b"", None)
+    assert left["text/plain"].endswith("0.25 at the last (from the run store, trained in 12 s)")
+    assert left[DATA_MIME]["data"] == [[1, 0.5], [2, 0.25]]
+
+
 def test_bars_have_the_names_of_their_ticks():
     ax = new_axes()
     ax.bar([0, 1], [0.5, 0.6], label="ours")

@@ -36,6 +36,18 @@ class LiveCurve:
         box = ipywidgets.VBox([self.state, self.image_view])
         self.shown = present(box, png=self.image_view.value, text="the loss during training: no step yet")
 
+    def replay(self, history: pd.DataFrame, seconds: float) -> pd.DataFrame:
+        """Show the curve of a finished run instead of training again, and return its history.
+
+        `seconds` is how long the training took; the text tells that the run is from the run store.
+        """
+        self.losses = history["loss"].tolist()
+        self.image_view.value = self._plot(len(self.losses))
+        origin = f"from the run store, trained in {seconds:.0f} s"
+        self.state.value = f"{len(self.losses)} steps, loss {self.losses[-1]:.4f} ({origin})"
+        self._leave(f" ({origin})")
+        return history
+
     def __call__(self, step: int, num_steps: int, losses: list[Tensor], scores: dict[str, float]) -> bool:
         """Update the curve if it is time; True if the training is to stop after this step."""
         if self._before is None:
@@ -62,22 +74,31 @@ class LiveCurve:
 
     def _update(self, num_steps: int, last: bool) -> None:
         """Plot the losses so far, and put the state into words."""
-        ax = figures.new_axes(6, 2.6)
-        ax.plot(range(1, len(self.losses) + 1), self.losses)
-        ax.set(xlabel="step", ylabel="loss", xlim=(0, num_steps))
-        self.image_view.value = png_of(ax)
+        self.image_view.value = self._plot(num_steps)
         state = "stopped after" if self.stopped and last else "done:" if last else "step"
         count = f"{len(self.losses)} of {num_steps}{' steps' if last else ''}"
         self.state.value = f"{state} {count}, loss {self.losses[-1]:.4f}. {'' if last else HOW_TO_STOP}".strip()
         if last:
             self._finish()
 
+    def _plot(self, num_steps: int) -> bytes:
+        """Plot the losses so far as a PNG."""
+        ax = figures.new_axes(6, 2.6)
+        ax.plot(range(1, len(self.losses) + 1), self.losses)
+        ax.set(xlabel="step", ylabel="loss", xlim=(0, num_steps))
+        return png_of(ax)
+
     def _finish(self) -> None:
         """Restore the kernel's own interrupt, and leave the curve for readers without a kernel."""
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
+        self._leave()
+
+    def _leave(self, origin: str = "") -> None:
+        """Leave the curve and its numbers for readers without a kernel."""
         first, last = self.losses[0], self.losses[-1]
         text = f"the loss during training: {first:.3g} at the first of {len(self.losses)} steps, {last:.3g} at the last"
+        text += origin
         data = pd.DataFrame({"step": range(1, len(self.losses) + 1), "loss": self.losses})
         self.shown.update(png=self.image_view.value, text=text, data=data)
