@@ -179,10 +179,7 @@ show_folded("Shape trace through the U-Net, layer by layer", layers[1])
 model, batches = experiment.model("random_trainable_100"), experiment.batches("random_trainable_100")
 show_source(pooled_soft_dice, LOSSES[batches.recipe.loss], fit)
 run, curve = None if train_live else experiment.finished("random_trainable_100"), LiveCurve()
-if run:
-    history = curve.replay(run.history, run.settings["seconds"])
-else:
-    history = fit(model, batches, batches.recipe, device=batches.images.device, watch=curve)
+history = curve.replay(run) if run else fit(model, batches, batches.recipe, device=batches.images.device, watch=curve)
 
 # %% [markdown]
 # ## 7 · Train all arms

@@ -161,7 +161,8 @@ with torch.device("meta"):
 model, batches = experiment.model("scratch_large"), experiment.batches("scratch_large")
 print(f"{published:,} weights in the paper, {build.count_parameters(model):,} in this run")
 show_source(unet.Encoder.forward, unet.Decoder.forward)
-arm = experiment.arm("scratch_large")
+arm, recipe = experiment.arm("scratch_large"), batches.recipe
+share = prepared.targets[prepared.train].float().mean().item()
 show_folded("Shape trace, layer by layer", build.describe_layers(arm.model, batches.images.shape[1:]))
 
 # %% [markdown]
@@ -188,13 +189,8 @@ show_folded("Shape trace, layer by layer", build.describe_layers(arm.model, batc
 
 # %%
 show_source(losses.soft_dice, losses.pooled_soft_dice, loop.fit)
-run, curve = None if train_live else experiment.finished(arm.name), LiveCurve()
-if run:
-    history = curve.replay(run.history, run.settings["seconds"])
-else:
-    model = experiment.model(arm.name)
-    history = loop.fit(model, batches, batches.recipe, device=batches.images.device, watch=curve)
-share = prepared.targets[prepared.train].float().mean().item()
+model, run, curve = experiment.model(arm.name), None if train_live else experiment.finished(arm.name), LiveCurve()
+history = curve.replay(run) if run else loop.fit(model, batches, recipe, device=batches.images.device, watch=curve)
 print(f"first loss {history['loss'].iloc[0]:.3f}, expected about {1 - share / (share + 0.5):.3f}")
 
 # %% [markdown]

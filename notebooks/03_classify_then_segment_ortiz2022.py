@@ -199,11 +199,8 @@ show_folded("Shape trace through the encoder-decoder", joined[networks["vgg_cbam
 # %%
 model, batches = experiment.model("quick_published"), experiment.batches("quick_published")
 show_source(losses.LOSSES[batches.recipe.loss], loop.fit)
-run, curve = None if train_live else experiment.finished("quick_published"), LiveCurve()
-if run:
-    history = curve.replay(run.history, run.settings["seconds"])
-else:
-    history = loop.fit(model, batches, batches.recipe, device=batches.images.device, watch=curve)
+run, curve, recipe = None if train_live else experiment.finished("quick_published"), LiveCurve(), batches.recipe
+history = curve.replay(run) if run else loop.fit(model, batches, recipe, device=batches.images.device, watch=curve)
 
 # %% [markdown]
 # ## 7 · Train all arms

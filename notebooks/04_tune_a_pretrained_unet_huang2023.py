@@ -166,10 +166,7 @@ show_folded("Shape trace, layer by layer", describe_layers(arm.model, crops.shap
 model = experiment.model("psp_chase")
 show_source(LOSSES[recipe.loss], fit)
 run, curve = None if train_live else experiment.finished("psp_chase"), LiveCurve()
-if run:
-    history = curve.replay(run.history, run.settings["seconds"])
-else:
-    history = fit(model, batches, recipe, device=batches.images.device, watch=curve)
+history = curve.replay(run) if run else fit(model, batches, recipe, device=batches.images.device, watch=curve)
 
 # %% [markdown]
 # ## 7 · Train all arms

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from retina_kit.data.card import own_cards
 from retina_kit.data.collection import ImageSet
 from retina_kit.data.dataset import fingerprint, load_images
 from retina_kit.data.manifest import has_pack, require_pack
+from retina_kit.data.synthetic import kept
 from retina_kit.errors import KitError, SetupError, UsageError, did_you_mean, unknown_name
 from retina_kit.evaluation.agreement import annotator_agreement
 from retina_kit.evaluation.claims import evaluate_claims
@@ -68,7 +70,8 @@ class Experiment:
         the steps and images (see fractions). The small networks of smoke and lesson get one thread: a second one saves
         4 % on idle cores and costs 300 % on busy ones. Raises UsageError, or DataError if data are missing.
         """
-        check_injected(executed_cells())
+        cells = executed_cells()
+        check_injected(cells)
         if profile != "paper":
             torch.set_num_threads(1)
         self.definition = find_paper(paper)
@@ -88,6 +91,8 @@ class Experiment:
         )
         self.seeds = checked_seeds(self.parameters["seeds"] if seeds is None else seeds)
         self.store = RunStore(self.output_root / "runs")
+        if cells:  # a notebook that is run again does not generate its images again
+            os.environ.setdefault(kept.FOLDER, str((self.store.folder / ".synthetic").resolve()))
         self.ready: dict[str, predictions.Ready] = {}  # runs whose networks have just predicted
         for pack in self.definition.data[data].packs:  # type: ignore[index]
             require_pack(pack, self.data_root)

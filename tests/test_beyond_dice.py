@@ -10,6 +10,7 @@ from retina_kit.errors import UsageError
 from retina_kit.evaluation.calibration import pooled_reliability, reliability
 from retina_kit.experiment import Experiment
 from retina_kit.papers.compare import TABLE_COLUMNS
+from retina_kit.predictions import predict
 from retina_kit.reporting.beyond_dice import (
     Predicted,
     calibration_row,
@@ -118,11 +119,15 @@ def test_a_classifier_has_no_outlines(trained):
         trained.beyond_dice(["classify_vgg"])
 
 
+def test_a_run_that_was_not_trained_is_not_finished(trained):
+    assert trained.finished("published").folder == trained.run_of("published").folder
+    assert trained.finished("copied_frozen") is None
+
+
 def test_test_images_are_predicted_once(trained, monkeypatch):
     trained.ready.clear()
-    found = trained.probabilities("published")
-    monkeypatch.setattr(type(trained.prepared("published")), "predict", None)  # nothing more is predicted
-    examples = trained.predictions(["published"], num_images=1, pick="largest")
-    place = found.ids.index(examples.ids[0])
-    np.testing.assert_array_equal(examples.predicted["published"][0], found.probability[place] > 0.5)
-    np.testing.assert_array_equal(trained.probabilities("published").probability, found.probability)
+    found, task, index = predict(trained, "published")
+    monkeypatch.setattr(type(task), "predict", None)  # nothing more is predicted
+    again, _, same = predict(trained, "published", index=index[1:])
+    np.testing.assert_array_equal(again, found[1:])
+    assert list(same) == list(index[1:])

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -274,7 +275,7 @@ def test_the_curve_of_a_training_leaves_its_numbers():
 
 def test_a_finished_run_leaves_its_curve_and_where_it_is_from():
     curve, history = LiveCurve(), pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.25]})
-    assert curve.replay(history, 12.3) is history
+    assert curve.replay(SimpleNamespace(history=history, settings={"seconds": 12.3})) is history
     assert "2 steps, loss 0.2500 (from the run store, trained in 12 s)" in curve.state.value
     left = curve.shown.bundle(b"", None)
     assert left["text/plain"].endswith("0.25 at the last (from the run store, trained in 12 s)")

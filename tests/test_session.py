@@ -4,9 +4,11 @@ import inspect
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from retina_kit.data.synthetic.kept import FOLDER
 from retina_kit.errors import SetupError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.runs.workers import LocalWorkers
@@ -87,6 +89,27 @@ def test_the_front_page_exists_before_the_first_paper_is_trained(tmp_path, monke
     monkeypatch.setattr(Session, "_run", stand_in)
     assert session.run()["exit_code"] == 0
     assert existed == [True]
+
+
+def test_a_batch_shows_the_curve_of_the_finished_run(tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr(Session, "_train", lambda self, experiment: {})
+    execute = "retina_kit.reporting.notebook.execute_notebook"
+    monkeypatch.setattr(execute, lambda notebook, target, parameters, **_: given.update(parameters))
+    monkeypatch.setattr("retina_kit.reporting.export.export_html", lambda *_: None)
+    assert Session(["huang2023"], smoke(tmp_path)).run()["exit_code"] == 0
+    assert given["train_live"] is False
+
+
+def test_a_notebook_generates_its_images_once(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER, "")
+    monkeypatch.delenv(FOLDER)
+    monkeypatch.setattr("retina_kit.experiment.executed_cells", lambda: ["profile = 'smoke'"])
+    experiment = Experiment("hu2018", "smoke", output_root=tmp_path)
+    mask = experiment.arm("pretrained_frozen_100").data.mask
+    first = experiment.images("pretrained_frozen_100", masks=[mask]).images
+    (file,) = (tmp_path / "runs" / ".synthetic").glob("*.npz")
+    np.testing.assert_array_equal(np.load(file)["images"], first)
 
 
 def test_ctrl_c_stops_a_training_that_shows_nothing(tmp_path, monkeypatch):

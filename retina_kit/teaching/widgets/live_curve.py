@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import ipywidgets
 import pandas as pd
@@ -13,6 +13,16 @@ from retina_kit.reporting import figures
 from retina_kit.teaching.widgets.static import png_of, present
 
 HOW_TO_STOP = "Interrupt the kernel (the square button) to stop."
+
+
+class StoredRun(Protocol):
+    """What `replay` reads of a finished run."""
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row per step, with its loss."""
+
+    settings: dict[str, Any]
 
 
 class LiveCurve:
@@ -36,14 +46,15 @@ class LiveCurve:
         box = ipywidgets.VBox([self.state, self.image_view])
         self.shown = present(box, png=self.image_view.value, text="the loss during training: no step yet")
 
-    def replay(self, history: pd.DataFrame, seconds: float) -> pd.DataFrame:
+    def replay(self, run: StoredRun) -> pd.DataFrame:
         """Show the curve of a finished run instead of training again, and return its history.
 
-        `seconds` is how long the training took; the text tells that the run is from the run store.
+        The text tells that it is from the run store, and how long its training took.
         """
+        history = run.history
         self.losses = history["loss"].tolist()
         self.image_view.value = self._plot(len(self.losses))
-        origin = f"from the run store, trained in {seconds:.0f} s"
+        origin = f"from the run store, trained in {run.settings['seconds']:.0f} s"
         self.state.value = f"{len(self.losses)} steps, loss {self.losses[-1]:.4f} ({origin})"
         self._leave(f" ({origin})")
         return history
