@@ -10,7 +10,7 @@ from scipy import stats
 
 from retina_kit.errors import UsageError
 from retina_kit.evaluation import bootstrap as statistics
-from retina_kit.evaluation.patients import patient_sums
+from retina_kit.evaluation.patients import BLOCK, patient_sums
 
 
 def scores_of(values, *, arm="x", seed=0, images_per_patient=1):
@@ -162,3 +162,13 @@ def test_seed_spread_divides_by_n_minus_1():
 def test_standard_error_of_the_printed_spread():
     # Melinscak 2020 prints 0.272 over 224 images as if it were the standard error, which is 0.0182.
     assert round(statistics.standard_error(0.272, 224), 4) == 0.0182
+
+
+def test_resamples_taken_in_blocks_are_those_taken_one_by_one():
+    counts = pd.DataFrame(
+        {"id": range(6), "patient": list("abcabc"), "tp": [1, 2, 3, 4, 5, 6], "fp": 1, "fn": 2, "tn": 0}
+    )
+    sums = patient_sums(counts.assign(seed=0), "dice")
+    weights = np.random.default_rng(0).multinomial(3, [1 / 3] * 3, size=2 * BLOCK + 1)
+    one_by_one = [sums.resampled(row[None])[0] for row in weights]
+    assert sums.resampled(weights).tolist() == one_by_one

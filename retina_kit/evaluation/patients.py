@@ -21,6 +21,7 @@ CURVES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # from bin
     "auc": (metrics.roc_auc_of_histogram, metrics.roc_auc_of_histogram),
 }
 Score = Callable[[np.ndarray], np.ndarray]  # maps totals (..., column) to scores (...)
+BLOCK = 200  # resamples whose totals are in memory at once
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,13 @@ class PatientSums:
         return (n - 1) / n * (self.by_seed()[:, None] - without).T
 
     def resampled(self, weights: np.ndarray) -> np.ndarray:
-        """Return the seed-averaged score for each row of patient weights (resamples, patients)."""
-        totals = np.tensordot(weights, self.sums, axes=(1, 1))
-        return mean_of_known(self.score(totals), axis=-1)
+        """Return the seed-averaged score for each row of patient weights (resamples, patients).
+
+        The resamples are taken in blocks: a curve has a sum per threshold, and all resamples of one take 556 MB at once.
+        """
+        blocks = np.split(weights, range(BLOCK, len(weights), BLOCK))
+        totals = (np.tensordot(block, self.sums, axes=(1, 1)) for block in blocks)
+        return np.concatenate([mean_of_known(self.score(total), axis=-1) for total in totals])
 
 
 def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
