@@ -155,7 +155,7 @@ class Session:
             parameters["paper"] = str(files.folder)
         with as_built(files.newest_notebook()) as notebook:
             if "train_live" in read_parameters(notebook):
-                parameters["train_live"] = False  # nobody watches
+                parameters["train_live"] = self.options.profile == "smoke"  # seconds there; else nobody watches
             execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
         export_html(folder / "notebook.ipynb", folder / "notebook.html", experiment.title)
         self._write_page()
