@@ -28,7 +28,6 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-import torch
 
 from benchmarks.mutants import Mutant, MutantFinder, change_in_place, loaded_functions, mutants_of
 from retina_kit.errors import UsageError, did_you_mean
@@ -203,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
     os.chdir(ROOT)
-    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, by the tests of modules that need it
     tool = f"cosmic-ray {importlib.metadata.version('cosmic-ray')}"
     for module in modules_named(options.names):
         killed, others, num_all = run_mutants(module, options.at_most, options.seed)

@@ -295,7 +295,8 @@ def test_a_gain_within_chance_is_reported_with_what_a_paired_test_needs():
     [
         (number("a", "0.80", "0.1", 92), number("b", "0.84", "0.1", 92)),  # a loss
         (number("a", "0.80", "0.1", 92), number("b", "0.80", "0.1", 92)),  # nothing
-        (number("a", "0.81", "0.1", 4), number("b", "0.80", "0.4", 4)),  # a correlation above 1 would be needed
+        (number("a", "0.81", "0.1", 4), number("b", "0.80", "0.4", 4)),  # a correlation of 2.1 would be needed
+        (number("a", "0.81", "0.1", 4), number("b", "0.80", "0.2", 4)),  # a correlation of 1.2 would be needed
     ],
 )
 def test_no_paired_test_is_suggested_where_it_cannot_help(better, baseline):

@@ -186,13 +186,11 @@ def test_rows_of_one_set_of_images_have_one_prevalence():
     assert rows_with(0.85, 0.875, averaged=[False, True]) == {}
     assert rows_with(0.85, 0.95) == {}  # outside, which is an anomaly of its own
     assert list(rows_with(0.85, 0.95, 0.875)) == ["test"] and rows_with(0.85, 0.95, 0.875)["test"][0] == [0, 2]
+
+
+def test_rows_that_imply_nothing_are_not_compared():
     assert rows_with(0.85, math.nan) == {}
-
-
-def test_rows_that_imply_nothing_or_the_impossible_are_not_compared():
-    names = np.array(["test", "test"])
-    nothing = Intervals(*(pd.DataFrame({"accuracy": [0.85, math.nan], "recall": 0.8, "specificity": 0.9}),) * 2)
-    assert arithmetic.prevalences_differ(nothing, np.zeros(2, bool), names) == {}
+    assert rows_with(0.85, math.nan, 0.875)["test"][0] == [0, 2]
 
 
 def test_swaps_concern_dice_or_iou_and_keep_iou_the_smallest():

@@ -128,9 +128,9 @@ def test_every_kind_of_value_has_the_same_columns():
 
 
 def test_a_number_may_have_an_id_a_correction_and_a_spread_of_its_own():
-    entry = {**NUMBER, "unit": "percent", "value": "57.9", "spread": "10.5", "spread_is_printed": "SD", "id": "mine",
-             "corrected": "58.9", "why": "a slip", "sure": "likely", "literature": True, "evaluation": "test"}  # fmt: skip
-    entry.pop("spread_is")
+    entry = {name: value for name, value in NUMBER.items() if name != "spread_is"}
+    entry |= {"id": "mine", "unit": "percent", "value": "57.9", "spread": "10.5", "spread_is_printed": "SD"}
+    entry |= {"corrected": "58.9", "why": "a slip", "sure": "likely", "literature": True, "evaluation": "test"}
     number = published_of(changed(number=[entry])).numbers.set_index("id").loc["mine"]
     assert number[["value", "corrected", "spread"]].tolist() == pytest.approx([0.579, 0.589, 0.105])
     assert number[["half_width", "spread_half_width"]].tolist() == pytest.approx([0.0005, 0.0005])
