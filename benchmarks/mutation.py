@@ -15,6 +15,7 @@ more than `--at-most` mutants are sampled at random with a fixed seed, except wh
 
 import argparse
 import csv
+import gc
 import importlib.metadata
 import os
 import resource
@@ -68,6 +69,7 @@ class ForkedTests:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Time each test without a mutant, then run the fast ones for each mutant."""
+        gc.freeze()  # or the garbage collection of each fork would copy the memory of this process
         for item in session.items:
             self.time_test(item)
         seconds = pd.read_csv(self.times, header=None, index_col=0)[1].sort_values()

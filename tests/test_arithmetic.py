@@ -63,6 +63,10 @@ def test_intervals_are_what_rounding_leaves_open_within_0_and_1():
     assert loose["dice"][0].tolist() == pytest.approx([0.6666, 0.9998], abs=1e-6)
     assert loose["dice"][1].tolist() == pytest.approx([0.6668, 1.0], abs=1e-6)
     assert loose["recall"][1][1] == pytest.approx(0.001)
+    assert [end[0] for end in arithmetic.intervals_of(table_of({"dice": "100.0"}))["dice"]] == pytest.approx(
+        [0.9995, 1]
+    )
+    assert arithmetic.intervals_of(table_of({"dice": "100.0"}))["dice"][1][0] == 1
     for end in found["precision"]:
         assert np.isnan(end).tolist() == [True, True]
     with pytest.raises(dataclasses.FrozenInstanceError):

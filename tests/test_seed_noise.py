@@ -53,6 +53,15 @@ def test_the_interval_is_that_of_the_resampled_differences():
     assert (found.ci_low, found.ci_high) == pytest.approx(tuple(np.percentile(two - one, [2.5, 97.5])))
 
 
+def test_the_p_value_counts_the_resamples_of_either_sign():
+    second = FIRST.assign(dice=[0.9, 0.7, 0.3, 0.1, 0.8, 0.6, 0.4, 0.2])
+    found = difference_of_runs(FIRST, second, num_resamples=200, seed=1)
+    parts = [patient_sums(rows, "dice", pooled=False) for rows in (FIRST, second)]
+    one, two = resample_patients_and_seeds(parts, 200, 1)
+    rarer = min((two <= one).sum(), (two >= one).sum())
+    assert rarer > 10 and found.p_value == pytest.approx(min(1, 2 * (rarer + 1) / 201))
+
+
 def test_counts_are_pooled_only_if_that_is_asked_for():
     counts = ROWS[["id", "patient"]].iloc[:4].assign(seed=0, tp=[1, 1, 1, 3], fp=0, fn=[1, 1, 1, 0], tn=0)
     found = [difference_of_runs(counts, counts, pooled=pooled).a for pooled in (True, False)]
