@@ -140,8 +140,11 @@ def change_in_place(mutant: Mutant, functions: Iterable[types.FunctionType]) -> 
     """Return a function that puts a mutant into the loaded `functions`, or None if it changes something else.
 
     Only the code of one function is replaced, so nothing has to be imported again. Functions inside it may have been
-    made already, as those of a decorator are, so a change in them cannot be put in.
+    made already, as those of a decorator are, so a change in them cannot be put in. A decorator is no code of its
+    function; without it only line numbers differ.
     """
+    if mutant.operator == "RemoveDecorator":
+        return None
     original = mutant.path.read_text(encoding="utf-8")
     codes = [list(functions_of(compile(text, str(mutant.path), "exec"))) for text in (original, mutant.source)]
     changed = [(old, new) for old, new in zip(*codes, strict=True) if old != new]

@@ -15,6 +15,7 @@ more than `--at-most` mutants are sampled at random with a fixed seed, except wh
 
 import argparse
 import csv
+import gc
 import importlib.metadata
 import os
 import resource
@@ -28,7 +29,6 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-import torch
 
 from benchmarks.mutants import Mutant, MutantFinder, change_in_place, loaded_functions, mutants_of
 from retina_kit.errors import UsageError, did_you_mean
@@ -41,21 +41,18 @@ ALL_MUTANTS = ("evaluation/metrics", "data/splits")
 TESTS = {  # where the fast tests of a module are not those of test_<module>.py
     "evaluation/calibration": ("calibration", "beyond_dice"),
     "evaluation/evidence": ("claims",),
-    "evaluation/noise": ("claims",),
-    "evaluation/patients": ("bootstrap",),
-    "evaluation/seed_noise": ("compare_runs",),
+    "evaluation/patients": ("patients", "bootstrap", "scoring"),
     "evaluation/verdicts": ("verdicts", "claims"),
-    "training/arm": ("segment_patches",),
-    "training/arm_training": ("norm_statistics",),
-    "training/device": ("portable",),
+    "training/arm_training": ("prepare",),
+    "training/batches": ("batches", "normalization", "photometric"),
     "training/inference": ("inference", "patches"),
-    "training/normalization": ("norm_statistics",),
-    "training/prepare": ("norm_statistics",),
     "training/loop": ("loop", "recipe"),
+    "training/losses": ("losses", "classes"),
+    "training/metadata": ("describe_weights",),
+    "training/transfer": ("transfer", "prepare"),
     "data/decoding": ("dataset",),
-    "papers/anomalies": ("audit",),
-    "papers/arithmetic": ("audit",),
-    "papers/entries": ("published",),
+    "papers/audit": ("audit", "anomalies"),
+    "papers/entries": ("entries", "published"),
 }
 SLOWEST_TEST, LONGEST_WAIT, MEMORY = 1.0, 900, 6 * 2**30  # seconds of processor, seconds of the clock, bytes
 PYTEST = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:cov", "-o", "addopts=", "-m",
@@ -72,9 +69,9 @@ class ForkedTests:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Time each test without a mutant, then run the fast ones for each mutant."""
-        if in_fork(lambda: self.time_tests(session), limit=3600):
-            failure = self.failure.read_text(encoding="utf-8") if self.failure.is_file() else "it takes too long"
-            raise UsageError(f"a test fails without a mutant: {failure}")
+        gc.freeze()  # or the garbage collection of each fork would copy the memory of this process
+        for item in session.items:
+            self.time_test(item)
         seconds = pd.read_csv(self.times, header=None, index_col=0)[1].sort_values()
         seconds = seconds[seconds <= SLOWEST_TEST]
         self.names, by_name = list(seconds.index), {item.nodeid: item for item in session.items}
@@ -86,14 +83,21 @@ class ForkedTests:
                 self.killed[mutant] = in_fork(lambda change=change: run_items(items, change), limit) != 0  # type: ignore[misc]
         return True
 
-    def time_tests(self, session: pytest.Session) -> None:
-        """Write the processor seconds of each test to `times`."""
-        with self.times.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            for item in session.items:
-                before = sum(os.times()[:4])
-                run_items([item])
-                writer.writerow([item.nodeid, sum(os.times()[:4]) - before])
+    def time_test(self, item: pytest.Item) -> None:
+        """Add a test's processor seconds to `times`, unless it is ended as slow; UsageError if it fails."""
+
+        def work() -> None:
+            before = sum(os.times()[:4])
+            run_items([item])
+            with self.times.open("a", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerow([item.nodeid, sum(os.times()[:4]) - before])
+
+        status = in_fork(work, limit=int(SLOWEST_TEST) + 1)
+        if os.WIFEXITED(status) and status:  # it fails, perhaps because a process that it starts was ended
+            status = in_fork(work, limit=3600)
+            if status:
+                failure = self.failure.read_text(encoding="utf-8") if self.failure.is_file() else item.nodeid
+                raise UsageError(f"a test fails without a mutant: {failure}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """End the forked process at the first failure."""
@@ -135,7 +139,7 @@ def in_fork(work: Callable[[], Any], limit: int) -> int:
 
 def run_with_new_imports(mutant: Mutant, module: str, names: Sequence[str], folder: Path) -> None:
     """Run tests in this process after importing the kit again, with a mutant in place of a module."""
-    own = ("retina_kit", "test_", "small_", "conftest")
+    own = ("retina_kit", "tests", "test_", "small_", "conftest")
     for name in [name for name in sys.modules if name.startswith(own)]:
         del sys.modules[name]
     finder = MutantFinder(f"retina_kit.{module.replace('/', '.')}", mutant)
@@ -200,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
     os.chdir(ROOT)
-    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported, by the tests of modules that need it
     tool = f"cosmic-ray {importlib.metadata.version('cosmic-ray')}"
     for module in modules_named(options.names):
         killed, others, num_all = run_mutants(module, options.at_most, options.seed)

@@ -8,32 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_published import PAPER, number, split_of, table_of
 
 from retina_kit.evaluation.metrics import COUNT_METRICS
-from retina_kit.papers import arithmetic
 from retina_kit.papers.audit import COLUMNS, audit_html, audit_text, find_anomalies
 from retina_kit.papers.published import published_of, read_published
 from tests.small_command import command_line
 
-PAPER = {"key": "mine", "title": "T", "authors": ["A"], "year": 2020, "citation": "A"}
 METRICS = ["dice", "f1", "iou", "recall", "sensitivity", "precision", "specificity", "accuracy"]
-
-
-def table_of(*rows, **further):
-    """Return the Published of rows of printed values in percent, all on one evaluation set."""
-    confusion = [
-        {"item": "table1", "row": f"row {k}", "values": values, "unit": "percent", "evaluation": "test",
-         "where": "Table 1"}
-        for k, values in enumerate(rows)
-    ]  # fmt: skip
-    evaluation = [{"id": "test", "what": "test images"}]
-    return published_of({"paper": PAPER, "evaluation": evaluation, "confusion": confusion, **further})
-
-
-def number(row, value, spread, n, kind="SD"):
-    """Return one printed mean with its spread."""
-    found = {"item": "figure1", "row": row, "metric": "dice", "value": value, "unit": "fraction"}
-    return {**found, "spread": spread, "spread_is_printed": kind, "n": n, "where": "Figure 1"}
 
 
 # ---- The four papers ----------------------------------------------
@@ -79,155 +61,6 @@ def test_the_audit_of_four_papers_takes_well_below_three_seconds():
     for paper in ("hu2018", "melinscak2020", "ortiz2022", "huang2023"):
         find_anomalies(read_published(paper))
     assert time.process_time() - began < 1.5
-
-
-# ---- Single checks, by hand ----------------------------------------------
-
-
-def test_a_row_of_one_confusion_matrix_is_quiet():
-    # tp 60, fp 20, fn 40, tn 880
-    values = {"dice": "66.67", "iou": "50.00", "recall": "60.0", "precision": "75", "specificity": "97.78",
-              "accuracy": "94"}  # fmt: skip
-    assert find_anomalies(table_of(values)).empty
-
-
-@pytest.mark.parametrize(
-    ("values", "check"),
-    [
-        ({"iou": "50", "dice": "70"}, "dice_iou"),
-        ({"precision": "80", "recall": "60", "f1": "70"}, "f1"),
-        ({"iou": "50", "recall": "45"}, "overlap"),
-        ({"dice": "80", "precision": "60"}, "overlap"),
-        ({"accuracy": "98.1", "sensitivity": "88.12", "specificity": "96.1"}, "accuracy"),
-        ({"accuracy": "90", "sensitivity": "80", "specificity": "92", "precision": "99"}, "one_matrix"),
-        ({"dice": "101.5"}, "range"),
-    ],
-)
-def test_each_check_finds_its_slip(values, check):
-    assert find_anomalies(table_of(values))["check"].tolist() == [check]
-
-
-def test_rounding_is_no_slip_and_a_cut_digit_is_only_likely():
-    # IoU 33.34 to 33.345 gives Dice 50.01 to 50.013: 50.0 is its rounding, 50.1 is not.
-    assert find_anomalies(table_of({"iou": "33.34", "dice": "50.0"})).empty
-    assert find_anomalies(table_of({"iou": "33.34", "dice": "50.1"}))["sure"].tolist() == ["likely"]
-    assert find_anomalies(table_of({"iou": "33.34", "dice": "51.0"}))["sure"].tolist() == ["certain"]
-
-
-def test_means_over_images_may_have_a_lower_dice_but_not_a_higher_one():
-    def averaged(dice):
-        published = table_of({"iou": "50", "dice": dice})
-        published.numbers["averaged"] = True
-        return find_anomalies(published)["check"].tolist()
-
-    assert averaged("60") == [] and averaged("70") == ["dice_iou"] and averaged("45") == ["dice_iou"]
-
-
-def test_prevalences_of_one_set_must_agree():
-    # accuracy = p x sensitivity + (1 - p) x specificity: p = 0.5, then p = 0.25
-    one = {"accuracy": "85.0", "sensitivity": "80.0", "specificity": "90.0"}
-    other = {"accuracy": "87.5", "sensitivity": "80.0", "specificity": "90.0"}
-    assert find_anomalies(table_of(one, one)).empty
-    found = find_anomalies(table_of(one, other))
-    assert found["check"].tolist() == ["prevalence"]
-    assert "row 0 49.0-51.0, row 1 24.0-26.0" in found["arithmetic"][0]
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "recall", "specificity"),
-    [(0.8, (0.8, 0.805), (0.79, 0.81)), (0.815, (0.78, 0.82), (0.79, 0.81)), (0.8, (0.79, 0.81), (0.8, 0.805))],
-)
-def test_sensitivity_and_specificity_that_may_be_equal_imply_no_prevalence(accuracy, recall, specificity):
-    values = {"accuracy": (accuracy, accuracy), "recall": recall, "specificity": specificity}
-    low, high = (pd.DataFrame({name: [ends[side]] for name, ends in values.items()}) for side in (0, 1))
-    interval = arithmetic.prevalence_interval(arithmetic.Intervals(low, high))
-    assert [end.tolist() for end in interval] == [[0.0], [1.0]]
-
-
-@pytest.mark.parametrize(
-    ("recall", "swaps"), [(0.66, []), (0.663, [("dice", "recall")]), (0.671, [("dice", "recall")]), (0.6725, [])]
-)
-def test_a_swap_fits_within_what_rounding_leaves_open(recall, swaps):
-    # IoU 0.495 to 0.505 gives Dice 0.6622 to 0.6711.
-    row, half_widths = {"iou": 0.5, "dice": 0.9, "recall": recall}, {"iou": 0.005, "dice": 1e-4, "recall": 1e-4}
-    assert arithmetic.swaps_that_fit(row, half_widths) == swaps
-
-
-def test_a_spread_is_bounded_by_the_mean():
-    def check(value, spread, n, kind):
-        return find_anomalies(table_of(number=[number("a", value, spread, n, kind)]))["check"].tolist()
-
-    assert check("0.5", "0.51", 100, "SD") == ["spread"]  # at most 0.5025
-    assert check("0.5", "0.50", 100, "SD") == []
-    assert check("0.90", "0.10", 10, "SEM") == []
-    assert check("0.90", "0.11", 10, "SEM") == ["spread"]  # at most 0.1
-
-
-def test_a_standard_error_that_is_too_large_may_be_a_standard_deviation():
-    fixes = []
-    for known in ({"n": 10}, {}):  # n unknown counts as 2: at most sqrt(0.9 x 0.1) = 0.3
-        entry = number("a", "0.90", "0.35", 0, "SEM") | known
-        found = find_anomalies(table_of(number=[entry if known else {k: v for k, v in entry.items() if k != "n"}]))
-        fixes.append(found["fix"].tolist())
-    assert fixes == [["it fits as a standard deviation; the SEM would be 0.1107"], [""]]
-
-
-def test_rows_that_disagree_about_a_set_are_named_by_the_first():
-    values = [{"accuracy": accuracy, "sensitivity": "80.0", "specificity": "90.0"} for accuracy in ("85.0", "87.5")]
-    confusion = [
-        {
-            "item": "table1",
-            "row": f"row {k}",
-            "values": row,
-            "unit": "percent",
-            "evaluation": "test",
-            "where": f"Table {k}",
-        }
-        for k, row in enumerate(values)
-    ]
-    evaluation = [{"id": "test", "what": "test images"}]
-    found = find_anomalies(published_of({"paper": PAPER, "evaluation": evaluation, "confusion": confusion}))
-    assert found["where"].tolist() == ["Table 0: test images"]
-
-
-def test_the_spread_of_zeros_and_ones_is_the_largest():
-    scores = np.array([0, 1, 1, 1])
-    largest = arithmetic.largest_spread(np.array([0.75]), np.array([0.0]), np.array([4.0]), ["SD"])
-    assert largest[0] == pytest.approx(scores.std(ddof=1))
-
-
-def split_of(parts, sources, copies=None):
-    """Return a Published with one split."""
-    values = {**{f"p{k}": v for k, v in enumerate(parts)}, **{f"s{k}": v for k, v in enumerate(sources)}}
-    count = [{"id": name, "what": name, "value": value, "where": "text"} for name, value in values.items()]
-    split = {"what": "all", "where": "text", "parts": [n for n in values if n[0] == "p"],
-             "sources": [n for n in values if n[0] == "s"]}  # fmt: skip
-    return table_of(count=count, split=[split | ({"copies": copies} if copies else {})])
-
-
-def test_a_split_after_augmentation_leaves_odd_parts():
-    assert find_anomalies(split_of([90, 30], [40], 3)).empty
-    assert find_anomalies(split_of([91, 29], [40], 3))["check"].tolist() == ["split"]
-    assert find_anomalies(split_of([91, 29], [40]))["sure"].tolist() == ["likely"]
-    assert find_anomalies(split_of([91, 20], [40], 3))["check"].tolist() == ["sum"]
-    assert find_anomalies(split_of([1000, 224], [1224])).empty
-
-
-def test_a_gain_is_compared_with_its_noise():
-    numbers = [number("tuned", "0.88", "0.1", 92), number("scratch", "0.84", "0.2", 92)]
-    pair = [["figure1/tuned/dice", "figure1/scratch/dice"]]
-    claim = [{"id": "c", "statement": "s", "test": "greater", "where": "w", "pairs": pair}]
-    found = find_anomalies(table_of(number=numbers, claim=claim))
-    assert found["check"].tolist() == ["gain"] and "unpaired z = 1.72" in found["arithmetic"][0]
-    numbers[1] = number("scratch", "0.80", "0.2", 92)
-    assert find_anomalies(table_of(number=numbers, claim=claim)).empty
-
-
-def test_an_honest_standard_error_is_turned_into_a_deviation():
-    numbers = [number("a", "0.80", "0.01", 100, "SEM"), number("b", "0.78", "0.01", 100, "SEM")]
-    claim = [{"id": "c", "statement": "s", "test": "greater", "where": "w",
-              "pairs": [["figure1/a/dice", "figure1/b/dice"]]}]  # fmt: skip
-    assert "SD 0.1 and 0.1" in find_anomalies(table_of(number=numbers, claim=claim))["arithmetic"][0]
 
 
 # ---- Quiet on what is right ----------------------------------------------
@@ -329,6 +162,45 @@ def test_html_is_escaped_and_no_findings_are_reported():
     nothing = find_anomalies(table_of({"iou": "50"}))
     assert audit_text(nothing) == "no findings"
     assert audit_html(nothing) == "<p>no findings</p>"
+
+
+FINDINGS = pd.DataFrame(
+    [("zoo", "spread", "Figure 1", "1 > 0", "a fix", "certain"), ("zoo", "dice_iou", "Table 1", "2 > 0", "", "likely"),
+     ("zoo", "spread", "Figure 2", "3 > 0", "", "certain"), ("ant", "sum", "text", "4 > 0", "", "possible")],
+    columns=list(COLUMNS),
+)  # fmt: skip
+
+
+def test_findings_are_grouped_by_paper_and_check_in_their_order():
+    assert audit_text(FINDINGS).splitlines() == [
+        "zoo: 3 findings",
+        "  A spread above the largest possible one",
+        "    [certain] Figure 1: 1 > 0 -> a fix",
+        "    [certain] Figure 2: 3 > 0",
+        "  Dice and IoU that are not of one confusion matrix",
+        "    [likely] Table 1: 2 > 0",
+        "ant: 1 finding",
+        "  Counts that do not add up",
+        "    [possible] text: 4 > 0",
+    ]
+    assert audit_text(FINDINGS.iloc[:2]).startswith("zoo: 2 findings")
+
+
+def test_a_page_has_a_table_for_each_paper_and_check():
+    page = audit_html(FINDINGS).splitlines()
+    assert [line.split("<caption>")[1].split(":")[0] for line in page] == ["zoo", "zoo", "ant"]
+    cells = "".join(f"<th scope='col'>{name}</th>" for name in ("how sure", "where", "arithmetic", "what would fix it"))
+    assert f"<thead><tr>{cells}</tr></thead>" in page[0]
+    assert "<tr><td>certain</td><td>Figure 1</td><td>1 &gt; 0</td><td>a fix</td></tr>" in page[0]
+    assert page[0].count("<td>") == 8 and page[1].count("<td>") == 4
+
+
+def test_the_paper_comes_first_in_each_finding():
+    found = find_anomalies(table_of({"iou": "50", "dice": "70"}))
+    assert found.columns.tolist() == list(COLUMNS)
+    assert found.iloc[0][["paper", "check", "where", "sure"]].tolist() == [
+        "mine", "dice_iou", "Table 1, row row 0", "certain",
+    ]  # fmt: skip
 
 
 def test_the_example_of_the_guide_prints_what_the_guide_shows(tmp_path):

@@ -2,9 +2,10 @@
 
 import torch
 
-from retina_kit.data.augment import IGNORE
+from retina_kit.data.augment import IGNORE, Augmentation
 from retina_kit.schema import parse
-from retina_kit.training.batches import Batches, mix
+from retina_kit.training import batches as batching
+from retina_kit.training.batches import Batches, mix, pad_to_fit
 from retina_kit.training.recipe import Recipe
 
 
@@ -62,6 +63,31 @@ def test_masks_are_padded_to_multiples_of_16_at_the_right_and_bottom():
     assert padded.shape == (1, 1, 16, 32) and masks.shape == (1, 16, 32)
     assert (padded[..., :20] == 1).all() and (padded[..., 20:] == 0).all()
     assert (masks[..., :20] == 1).all() and (masks[..., 20:] == IGNORE).all()
+
+
+def test_order_moves_and_colors_have_random_numbers_of_their_own(monkeypatch):
+    """The streams keep their numbers, or a kept run would resume with other batches than it began with."""
+    asked = []
+    monkeypatch.setattr(batching, "mix", lambda *numbers: asked.append(numbers) or 1)
+    images, targets = torch.zeros(4, 3, 16, 16, dtype=torch.uint8), torch.zeros(4, 16, 16, dtype=torch.uint8)
+    recipe = Recipe(steps=9, batch_size=4, augmentation=Augmentation(flip=0.5, photometric=True))
+    Batches(images, targets, recipe, seed=5, device="cpu").sample(3)
+    assert sorted(asked) == [(5, 3, 0), (5, 3, 1), (5, 3, 2)]  # four images a batch: step 3 is pass 3
+
+
+def test_labels_and_coordinates_are_neither_moved_nor_padded():
+    images, targets = torch.full((2, 1, 20, 20), 255, dtype=torch.uint8), torch.tensor([[0.25], [0.75]])
+    batches = Batches(images, targets, Recipe(steps=1, batch_size=2), seed=0, device="cpu")
+    found, labels = batches.sample(0)
+    assert found.shape == (2, 1, 20, 20) and sorted(labels.flatten().tolist()) == [0.25, 0.75]
+    assert batches.inputs(images).max() == found.max() == 1  # gray values are divided by 255 by default
+
+
+def test_padding_is_only_as_much_as_is_needed():
+    images, targets = torch.ones(1, 1, 32, 16), torch.ones(1, 32, 16, dtype=torch.uint8)
+    assert pad_to_fit(images, targets)[0] is images
+    padded, masks = pad_to_fit(images, targets, multiple=20)
+    assert padded.shape == (1, 1, 40, 20) and (masks[:, 32:] == IGNORE).all() and (masks[..., 16:] == IGNORE).all()
 
 
 def test_mixed_seeds_do_not_collide():

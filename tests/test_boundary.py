@@ -120,6 +120,67 @@ def test_a_line_two_pixels_wide_is_thinned_from_below():
     assert thin[2, 3:9].all() and not thin[3, 3:9].any()
 
 
+def thinned_by_loops(mask):
+    """Thin a mask as Zhang and Suen (1984) describe it, pixel by pixel; parts that vanish are not kept."""
+    thin = np.pad(mask, 1).astype(int)
+    changed = True
+    while changed:
+        changed = False
+        for products in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6))):  # of the neighbors north, east, south, west
+            gone = []
+            for r, c in np.argwhere(thin):
+                p = [thin[r + dr, c + dc] for dr, dc in AROUND]
+                rises = sum((p[k], p[(k + 1) % 8]) == (0, 1) for k in range(8))
+                if 2 <= sum(p) <= 6 and rises == 1 and not any(all(p[k] for k in three) for three in products):
+                    gone.append((r, c))
+            for r, c in gone:
+                thin[r, c] = 0
+            changed = changed or bool(gone)
+    return thin[1:-1, 1:-1].astype(bool)
+
+
+AROUND = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]  # clockwise from the north
+
+
+def test_thinning_is_that_of_the_algorithm_written_as_loops():
+    rng = np.random.default_rng(7)
+    for share in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9):
+        mask = rng.random((14, 16)) < share
+        thin, by_loops = skeleton(mask), thinned_by_loops(mask)
+        assert (by_loops <= thin).all()
+        number, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+        lost = set(range(1, number)) - set(parts[by_loops])
+        assert thin.sum() == by_loops.sum() + len(lost)  # a pixel for each part that vanished
+        assert set(parts[thin & ~by_loops]) == lost
+
+
+def test_a_part_that_would_vanish_keeps_its_first_pixel():
+    mask = np.zeros((6, 9), bool)
+    mask[1:3, 1:3] = mask[3:5, 5:7] = True
+    assert np.argwhere(skeleton(mask)).tolist() == [[1, 1], [3, 5]]
+    line = np.eye(5, dtype=bool)
+    assert np.array_equal(skeleton(line), line)
+
+
+def test_the_centerline_of_half_a_vessel_covers_half_of_the_other():
+    vessel, half = np.zeros((5, 12), bool), np.zeros((5, 12), bool)
+    vessel[2, 1:11], half[2, 1:6] = True, True
+    assert cldice(half, vessel) == cldice(vessel, half) == pytest.approx(2 * 0.5 / 1.5)
+    other = np.zeros((5, 12), bool)
+    other[4, 1:11] = True
+    assert cldice(other, vessel) == 0
+
+
+def test_the_95th_percentile_and_the_mean_of_a_row_of_pixels():
+    predicted, target = np.ones((1, 21), bool), np.zeros((1, 21), bool)
+    target[0, 0] = True
+    # distances 0 to 20 one way, 0 the other: the 95th percentile of 0 to 20 is 19
+    assert boundary_scores(predicted, target, tolerance=0) == {"hd95": 19, "assd": 210 / 22, "nsd": 2 / 22}
+    assert hd95(predicted, target) == hd95(target, predicted) == 19
+    assert assd(predicted, target, spacing=0.5) == 105 / 22
+    assert nsd(predicted, target, 10) == 12 / 22
+
+
 def test_four_tools_four_hd95s():
     """The definitions in use differ on one pair of masks; ours is the first, MONAI's."""
     predicted, target = np.zeros((40, 40), bool), np.zeros((40, 40), bool)

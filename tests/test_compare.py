@@ -1,5 +1,6 @@
 """Our scores next to the published values: the table, training times, and what the audit found."""
 
+import dataclasses
 import math
 
 import pandas as pd
@@ -9,7 +10,15 @@ from test_published import SMALL
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.scoring import SUMMARY_COLUMNS
 from retina_kit.papers.audit import find_anomalies
-from retina_kit.papers.compare import TABLE_COLUMNS, Table, compare_with_paper, mark_findings, with_training_time
+from retina_kit.papers.compare import (
+    TABLE_COLUMNS,
+    Table,
+    compare_with_paper,
+    mark_findings,
+    note_of,
+    paper_value,
+    with_training_time,
+)
 from retina_kit.papers.published import published_of, read_published
 from retina_kit.reporting.tables import show_comparison
 from retina_kit.reporting.units import duration
@@ -103,6 +112,86 @@ def test_the_note_of_an_inconsistent_row_points_it_out():
 def test_a_table_of_our_own_has_no_published_rows():
     table = compare_with_paper(SUMMARY, read_published("ortiz2022"), "", {"net": ""})
     assert table["arm"].tolist() == ["net"]
+
+
+def entry_of(**changes):
+    """Return a published number as a table holds it."""
+    plain = {"corrected": math.nan, "value": 0.5, "printed": "0.5", "sure": "", "why": "", "spread_is": "SD"}
+    return {**plain, "spread_is_printed": "SD", "literature": False, "note": "", **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "value", "note"),
+    [
+        ({}, 0.5, ""),
+        ({"note": "read off"}, 0.5, "read off"),
+        ({"sure": "certain", "corrected": 0.6, "why": "swapped"}, 0.6, "published 0.5: swapped"),
+        ({"sure": "likely", "corrected": 0.6, "why": "swapped"}, 0.5, "perhaps 0.6 (likely): swapped"),
+        ({"spread_is_printed": "SEM"}, 0.5, "the spread is reported as SEM"),
+        ({"literature": True, "note": "2019"}, 0.5, "other authors' number; 2019"),
+    ],
+)
+def test_a_published_number_is_the_corrected_one_only_if_the_mistake_is_certain(changes, value, note):
+    assert (paper_value(entry_of(**changes)), note_of(entry_of(**changes))) == (value, note)
+
+
+def test_a_row_holds_our_summary_beside_the_published_value():
+    summary = summary_of(("b", "dice", 0.7), ("a", "iou", 0.5), ("a", "dice", 0.6)).assign(note="2 images left out")
+    table = compare_with_paper(summary, published_of(SMALL), "table1", {"a": "ours", "b": ""})
+    assert list(zip(table["arm"], table["metric"], strict=True)) == [
+        ("a", "iou"), ("a", "dice"), ("a", "recall"), ("b", "dice"), ("theirs", "sensitivity"),
+    ]  # fmt: skip
+    ours = table.iloc[0]
+    assert ours[["ours_mean", "ours_sd", "ours_ci_low", "ours_ci_high"]].tolist() == [0.5, 0.01, 0.4, 0.6]
+    assert ours[["n_images", "n_patients", "n_seeds"]].tolist() == [22, 2, 5]
+    assert ours["paper_value"] == 0.31 and ours["note"] == "2 images left out"
+    assert table["note"].tolist()[1] == "2 images left out; published 37.80: columns swapped"
+    recall, theirs = table.iloc[2], table.iloc[4]
+    for row, value in ((recall, 0.378), (theirs, 0.5)):
+        assert row[["n_images", "n_patients", "n_seeds"]].tolist() == [0, 0, 0]
+        assert math.isnan(row["ours_mean"]) and row["paper_value"] == pytest.approx(value)
+    assert recall["note"] == "not run here; published 47.33: columns swapped"
+    assert theirs["note"] == "not run here; other authors' number"
+    assert math.isnan(table["paper_value"][3]) and table["paper_spread_is"][3] == ""
+
+
+def test_a_table_is_pooled_and_unmarked_and_needs_only_one_metric_and_row():
+    table = parse(Table, {"id": "table1", "title": "T", "metrics": ["dice"], "rows": {"a": ""}}, "table")
+    assert (table.pooled, table.mark_findings) == (True, False)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        table.pooled = False
+
+
+def test_every_arm_has_its_training_time_in_the_order_of_the_summary():
+    summary = summary_of(("b", "dice", 0.7), ("a", "dice", 0.6))
+    times = pd.DataFrame({"arm": ["a", "b", "b", "b"], "seed": [0, 0, 1, 2], "seconds": [1800, 3600, 7200, 10800]})
+    table = with_training_time(summary, times)
+    assert table["arm"].tolist() == ["b", "b", "a", "a"] and table.index.tolist() == [0, 1, 2, 3]
+    assert table["metric"].tolist() == ["dice", "time", "dice", "time"]
+    b, a = table.iloc[1], table.iloc[3]
+    assert (b["ours_mean"], b["ours_sd"], b["n_seeds"]) == (2, 1, 3)
+    assert a["ours_mean"] == 0.5 and math.isnan(a["ours_sd"]) and a["n_seeds"] == 1
+    assert a[["n_images", "n_patients", "note"]].tolist() == [0, 0, ""]
+    assert math.isnan(a["ours_ci_low"]) and math.isnan(a["ours_ci_high"])
+
+
+def test_findings_are_marked_in_the_rows_with_a_published_value():
+    table = compare_with_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "table1", {"a": "ours"})
+    table.loc[1, "paper_value"] = math.nan
+    findings = pd.DataFrame(
+        [{"where": "Table 1, row ours", "sure": "certain", "arithmetic": "1 is not 2"},
+         {"where": "Table 1: test images", "sure": "likely", "arithmetic": "3 is not 4"}]
+    )  # fmt: skip
+    before = table["note"].tolist()
+    marked = mark_findings(table, findings, {"a": "ours"})
+    mark = "inconsistent (certain): 1 is not 2"
+    assert marked["note"].tolist() == [f"{before[0]}; {mark}", before[1], f"{before[2]}; {mark}", before[3]]
+    assert table["note"].tolist() == before
+    theirs = findings.assign(where="Table 1, row theirs")
+    assert (
+        mark_findings(table, theirs, {"a": "ours"})["note"].tolist()[3]
+        == f"{before[3]}; inconsistent (likely): 3 is not 4"
+    )
 
 
 def test_times_are_shown_as_times():

@@ -44,6 +44,23 @@ def test_originals_come_first_and_masks_move_with_their_images():
     assert np.array_equal(images, with_copies(image_set.images, None, 2, seed=3)[0])
 
 
+def test_each_copy_has_moves_of_its_own_and_no_copies_leave_everything_as_it_is():
+    image_set = two_images()
+    images, _ = with_copies(image_set.images, None, 2, seed=3)
+    assert not np.array_equal(images[2:4], images[4:6])
+    assert not np.array_equal(images, with_copies(image_set.images, None, 2, seed=4)[0])
+    images, masks = with_copies(image_set.images, image_set.masks["square"], 0, seed=3)
+    assert np.array_equal(images, image_set.images) and np.array_equal(masks, image_set.masks["square"])
+
+
+def test_masks_are_moved_to_the_nearest_pixel_and_images_between_pixels():
+    stack = np.zeros((1, 1, 3, 4), np.uint8)
+    stack[0, 0, 1, 1] = 200
+    quarter = np.array([[[1.0, 0, 0.25], [0, 1.0, 0]]])  # of a pixel to the right
+    assert moved(stack, quarter)[0, 0, 1].tolist() == [0, 150, 50, 0]
+    assert moved(stack[:, 0] > 0, quarter, nearest=True)[0, 1].tolist() == [False, True, False, False]
+
+
 def test_an_image_set_has_its_masks_copied():
     image_set = two_images()
     copied = add_copies(image_set, 1, seed=3)

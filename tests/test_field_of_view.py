@@ -44,3 +44,21 @@ def test_fields_that_touch_the_border_keep_their_border():
     cropped = crop_to_field(ImageSet(images, {}, rows, "discs")).images
     assert cropped.shape[-2:] < images.shape[-2:]
     assert np.array_equal(cropped.sum(axis=(1, 2, 3)), images.sum(axis=(1, 2, 3)))
+
+
+def test_crops_are_centered_on_their_fields():
+    images = np.zeros((2, 3, 90, 120), np.uint8)
+    images[0, :, 20:70, 30:90] = images[1, :, 40:60, 20:60] = 200  # boxes (17, 27, 73, 93) and (37, 17, 63, 63)
+    assert [field_box(image) for image in images] == [(17, 27, 73, 93), (37, 17, 63, 63)]
+    rows = pd.DataFrame({"id": list("ab"), "patient": list("ab"), "split": ""})
+    cropped = crop_to_field(ImageSet(images, {}, rows, "boxes")).images
+    assert cropped.shape == (2, 3, 56, 66)
+    # the second is centered on row 50 and column 40: rows 22 to 78 and columns 7 to 73
+    assert np.array_equal(cropped[0], images[0, :, 17:73, 27:93])
+    assert np.array_equal(cropped[1], images[1, :, 22:78, 7:73])
+
+
+def test_the_largest_bright_part_is_the_field():
+    image = np.zeros((3, 90, 120), np.uint8)
+    image[:, 20:70, 30:90] = image[:, 80:84, 2:6] = 200  # and a label in the corner
+    assert field_box(image) == (17, 27, 73, 93)

@@ -59,5 +59,45 @@ def test_probabilities_are_those_of_the_logits_of_every_image():
     assert torch.equal(larger_classes, larger[:, None])
 
 
+class Ones(nn.Module):
+    """Says 1 of every pixel of its first window or image, 2 of the next, and so on; notes how many come at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def forward(self, images):
+        first = sum(self.sizes) + 1
+        self.sizes.append(len(images))
+        return (first + torch.arange(len(images)))[:, None, None, None] * torch.ones(1, 1, *images.shape[-2:])
+
+
+def test_overlapping_windows_are_averaged_where_they_overlap():
+    model = Ones()
+    logits = predict_logits(model, torch.zeros(1, 1, 16, 40), window=16, stride=16, batch_size=2, precision="float32")
+    assert model.sizes == [2, 1]  # windows at 0, 16 and 24: 1, 2 and 3
+    assert logits[0, 0, 0].tolist() == [1] * 16 + [2] * 8 + [2.5] * 8 + [3] * 8
+    assert logits[0, 0, 15].tolist() == logits[0, 0, 0].tolist()
+
+
+def test_a_window_larger_than_one_side_only_is_cut_to_it():
+    model = Ones()
+    logits = predict_logits(model, torch.zeros(2, 1, 16, 64), window=32, precision="float32")
+    assert model.sizes == [2, 2] and logits.shape == (2, 1, 16, 64)
+    assert logits[:, 0, 0, [0, 31, 32, 63]].tolist() == [[1, 1, 2, 2], [3, 3, 4, 4]]
+
+
+def test_whole_images_come_eight_at_a_time_and_leave_the_network_in_evaluation_mode():
+    model = Ones().train()
+    assert predict_logits(model, torch.zeros(10, 1, 16, 16), precision="float32").shape == (10, 1, 16, 16)
+    assert model.sizes == [8, 2] and not model.training
+    assert predict_logits(Ones(), torch.zeros(1, 1, 10, 20), precision="float32").shape == (1, 1, 10, 20)
+
+
+def test_padding_repeats_the_edge_at_the_right_and_bottom():
+    padded = pad_to_multiple(torch.arange(6.0).reshape(1, 1, 2, 3), multiple=4)
+    assert padded[0, 0].tolist() == [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]
+
+
 def test_padding_reaches_the_next_multiple():
     assert pad_to_multiple(torch.zeros(1, 1, 248, 384)).shape[-2:] == (256, 384)

@@ -1,7 +1,10 @@
 """What is too large for memory is mapped from a file, and the numbers are the same."""
 
+import errno
 import mmap
 import os
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,6 +41,27 @@ def test_a_large_array_is_mapped_from_a_file_without_a_name(no_memory, tmp_path,
     assert isinstance(owner_of(array), mmap.mmap)
     assert array[2].tolist() == [8, 9, 10, 11]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_large_is_more_than_a_quarter_of_the_free_memory(monkeypatch):
+    monkeypatch.setattr(large_arrays, "free_memory", lambda: 96)
+    assert not isinstance(owner_of(new_array((3, 4), np.uint16)), mmap.mmap)  # 24 bytes
+    assert isinstance(owner_of(new_array((5, 5), np.uint8)), mmap.mmap)
+
+
+def test_a_system_without_reservations_asks_how_much_is_free(no_memory, tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for free in (100, 99):
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=free: SimpleNamespace(free=free))
+        if free == 100:
+            array = new_array((10, 10), np.uint8)
+            array[...] = 7
+            assert int(array.sum()) == 700
+        else:
+            with pytest.raises(OSError, match="No space left") as caught:
+                new_array((10, 10), np.uint8)
+            assert caught.value.errno == errno.ENOSPC
 
 
 def test_nothing_is_mapped_where_there_is_nothing(no_memory):

@@ -11,7 +11,14 @@ from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
 from retina_kit.schema import parse
 from retina_kit.training.batches import Batches
-from retina_kit.training.loop import Stopwatch, TrainingDiverged, fit, is_due
+from retina_kit.training.loop import (
+    Stopwatch,
+    TrainingDiverged,
+    fit,
+    is_due,
+    set_learning_rate,
+    stop_if_diverged,
+)
 from retina_kit.training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -174,6 +181,62 @@ def test_the_history_has_the_learning_rate_of_every_step():
     recipe = {"steps": 4, "schedule": "poly", "poly_power": 1.0, "learning_rate": 0.8, "end_learning_rate": 0.0}
     _, history = train(recipe)
     assert history["learning_rate"].tolist() == pytest.approx([0.8, 0.6, 0.4, 0.2])
+
+
+class Checkpoint:
+    """Restores two steps and notes when it is asked to save."""
+
+    def __init__(self):
+        self.saved = []
+
+    def restore(self, model, optimizer, losses, validations):
+        losses.extend([torch.tensor(1.0), torch.tensor(2.0)])
+        validations.append({"step": 2, "dice": 0.5})
+        return 2
+
+    def save_if_due(self, model, optimizer, losses, validations, *, now):
+        self.saved.append((len(losses), now))
+
+
+def test_a_run_resumes_where_its_checkpoint_is_and_saves_when_it_is_stopped():
+    checkpoint = Checkpoint()
+    _, history = train({"steps": 6}, checkpoint=checkpoint, watch=lambda step, *_: step == 3)
+    assert checkpoint.saved == [(3, False), (4, True)]
+    assert history["step"].tolist() == [1, 2, 3, 4] and history["loss"].tolist()[:2] == [1, 2]
+    assert history["dice"].fillna(-1).tolist() == [-1, 0.5, -1, -1]
+
+
+def test_dropout_has_other_numbers_in_each_step_of_each_seed(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    recipe = parse(Recipe, {"steps": 3, "batch_size": 4}, "recipe")
+    batches, model = bright_squares(recipe), UNet(widths=(4, 4))
+    for seed in range(3):
+        fit(model, batches, recipe, device=CPU, seed=seed, precision="float32")
+    assert len(set(seeds)) == len(seeds) == 9 and all(type(seed) is int for seed in seeds)
+
+
+def test_the_first_loss_that_is_no_number_is_named():
+    with pytest.raises(TrainingDiverged, match="the loss is nan at step 2; try a lower learning rate") as caught:
+        stop_if_diverged([torch.tensor(value) for value in (1.0, math.nan, math.inf)])
+    assert caught.value.step == 1 and TrainingDiverged.step == 0
+    stop_if_diverged([torch.tensor(1.0)])
+    stop_if_diverged([])
+
+
+def test_every_group_of_weights_gets_the_learning_rate():
+    weights = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": [weight], "lr": 0.1} for weight in weights])
+    set_learning_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+
+
+def test_a_stopwatch_counts_steps_and_seconds():
+    watch = Stopwatch(seconds=1000)
+    assert [watch(step, 3, [], {}) for step in range(2)] == [False, False]
+    assert watch.num_steps == 2 and 0 <= watch.seconds < 1000
+    watch.start -= 2000
+    assert watch(2, 3, [], {}) and watch.seconds >= 2000
 
 
 def test_no_steps_leave_an_empty_history():

@@ -2,18 +2,18 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from small_arm import TRANSFER, small_arm, train
 
 from retina_kit import __version__
-from retina_kit.data.transforms import FittedStep, fit_preprocessing, preprocess, standardize, to_gray
-from retina_kit.errors import DataError
 from retina_kit.runs.store import RunStore
-from retina_kit.schema import to_json
-from retina_kit.training.metadata import KEY, Metadata, from_header, read_metadata, to_header
+from retina_kit.training.metadata import (
+    Metadata,
+    from_header,
+    read_metadata,
+    to_header,
+)
 
 STANDARDIZED = {"preprocess": ["gray", "standardize", "equalize", "gamma"]}
 
@@ -66,55 +66,6 @@ def test_a_description_survives_the_file(runs, tmp_path):
     metadata = runs["child"].metadata()
     assert from_header(to_header(metadata), "x") == metadata
     assert read_metadata(runs["child"].folder / "weights.safetensors") == metadata
-
-
-def test_statistics_keep_all_their_digits():
-    images = np.random.default_rng(0).integers(0, 255, (5, 1, 9, 7)).astype(np.uint8)
-    fitted = fit_preprocessing(images, ["standardize"], np.array([0, 2, 3]))
-    again = type(fitted)(tuple(FittedStep(**step) for step in to_json(fitted)["steps"]))
-    assert again == fitted
-    assert fitted.steps[0].mean == images[[0, 2, 3]].mean()
-
-
-def test_a_single_image_is_preprocessed_as_among_others():
-    images = np.random.default_rng(1).integers(0, 200, (4, 3, 32, 40)).astype(np.uint8)
-    names, training = ["gray", "standardize", "equalize", "gamma"], np.array([0, 1, 3])
-    together, fitted = preprocess(images, names, training), fit_preprocessing(images, names, training)
-    for image, expected in zip(images, together, strict=True):
-        assert (fitted.apply(image[None])[0] == expected).all()
-    gray = to_gray(images)
-    by_hand = standardize(gray, gray[training].mean(), gray[training].std())
-    assert (fit_preprocessing(images, names[:2], training).apply(images) == by_hand).all()
-
-
-def test_an_old_file_says_what_to_do(tmp_path):
-    save_file({"weight": torch.zeros(2)}, tmp_path / "old.safetensors")
-    with pytest.raises(DataError, match=r"old.safetensors does not describe its network.*--fresh"):
-        read_metadata(tmp_path / "old.safetensors")
-
-
-def test_a_newer_file_says_what_to_do(tmp_path):
-    save_file({"weight": torch.zeros(2)}, tmp_path / "new.safetensors", {"retina_kit.v9": "{}"})
-    with pytest.raises(DataError, match=r"newer retina-kit \(retina_kit.v9.*update"):
-        read_metadata(tmp_path / "new.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"), [("{", "damaged"), ('{"arm": 3}', "description of the weights: .*arm"), ("[]", "weights")]
-)
-def test_a_damaged_description_is_named(tmp_path, text, message):
-    save_file({"weight": torch.zeros(2)}, tmp_path / "w.safetensors", {KEY: text})
-    with pytest.raises(DataError, match=message):
-        read_metadata(tmp_path / "w.safetensors")
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no tensors at all"])
-def test_a_file_that_is_none_is_named(tmp_path, content):
-    path = tmp_path / "w.safetensors"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(DataError, match=r"w\.safetensors"):
-        read_metadata(path)
 
 
 def test_sources_are_inherited_from_the_parent(runs, tmp_path):

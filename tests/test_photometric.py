@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from retina_kit.data import photometric
 from retina_kit.data.augment import Augmentation
 from retina_kit.data.photometric import change_colors, distort_colors
 from retina_kit.training.batches import Batches
@@ -36,6 +37,46 @@ def test_gray_images_get_brightness_and_contrast_only():
     color = distort_colors(gray.expand(-1, 3, -1, -1), torch.Generator().manual_seed(0))
     assert torch.allclose(color[:, 0].flatten(), distorted, atol=1e-3)
     assert torch.allclose(color[:, 0], color[:, 2], atol=1e-3)
+
+
+def test_brightness_changes_by_up_to_32_gray_values_in_half_of_the_images(monkeypatch):
+    monkeypatch.setattr(photometric, "FACTORS", (1.0, 1.0))
+    distorted = distort_colors(torch.full((2000, 1, 1, 1), 100.0), torch.Generator().manual_seed(0))
+    assert 68 <= float(distorted.min()) < 68.3 and 131.7 < float(distorted.max()) <= 132
+    assert float((distorted == 100).float().mean()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_contrast_and_saturation_change_by_half_either_way(monkeypatch):
+    monkeypatch.setattr(photometric, "BRIGHTNESS", 0.0)
+    gray = distort_colors(torch.full((2000, 1, 1, 1), 100.0), torch.Generator().manual_seed(0))
+    assert 50 <= float(gray.min()) < 50.3 and 149.7 < float(gray.max()) <= 150
+    assert float((gray == 100).float().mean()) == pytest.approx(0.5, abs=0.03)
+    monkeypatch.setattr(photometric, "HUE", 0.0)
+    colors = torch.tensor([100.0, 80.0, 50.0]).reshape(1, 3, 1, 1).expand(2000, -1, -1, -1)
+    distorted = distort_colors(colors, torch.Generator().manual_seed(0))
+    saturation = 1 - distorted.amin(dim=1) / distorted.amax(dim=1)  # 0.5 before, whatever the contrast
+    assert 0.25 <= float(saturation.min()) < 0.252 and 0.748 < float(saturation.max()) <= 0.7501
+    assert float(((saturation - 0.5).abs() < 1e-4).float().mean()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_contrast_comes_before_or_after_the_colors(monkeypatch):
+    monkeypatch.setattr(photometric, "BRIGHTNESS", 0.0)
+    monkeypatch.setattr(photometric, "HUE", 0.0)
+    colors = torch.tensor([200.0, 100.0, 100.0]).reshape(1, 3, 1, 1).expand(2000, -1, -1, -1)
+    red, green = distort_colors(colors, torch.Generator().manual_seed(0))[:, :2, 0, 0].T
+    clipped = red == 255
+    # clipped before the saturation changes or after it: green is then below or above half of red by other amounts
+    assert 0.05 < float(clipped.float().mean()) < 0.4
+    assert float(green[clipped].min()) < 80 and float(green[clipped].max()) > 190
+
+
+def test_values_stay_within_their_range():
+    assert photometric.add(torch.tensor([250.0, 5.0, 100.0]), torch.tensor([10.0, -10.0, 1.0])).tolist() == [
+        255,
+        0,
+        101,
+    ]
+    assert photometric.multiply(torch.tensor([200.0, 100.0]), torch.tensor([1.5, 0.5])).tolist() == [255, 50]
 
 
 def test_hues_turn_by_up_to_36_degrees_either_way_in_half_of_the_images():

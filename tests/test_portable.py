@@ -1,4 +1,4 @@
-"""The kit runs without what only POSIX systems have, and on devices that this machine does not have."""
+"""The kit runs without what only POSIX systems have."""
 
 import ast
 import os
@@ -12,10 +12,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import torch
-
-from retina_kit.errors import SetupError, UsageError
-from retina_kit.training.device import choose_device, device_name, has_fast_bfloat16, resolve_precision
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data"
@@ -85,38 +81,3 @@ def answers(address, seconds):
         except OSError:
             time.sleep(0.3)
     return False
-
-
-# ---- devices ------------------------------------------------------------------------------------------------------
-@pytest.fixture
-def fake_accelerator(monkeypatch):
-    """Let torch report an accelerator of another kind, one of them."""
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: torch.device("xpu"))
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.xpu, "get_device_name", lambda device=None: "Arc A770")
-
-
-def test_auto_takes_the_accelerator_that_torch_offers_and_names_it(fake_accelerator):
-    device = choose_device("auto")
-    assert device.type == "xpu"
-    assert device_name(device) == "Arc A770"
-    assert not has_fast_bfloat16(device)
-    assert resolve_precision(device) == "float32"  # bfloat16 only where it is known to be fast
-    assert resolve_precision(device, "bfloat16") == "bfloat16"
-
-
-def test_a_device_that_is_not_there_is_refused(fake_accelerator):
-    with pytest.raises(SetupError, match="'cuda' was asked for, but torch finds only xpu here"):
-        choose_device("cuda")
-    with pytest.raises(SetupError, match="'xpu:3': this machine has only 1"):
-        choose_device("xpu:3")
-    with pytest.raises(UsageError, match="'gpu' is not one of auto, cpu"):
-        choose_device("gpu")
-
-
-def test_without_an_accelerator_auto_is_the_cpu(monkeypatch):
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
-    assert choose_device("auto").type == "cpu"
-    with pytest.raises(SetupError, match="'mps' was asked for, but torch finds no accelerator here"):
-        choose_device("mps")
-    assert device_name(torch.device("cpu")).startswith("CPU (")

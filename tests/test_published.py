@@ -1,5 +1,6 @@
 """Published values: the four files, their numbers, and what is refused."""
 
+import dataclasses
 import math
 
 import pytest
@@ -29,6 +30,10 @@ SMALL = {
          "values": [math.nan, 49.6], "accuracy": 0.3, "where": "Figure 2"},
     ],
 }  # fmt: skip
+
+
+NUMBER, ROW, CURVE = SMALL["number"][0], SMALL["confusion"][0], SMALL["curve"][0]
+CLAIM = {"id": "c", "statement": "s", "test": "greater", "where": "w"}
 
 
 def changed(**changes):
@@ -99,6 +104,80 @@ def test_percent_become_fractions_and_keep_what_was_printed():
     assert number["half_width"] == pytest.approx(0.00005)
 
 
+def test_every_kind_of_value_has_the_same_columns():
+    numbers = published_of(SMALL).numbers.set_index("id")
+    assert numbers.index.tolist() == [
+        "table1/ours/iou", "table1/ours/dice", "table1/ours/recall", "table1/theirs/sensitivity", "figure1/all/dice",
+        "figure2/a/miou/10", "figure2/a/miou/20",
+    ]  # fmt: skip
+    assert numbers["digitized"].tolist() == [False] * 5 + [True] * 2
+    assert numbers["literature"].tolist() == [False] * 3 + [True] + [False] * 3
+    assert not numbers["averaged"].any() and set(numbers["unit"]) == {"fraction"}
+    assert numbers["confusion"].tolist() == ["table1/ours"] * 3 + ["table1/theirs"] + [""] * 3
+    assert numbers["evaluation"].tolist() == ["test"] * 3 + [""] * 4
+    corrected = numbers["corrected"].tolist()
+    assert corrected[1:3] == pytest.approx([0.4733, 0.378]) and all(math.isnan(value) for value in corrected[3:])
+    assert math.isnan(corrected[0]) and numbers["sure"].tolist()[:3] == ["", "certain", "certain"]
+    assert numbers["why"].tolist()[:2] == ["", "columns swapped"]
+    text = numbers.loc["figure1/all/dice"]
+    assert (text["spread"], text["spread_half_width"], text["n"]) == (0.272, 0.0005, 224)
+    assert (text["spread_is_printed"], text["spread_is"], text["sure"]) == ("SEM", "SD", "")
+    point = numbers.loc["figure2/a/miou/20"]
+    assert (point["value"], point["half_width"], point["step"]) == (pytest.approx(0.496), pytest.approx(0.003), 20)
+    assert math.isnan(point["n"]) and math.isnan(point["spread"]) and point["spread_is"] == ""
+
+
+def test_a_number_may_have_an_id_a_correction_and_a_spread_of_its_own():
+    entry = {name: value for name, value in NUMBER.items() if name != "spread_is"}
+    entry |= {"id": "mine", "unit": "percent", "value": "57.9", "spread": "10.5", "spread_is_printed": "SD"}
+    entry |= {"corrected": "58.9", "why": "a slip", "sure": "likely", "literature": True, "evaluation": "test"}
+    number = published_of(changed(number=[entry])).numbers.set_index("id").loc["mine"]
+    assert number[["value", "corrected", "spread"]].tolist() == pytest.approx([0.579, 0.589, 0.105])
+    assert number[["half_width", "spread_half_width"]].tolist() == pytest.approx([0.0005, 0.0005])
+    assert number[["spread_is", "why", "sure"]].tolist() == ["SD", "a slip", "likely"]
+    assert number["literature"] and number["printed"] == "57.9" and number["evaluation"] == "test"
+    bare = {name: value for name, value in NUMBER.items() if not name.startswith("spread")}
+    number = published_of(changed(number=[{**bare, "unit": "pixels"}])).numbers.set_index("id").loc["figure1/all/dice"]
+    assert number[["value", "unit", "spread_is_printed", "spread_is"]].tolist() == [0.579, "pixels", "", ""]
+
+
+def test_the_numbers_of_an_item_are_single_ones_and_its_curve_is_apart():
+    published = published_of(changed(curve=[{**CURVE, "item": "figure1"}, CURVE]))
+    assert published.item("figure1")["row"].tolist() == ["all"]
+    assert published.item("table1")["metric"].tolist() == ["iou", "dice", "recall", "sensitivity"]
+    points = published.curves("figure2")
+    assert list(points) == ["row", "metric", "step", "value", "half_width"]
+    assert points.index.tolist() == [0, 1] and points["step"].tolist() == [10, 20]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        published.numbers = None
+
+
+def test_the_first_of_the_repeated_numbers_is_named():
+    other = {**NUMBER, "row": "some"}
+    with pytest.raises(DataError, match="two numbers are called 'figure1/some/dice'; give one of them"):
+        published_of(changed(number=[NUMBER, other, other, NUMBER]))
+
+
+def test_what_is_referred_to_must_exist():
+    count = [{"id": "a", "what": "images", "value": 3, "where": "w"}]
+    split = {"what": "s", "parts": ["a"], "sources": ["a"], "where": "w"}
+    pairs = {**CLAIM, "pairs": [["figure1/all/dice", "table1/ours/dice"]]}
+    published = published_of(changed(count=count, split=[split], claim=[pairs]))
+    assert published.counts["a"].value == 3 and published.splits[0].parts == ("a",)
+    assert published.claims[0].pairs == (("figure1/all/dice", "table1/ours/dice"),)
+    with pytest.raises(DataError, match="no count is called 'b'"):
+        published_of(changed(count=count, split=[{**split, "sources": ["b"]}]))
+    with pytest.raises(DataError, match="no number is called 'table1/our/dice'"):
+        published_of(changed(claim=[{**pairs, "pairs": [["figure1/all/dice", "table1/our/dice"]]}]))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a = " + b"[" * 20_000, b"a = 1\na = 2\n"])
+def test_a_file_that_is_no_toml_is_named(tmp_path, content):
+    (tmp_path / "mine.toml").write_bytes(content)
+    with pytest.raises(DataError, match=r"^mine\.toml is not valid TOML: "):
+        read_published(tmp_path / "mine.toml")
+
+
 def test_unknown_items_figures_and_papers_list_what_there_is():
     with pytest.raises(UsageError, match="Known: figure1, figure2, table1"):
         published_of(SMALL).item("table9")
@@ -109,10 +188,6 @@ def test_unknown_items_figures_and_papers_list_what_there_is():
         read_published("hu2081")
     with pytest.raises(UsageError, match=r"missing\.toml cannot be read: No such file"):
         read_published("missing.toml")
-
-
-NUMBER, ROW, CURVE = SMALL["number"][0], SMALL["confusion"][0], SMALL["curve"][0]
-CLAIM = {"id": "c", "statement": "s", "test": "greater", "where": "w"}
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ from retina_kit.data.dataset import load_images
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.scoring import (
     SUMMARY_COLUMNS,
+    mean_scores,
     score_classes,
     score_masks,
     score_masks_of_classes,
     score_points,
     spreads,
     summarize,
+    with_class_names,
 )
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -140,6 +142,63 @@ def test_a_localizer_is_scored_in_pixels():
     scored = score_points([[3, 4], [0, 0]], [[0, 0], [0, 2]], rows).assign(arm="x", seed=0)
     table = summarize(scored, ["mse", "distance"]).set_index("metric")["ours_mean"]
     assert table["mse"] == (12.5 + 2) / 2 and table["distance"] == 3.5
+
+
+def test_many_images_are_scored_as_few_are():
+    number = 130  # scored 64 at a time
+    rows = pd.DataFrame({"id": range(number), "patient": range(number)})
+    probability = np.linspace(0, 1, number)[:, None, None] * np.ones((1, 1, 3))
+    target = np.arange(number)[:, None, None] % 2 * np.ones((1, 1, 3), int)
+    scored = score_masks(probability, target, rows, num_bins=4)
+    assert scored["id"].tolist() == list(range(number)) == scored.index.tolist()
+    assert scored["tp"].tolist() == [3 * (k % 2) * (k > 64.5) for k in range(number)]
+    assert (scored[["tp", "fp", "fn", "tn"]].sum(axis=1) == 3).all()
+    assert [name for name in scored if name.startswith(("positives", "negatives"))] == [
+        f"{kind}_{k:03d}" for kind in ("positives", "negatives") for k in range(4)
+    ]
+    assert scored.filter(like="positives_").to_numpy().sum() == target.sum()
+    assert scored.filter(regex="tives_").to_numpy().sum() == 3 * number
+    assert not list(score_masks(probability, target, rows).filter(regex="tives_"))
+
+
+def test_classes_are_scored_one_by_one_and_need_a_channel_each():
+    probability, target = np.stack([PROBABILITY, 1 - PROBABILITY], 1), np.stack([TARGET, TARGET], 1)
+    scored = score_masks_of_classes(probability, target, ROWS, ["ma", "he"], threshold=0.7)
+    assert scored["class"].tolist() == ["ma"] * 3 + ["he"] * 3 and scored.index.tolist() == list(range(6))
+    assert scored["tp"].tolist() == [1, 1, 0, 0, 0, 0]
+    assert scored["fp"].tolist() == [0, 0, 0, 1, 3, 3]
+    for wrong in (probability, probability[:, 0]):
+        with pytest.raises(UsageError, match="have not one channel for each of a, b, c"):
+            score_masks_of_classes(wrong, target, ROWS, ["a", "b", "c"])
+
+
+def test_class_scores_are_averaged_without_those_that_are_unknown():
+    found = mean_scores([{"dice": 0.5, "iou": np.nan}, {"dice": 1.0, "iou": np.nan}, {"dice": np.nan, "iou": np.nan}])
+    assert found["dice"] == 0.75 and np.isnan(found["iou"])
+
+
+def test_rows_of_classes_are_compared_as_arms_are():
+    rows = pd.DataFrame({"arm": ["lesions", "lesions", "ma"], "class": ["ma", "he", None]})
+    assert with_class_names(rows)["arm"].tolist() == ["lesions:ma", "lesions:he", "ma"]
+    assert with_class_names(rows[["arm"]])["arm"].tolist() == ["lesions", "lesions", "ma"]
+
+
+def test_a_summary_without_intervals_has_none_and_gives_no_reason():
+    row = summarize(some_scores(), ["dice"], ci=False).iloc[0]
+    assert np.isnan(row["ours_ci_low"]) and np.isnan(row["ours_ci_high"]) and row["note"] == ""
+    twice = pd.concat([some_scores(), some_scores().assign(id=lambda rows: rows["id"] + "2")])
+    note = summarize(twice, ["dice"], pooled=False, ci=False)["note"].iloc[0]
+    assert note == "2 images without a score (both masks empty) left out"
+    assert summarize(some_scores().assign(variant="last"), ["dice"])["arm"].tolist() == ["x", "y"]
+
+
+def test_spreads_are_averaged_over_seeds():
+    rows = pd.DataFrame({"id": list("abcd"), "patient": list("pqrs"), "arm": "x"})
+    scores = pd.concat([rows.assign(seed=0, dice=[0.2, 0.4, 0.4, 0.6]), rows.assign(seed=1, dice=0.5)])
+    found = spreads(scores).iloc[0]
+    sd = 0.02**0.5 / 2  # squared distances of seed 0: 0.04, 0, 0 and 0.04; none of seed 1
+    assert (found["mean"], found["sd_of_images"], found["sem"]) == pytest.approx((0.45, sd, sd / 2))
+    assert found[["n_images", "n_patients", "n_seeds"]].tolist() == [4, 4, 2]
 
 
 @pytest.mark.real_data

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from retina_kit.errors import UsageError
 from retina_kit.models.unet import UNet
@@ -51,3 +52,37 @@ def test_a_frozen_encoder_keeps_its_statistics_while_the_decoder_learns():
 def test_a_part_that_does_not_exist_cannot_be_frozen():
     with pytest.raises(UsageError, match="tail"):
         freeze(UNet(widths=WIDTHS), ["tail"])
+
+
+class TwoParts(nn.Module):
+    """A body and a head, of weights and biases only."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Linear(2, 2)), nn.Linear(2, 1)
+
+
+def test_matrices_are_something_to_copy_and_biases_alone_are_not():
+    weights = {"body.0.weight": torch.ones(2, 2), "body.0.bias": torch.ones(2), "head.weight": torch.ones(3, 2)}
+    model = TwoParts()
+    assert copy_weights(model, weights) == (["body.0.weight", "body.0.bias"], ["head.weight", "head.bias"])
+    assert torch.equal(model.body[0].weight, torch.ones(2, 2)) and model.head.weight.shape == (1, 2)
+    del weights["body.0.weight"]
+    with pytest.raises(UsageError, match=r"fits into the network; the parts of this network are body, head$"):
+        copy_weights(model, weights)
+    with pytest.raises(UsageError, match="fits into head;"):
+        copy_weights(model, {"body.0.weight": torch.ones(2, 2)}, ["head"])
+
+
+def test_a_network_inside_another_gets_the_parents_weights():
+    model = TwoParts()
+    copied, _ = copy_weights(model, {"0.weight": torch.ones(2, 2), "0.bias": torch.ones(2)}, into="body")
+    assert copied == ["body.0.weight", "body.0.bias"]
+
+
+def test_frozen_is_what_is_named():
+    model = UNet(widths=WIDTHS)
+    freeze(model, [])
+    assert all(weight.requires_grad for weight in model.parameters())
+    freeze(model, ["encoder"])
+    assert not any(weight.requires_grad for weight in model.encoder.parameters())

@@ -50,11 +50,11 @@ def range_anomalies(published: Published) -> Iterator[Anomaly]:
 
 def _impossible_spreads(numbers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return (mask, largest): which published spreads are above the largest possible one."""
-    n, mean, half = (numbers[name].to_numpy(float) for name in ("n", "value", "half_width"))
-    largest = arithmetic.largest_spread(mean, half, n, numbers["spread_is_printed"])
-    is_score = (numbers["unit"] == "fraction").to_numpy()
+    n, half = (numbers[name].to_numpy(float) for name in ("n", "half_width"))
+    score = numbers["value"].where(numbers["unit"] == "fraction").to_numpy(float)  # NaN: what is no score has no bound
+    largest = arithmetic.largest_spread(score, half, n, numbers["spread_is_printed"])
     too_large = numbers["spread"] - numbers["spread_half_width"] - arithmetic.EPSILON > largest
-    return is_score & too_large.to_numpy(), largest
+    return too_large.to_numpy(), largest
 
 
 def spread_anomalies(published: Published) -> Iterator[Anomaly]:
