@@ -56,7 +56,7 @@ class PatientSums:
     def resampled(self, weights: np.ndarray) -> np.ndarray:
         """Return the seed-averaged score for each row of patient weights (resamples, patients).
 
-        The resamples are taken in blocks: a curve has a sum per threshold, and all resamples of one take 556 MB at once.
+        They are taken in blocks: a curve has a sum per threshold, and 2,000 resamples of one would take 556 MB.
         """
         blocks = np.split(weights, range(BLOCK, len(weights), BLOCK))
         totals = (np.tensordot(block, self.sums, axes=(1, 1)) for block in blocks)
