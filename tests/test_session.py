@@ -1,5 +1,6 @@
 """Sessions: how many workers, which options, what is explained, planned and reported, and the exit code."""
 
+import dataclasses
 import inspect
 import signal
 from pathlib import Path
@@ -91,14 +92,16 @@ def test_the_front_page_exists_before_the_first_paper_is_trained(tmp_path, monke
     assert existed == [True]
 
 
-def test_a_batch_shows_the_curve_of_the_finished_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("profile", "live"), [("smoke", True), ("lesson", False)])
+def test_a_batch_trains_live_only_where_that_takes_seconds(profile, live, tmp_path, monkeypatch):
     given = {}
     monkeypatch.setattr(Session, "_train", lambda self, experiment: {})
     execute = "retina_kit.reporting.notebook.execute_notebook"
     monkeypatch.setattr(execute, lambda notebook, target, parameters, **_: given.update(parameters))
     monkeypatch.setattr("retina_kit.reporting.export.export_html", lambda *_: None)
-    assert Session(["huang2023"], smoke(tmp_path)).run()["exit_code"] == 0
-    assert given["train_live"] is False
+    options = dataclasses.replace(smoke(tmp_path), profile=profile)
+    assert Session(["huang2023"], options).run()["exit_code"] == 0
+    assert given["train_live"] is live
 
 
 def test_a_notebook_generates_its_images_once(tmp_path, monkeypatch):
