@@ -30,6 +30,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from benchmarks.command import run
 from benchmarks.mutants import Mutant, MutantFinder, change_in_place, loaded_functions, mutants_of
 from retina_kit.errors import UsageError, did_you_mean
 
@@ -223,4 +224,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
