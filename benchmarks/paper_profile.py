@@ -6,6 +6,9 @@ Networks, image sizes, batch sizes and folds are the paper's; steps and images a
 RETOUCH and AROI, which the kit cannot download, are written in the layout of their releases and imported: few eyes in
 HRF's size, small scans. The other packs are those below --data-root. A row for each paper and choice of data goes to
 results/paper_profile.csv; `seconds` are those of a machine that may have been busy.
+
+The images and batches are the paper's, so a process needs 3 to 5 GB (hu2018, melinscak2020), 8 GB (huang2023), 10 GB
+(hu2018 with ImageNet) or 15 GB (ortiz2022).
 """
 
 import argparse
