@@ -154,6 +154,10 @@ HOSTILE = {
     "a formula": submitted("check.only_the_start('=HYPERLINK(\"http://x\")')"),
     "markup": submitted("check.only_the_start('<script>alert(1)</script>')"),
     "odd arms": submitted("check.control_for_updates({'name': 'x', 'like': ['a'], 5: {}})"),
+    "an exercise that is a list": submitted(
+        "check.ten_percent(1)",
+        outputs=[{"data": {"application/vnd.retina-kit.answer+json": {"paper": "hu2018", "exercise": ["x"]}}}],
+    ),
     "seeds that are none": submitted(
         "check.ten_percent(1)",
         outputs=[{"data": {"application/vnd.retina-kit.answer+json": {"paper": "hu2018", "seeds": [10**40, "x"]}}}],

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from retina_kit.errors import KitError, UsageError
+from retina_kit.errors import DataError, KitError, UsageError
 from retina_kit.files import kit_root
 from retina_kit.injected_parameters import check_injected
 from retina_kit.reporting import notebook as nb
@@ -160,3 +160,10 @@ def test_formulas_become_mathml_and_prices_in_code_do_not(tmp_path):
     assert "<mfrac>" in page
     assert "$$" not in page.split("<body")[1]
     assert "<code>$5</code> and <code>$6</code>, or $7 each." in page
+
+
+def test_a_source_that_is_no_text_is_named(tmp_path):
+    source = tmp_path / "notebook.py"
+    source.write_bytes(b"# %%\nx = '\x8f'\n")
+    with pytest.raises(DataError, match=r"notebook.py: not a text in UTF-8 .* at byte 10"):
+        nb.build_notebook(source)

@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillException
 from traitlets.config import Config
 
-from retina_kit.errors import KitError, UsageError, did_you_mean
+from retina_kit.errors import DataError, KitError, UsageError, did_you_mean
 from retina_kit.files import atomic_path, kit_root, remove_remains
 from retina_kit.reporting.badges import repository, with_badges
 
@@ -58,8 +58,14 @@ def build_notebook(source: str | Path, target: str | Path | None = None, *, solu
 
 
 def built_text(source: str | Path, *, solutions: bool = False) -> str:
-    """Convert a py:percent source to the text of a notebook without outputs, with cell ids derived from its content."""
-    notebook = jupytext.read(source, fmt="py:percent")
+    """Convert a py:percent source to the text of a notebook without outputs, with cell ids derived from its content.
+
+    Raises DataError if the source is not a text in UTF-8.
+    """
+    try:
+        notebook = jupytext.read(source, fmt="py:percent")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source}: not a text in UTF-8 ({error.reason} at byte {error.start})") from error
     notebook = with_badges(notebook, Path(source).stem, repository())
     if not solutions:
         notebook.cells = [cell for cell in notebook.cells if "solution" not in tags_of(cell)]

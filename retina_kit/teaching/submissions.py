@@ -190,7 +190,7 @@ def _parsed(place: str, content: bytes) -> dict[str, Any]:
 
 def _answers(cell: dict[str, Any], names: Collection[str]) -> Iterator[tuple[str, Answer]]:
     """Yield the answers of a code cell: the literal that it passes to a check, or what the check recorded."""
-    records = {record.get("exercise"): record for record in _records(cell)}
+    records = {str(record.get("exercise")): record for record in _records(cell)}
     for name, argument in _checks(_source(cell), names) if cell.get("cell_type") == "code" else []:
         record = _dict(records.get(name))
         numbers = read_numbers(record)
