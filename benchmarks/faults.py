@@ -228,8 +228,9 @@ class Campaign:
 
     def kill_dask_workers(self, number):
         """Kill a random worker of a Dask cluster of two, `number` times; its nanny starts another."""
+        again = lambda text: local.scale(2)  # noqa: E731  a nanny whose worker dies while it starts gives up
         with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local, \
-                Cluster(local.scheduler_address, say=lambda text: None, pause=0.0) as cluster:  # fmt: skip
+                Cluster(local.scheduler_address, say=again, pause=0.0, patience=20) as cluster:  # fmt: skip
             cluster.client.register_plugin(SaveOften())
             workers = lambda: list(cluster.client.run(os.getpid).values())  # noqa: E731
             self._kill_workers_of("SIGKILL of a Dask worker with a nanny", number, cluster, workers)
@@ -325,11 +326,13 @@ def main():
             "workers": lambda: campaign.kill_workers(few),
             "dask": lambda: campaign.kill_dask_workers(few),
         }
-        for part in options.only or parts:
-            began_part = time.monotonic()
-            parts[part]()
-            print(f"{part}: {time.monotonic() - began_part:.0f} s", flush=True)
-        print("\n".join(campaign.table()))
+        try:
+            for part in options.only or parts:
+                began_part = time.monotonic()
+                parts[part]()
+                print(f"{part}: {time.monotonic() - began_part:.0f} s", flush=True)
+        finally:  # what was measured before a part that failed
+            print("\n".join(campaign.table()))
         print(json.dumps({"batches_equal_to_the_unbroken_one": campaign.batches_compared,
                           "seconds": round(time.monotonic() - began)}))  # fmt: skip
 
