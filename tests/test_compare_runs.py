@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from retina_kit.cli import app
+from retina_kit.comparison.differences import code_of
 from retina_kit.comparison.two_runs import compare, compare_roots
 from retina_kit.errors import DataError, UsageError
 from retina_kit.evaluation.seed_noise import difference_of_runs, differences_per_image
@@ -183,3 +185,9 @@ def test_seed_noise_widens_the_interval():
     assert differences_per_image(first, rows.assign(dice=0.75))["difference"].tolist() == [0.25] * 4
     with pytest.raises(UsageError, match="not tested on the same images"):
         difference_of_runs(first, first[first["id"] != "w"])
+
+
+def test_code_versions_of_a_damaged_run_are_compared_as_text():
+    versions = {"proposed": 5, "baseline": "0a1b"}
+    run = SimpleNamespace(arms=list(versions), description=lambda arm: {"code": versions[arm]}, results={})
+    assert code_of(run)["code version"] == "0a1b, 5"

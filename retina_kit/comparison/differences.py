@@ -33,7 +33,7 @@ def settings_of(run: FinishedRun) -> dict[str, Any]:
 
 def code_of(run: FinishedRun) -> dict[str, Any]:
     """Return the versions of the code: that which decides results, and the kit's commit."""
-    codes = sorted({run.description(arm)["code"] for arm in run.arms})
+    codes = sorted({str(run.description(arm)["code"]) for arm in run.arms})
     return {"code version": ", ".join(codes), "git commit": run.results.get("git_commit", "")}
 
 
@@ -42,7 +42,7 @@ def data_of(run: FinishedRun) -> dict[str, Any]:
     found: dict[str, set[str]] = {}
     for arm in run.arms:
         description = run.description(arm)
-        found.setdefault(description["data"]["dataset"], set()).add(description["data_fingerprint"])
+        found.setdefault(description["data"]["dataset"], set()).add(str(description["data_fingerprint"]))
     return {name: ", ".join(sorted(fingerprints)) for name, fingerprints in found.items()}
 
 

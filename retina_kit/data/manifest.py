@@ -7,6 +7,7 @@ the kit has no manifest of a data set, the one that was written when it was impo
 import concurrent.futures
 import contextlib
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def has_pack(name: str, data_root: str | Path) -> bool:
     folder = Path(data_root) / name
     if rows is None or rows.empty:
         return False
-    return all((folder / rows["image"].iat[position]).is_file() for position in (0, -1))
+    names = (rows["image"].iat[position] for position in (0, -1))
+    return all(os.path.isfile(folder / name) for name in names)  # noqa: PTH113  False, too, for too long a name
 
 
 def require_pack(name: str, data_root: str | Path) -> None:
