@@ -22,6 +22,7 @@ from retina_kit.data.pixels import MAX_PIXELS, read_image, read_mask
 from retina_kit.errors import DataError, KitError, UsageError
 from retina_kit.experiment_file import typed_like
 from retina_kit.packs.archives import unpack
+from retina_kit.packs.mask_files import MaskRules, read_any_mask
 from retina_kit.reporting import notebook as nb
 from retina_kit.runs.checkpoint import Checkpoint
 from retina_kit.runs.exchange import import_runs
@@ -124,6 +125,13 @@ def test_a_hostile_image_is_refused_and_named(tmp_path, name):
     for read in (lambda path: read_image(path, 3), read_mask):
         with pytest.raises(DataError, match=rf"hostile\.img.*({message})"):
             read(tmp_path / "hostile.img")
+
+
+@pytest.mark.parametrize("side", [SIDE, 2 * SIDE])
+def test_a_transparent_mask_that_is_too_large_is_refused_and_named(tmp_path, side):
+    (tmp_path / "hostile.png").write_bytes(png(side, side, color=6, rows=bytes(1000)))
+    with pytest.raises(DataError, match=r"hostile\.png"):
+        read_any_mask(tmp_path / "hostile.png", MaskRules(), "target")
 
 
 def test_a_tiff_that_is_its_own_next_page_is_one_page():

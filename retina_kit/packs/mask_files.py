@@ -106,8 +106,8 @@ def _shape_in_alpha(path: Path) -> np.ndarray | None:
             if "A" not in image.getbands() and "transparency" not in image.info:
                 return None
             pixels = np.asarray(image.convert("RGBA"))
-    except (OSError, ValueError, SyntaxError):  # the reader tells what is wrong with the file
-        return None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return None  # the reader tells what is wrong with the file
     drawn = np.asarray(pixels[..., 3] >= OPAQUE)
     if drawn.all():
         return None
