@@ -279,8 +279,7 @@ class Experiment:
         name = self.arm(arm_name).name
         for job in self.jobs:
             if job.arm.name == name and seed in (None, job.seed) and fold in (None, job.fold):
-                run = self.store.find(job.key)
-                if run is None:
+                if (run := self.store.find(job.key)) is None:
                     raise UsageError(f"{job.title} has not been trained yet; call train() first")
                 return run
         raise UsageError(f"arm {arm_name} has no run with seed {seed} and fold {fold}")
@@ -358,23 +357,15 @@ class Experiment:
 
     def training_times(self) -> pd.DataFrame:
         """Return how long every run took: arm, seed, seconds; each class of a network has the network's time."""
-        times = [(n, j.seed, self._settings_of(j)["seconds"]) for j in self.jobs for n in j.arm.scored_names]
+        seconds = {job.key: self.run_of(job.arm.name, job.seed, job.fold).settings["seconds"] for job in self.jobs}
+        times = [(n, j.seed, seconds[j.key]) for j in self.jobs for n in j.arm.scored_names]
         return pd.DataFrame(times, columns=["arm", "seed", "seconds"])
 
-    def _settings_of(self, job: Job) -> dict[str, Any]:
-        return self.run_of(job.arm.name, job.seed, job.fold).settings
-
     def _result_of(self, job: Job) -> dict[str, Any]:
-        run = self._settings_of(job)
+        run = self.run_of(job.arm.name, job.seed, job.fold).settings
         facts = {key: run[key] for key in ("seconds", "device", "precision", "torch", "peak_memory_mb")}
-        return {
-            "arm": job.arm.name,
-            "label": job.arm.title,
-            "role": job.arm.role,
-            "seed": job.seed,
-            "fold": job.fold,
-            "hash": job.key,
-        } | facts
+        which = {"arm": job.arm.name, "label": job.arm.title, "role": job.arm.role, "seed": job.seed}
+        return which | {"fold": job.fold, "hash": job.key} | facts
 
     def by_size(self, table_id: str) -> pd.DataFrame:
         """Return a table's arms with their number of training images, every spread, and the paper's values."""
@@ -395,16 +386,13 @@ class Experiment:
         own = f" But the target is your own data set, {self.own_target}." if self.own_target else ""
         if self.fraction != 1:
             own += f" At a fraction of {self.fraction} of the steps and images, only to show that all runs through."
+        which = {"paper": self.paper, "title": self.title, "question": self.definition.question}
+        settings = {"profile": self.profile, "data": self.data, "seeds": self.seeds, "parameters": self.parameters}
         return {
-            "paper": self.paper,
-            "title": self.title,
-            "question": self.definition.question,
-            "profile": self.profile,
-            "data": self.data,
-            "data_says": self.definition.data[self.data].description + own,  # type: ignore[index]
-            "seeds": self.seeds,
-            "parameters": self.parameters,
+            **which,
+            **settings,
             "overrides": self.changed_settings(),
+            "data_says": self.definition.data[self.data].description + own,  # type: ignore[index]
             "arms_left_out": self.left_out,
             "published": summarize_published(self.published) if self.definition.files.is_own else {},
             "data_fingerprints": {arm.data.dataset: self._fingerprint(arm) for arm in self.arms},

@@ -68,4 +68,4 @@ def test_the_diagram_shows_every_bin():
     figure = figures.plot_reliability({"a network": table})
     lines = figure.axes[0].get_lines()
     assert [len(line.get_xdata()) for line in lines] == [2, 2]  # the diagonal, and the network
-    assert "0.3" in figure.axes[0].get_legend().get_texts()[1].get_text()
+    assert "0.3" in figure.legends[0].get_texts()[1].get_text()
