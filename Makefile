@@ -45,7 +45,7 @@ test: $(DEVELOP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --doctest-modules retina_kit tests
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --doctest-modules retina_kit tests
 
 lab: setup
 	$(BIN)/retina-kit lab

@@ -139,15 +139,15 @@ show(figure1)
 # lesion for each one with a lesion.
 
 # %%
-batches = {lesion: experiment.batches(arm) for lesion, arm in lesions.items()}
-rows = [pixel_counts(experiment.prepared(arm), batches[lesion]) for lesion, arm in lesions.items()]
+batches_of = {lesion: experiment.batches(arm) for lesion, arm in lesions.items()}
+rows = [pixel_counts(experiment.prepared(arm), batches_of[lesion]) for lesion, arm in lesions.items()]
 pixels = report.save_table(
     "lesion_pixels", pd.DataFrame(rows, index=pd.Index(lesions, name="lesion")).reset_index(), tidy=False
 )
 show(pixels.round(5))
-index = {lesion: (b.targets == 1).any(dim=(1, 2)).nonzero()[:4, 0] for lesion, b in batches.items()}
-shown = np.concatenate([batches[lesion].images[some].numpy() for lesion, some in index.items()])
-masks = np.concatenate([(batches[lesion].targets[some] == 1).numpy() for lesion, some in index.items()])
+index = {lesion: (b.targets == 1).any(dim=(1, 2)).nonzero()[:4, 0] for lesion, b in batches_of.items()}
+shown = np.concatenate([batches_of[lesion].images[some].numpy() for lesion, some in index.items()])
+masks = np.concatenate([(batches_of[lesion].targets[some] == 1).numpy() for lesion, some in index.items()])
 titles = [lesion for lesion, some in index.items() for _ in some]
 figure2 = figures.plot_images(shown, masks, titles)
 report.save_figure("figure2", figure2, alt="Figure 2: patches of the three lesions and their masks")

@@ -1,12 +1,16 @@
 """OCT volumes are read through SimpleITK, bounded, and only if their file of voxels is what the header promises."""
 
+import concurrent.futures
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 from small_releases import write_volume
 
 from retina_kit.errors import DataError, SetupError
+from retina_kit.packs import volumes
 from retina_kit.packs.volumes import MAX_VOXELS, open_volume, read_voxels, simple_itk
 
 VOLUME = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)  # z, y, x
@@ -40,6 +44,32 @@ def test_a_volume_that_simple_itk_wrote_is_read(tmp_path):
 def test_the_byte_order_is_the_headers(tmp_path):
     write_volume(tmp_path / "oct.mhd", VOLUME.astype(np.uint16), BinaryDataByteOrderMSB="True")
     assert (read_voxels(open_volume(tmp_path / "oct.mhd")) == VOLUME.astype(np.uint16) * 256).all()
+
+
+def test_threads_read_one_volume_at_a_time(tmp_path, monkeypatch):
+    """ITK can crash the process if two threads read at once."""
+    for index in range(8):
+        write_volume(tmp_path / f"oct{index}.mhd", VOLUME)
+    itk_reader, reading = volumes._reader, threading.Semaphore(1)
+    alone = []
+
+    class Reader:
+        def __init__(self, path):
+            self.itk_reader = itk_reader(path)
+
+        def Execute(self):  # noqa: N802  the name in ITK
+            alone.append(reading.acquire(blocking=False))
+            time.sleep(0.02)
+            image = self.itk_reader.Execute()
+            reading.release()
+            return image
+
+    opened = [open_volume(tmp_path / f"oct{index}.mhd") for index in range(8)]
+    monkeypatch.setattr(volumes, "_reader", Reader)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_voxels, opened))
+    assert alone == [True] * 8
+    assert all((voxels == VOLUME).all() for voxels in found)
 
 
 HOSTILE = {

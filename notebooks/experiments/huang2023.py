@@ -44,8 +44,14 @@ SETTINGS = {
         paper={},
         on_synthetic=ByProfile(
             paper={"num_patients": 20, "scans_per_patient": 11, "size": [496, 768], "seed": 1, "annotators": True},
-            lesson={"num_patients": 30, "scans_per_patient": 4, "size": [64, 96], "seed": 1, "annotators": True}
-            | {"fluid": 3.0},
+            lesson={
+                "num_patients": 30,
+                "scans_per_patient": 4,
+                "size": [64, 96],
+                "fluid": 3.0,
+                "seed": 1,
+                "annotators": True,
+            },
             smoke={"num_patients": 5, "scans_per_patient": 2, "size": [64, 96], "seed": 1, "annotators": True},
         ),
         on_own={},

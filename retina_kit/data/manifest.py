@@ -97,8 +97,8 @@ def has_pack(name: str, data_root: str | Path) -> bool:
     folder = Path(data_root) / name
     if rows is None or rows.empty:
         return False
-    names = (rows["image"].iat[position] for position in (0, -1))
-    return all(os.path.isfile(folder / name) for name in names)  # noqa: PTH113  False, too, for too long a name
+    ends = (folder / rows["image"].iat[position] for position in (0, -1))
+    return all(os.path.isfile(path) for path in ends)  # noqa: PTH113  False, too, for too long a name
 
 
 def require_pack(name: str, data_root: str | Path) -> None:

@@ -1,11 +1,13 @@
 """Read OCT volumes in MetaImage format (.mhd with its .raw or .zraw) through SimpleITK, an optional package.
 
 ITK leaves whatever was in memory in the voxels that it cannot read, and reports nothing. So a file of voxels is
-compared with its header before ITK reads it.
+compared with its header before ITK reads it. Two threads that read volumes at once can crash the process, in ITK: one
+volume is read at a time.
 """
 
 import math
 import re
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from retina_kit.errors import DataError, SetupError
 
 MAX_VOXELS = 2**28  # four times a Cirrus volume of 512 x 1024 x 128
 MAX_HEADER_BYTES = 16 * 2**10
+ITK_LOCK = threading.Lock()
 PLAIN_NAME = r"\w[\w -]*\.[\w.-]+"  # a file next to the header; LIST, LOCAL and patterns have a meaning of their own
 
 
@@ -50,8 +53,9 @@ def open_volume(path: str | Path) -> Volume:
     try:
         with path.open("rb") as stream:
             header = stream.read(MAX_HEADER_BYTES).decode("latin-1")
-        reader = _reader(path)
-        reader.ReadImageInformation()
+        with ITK_LOCK:
+            reader = _reader(path)
+            reader.ReadImageInformation()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except RuntimeError as error:
@@ -80,7 +84,8 @@ def read_voxels(volume: Volume) -> np.ndarray:
         if length != volume.num_bytes:
             promised = f"{volume.path.name} promises {volume.num_bytes:,}"
             raise DataError(f"{volume.voxels} holds {length:,} bytes of voxels; {promised}; unpack the release again")
-        return simple_itk().GetArrayFromImage(_reader(volume.path).Execute())
+        with ITK_LOCK:
+            return simple_itk().GetArrayFromImage(_reader(volume.path).Execute())
     except (OSError, RuntimeError, zlib.error) as error:
         raise DataError(f"{volume.voxels} cannot be read: {error}; unpack the release again") from error
 
