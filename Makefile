@@ -9,6 +9,9 @@ TORCH ?= $(patsubst $(VENV)/.ready-%,%,$(firstword $(wildcard $(VENV)/.ready-cpu
 READY := $(VENV)/.ready-$(TORCH)
 DEVELOP := $(VENV)/.developers
 
+# Modules are compiled when first imported, and kept: compiling them again costs each process 5 seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup reproduce test lab lint lock clean
 
 setup: $(READY)

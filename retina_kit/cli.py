@@ -210,6 +210,8 @@ def main() -> None:
     `--debug` and `--json` are read here, because they decide how an error of any command is shown.
     """
     ensure_unicode()
+    # jsonschema, which nbformat loads, would build grammars with it, for addresses that no notebook holds: 1.4 s
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug, as_json = "--debug" in sys.argv, "--json" in arguments
     code: Any = 0

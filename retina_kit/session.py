@@ -4,7 +4,8 @@ import contextlib
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,32 +109,30 @@ class Session:
     def run(self) -> Row:
         """Train, execute the notebooks, write the pages, and sum up in a row per paper.
 
-        The front page exists from the start and is written again after each paper.
+        A notebook is executed while the next paper trains. The front page exists from the start and is written again
+        after each paper.
         """
         page = self._write_page()
         print(f"front page, one more paper at a time: {page}", file=sys.stderr, flush=True)
-        result = self._for_each(self._run)
+        result = self._for_each(self._train, self._execute)
         result["text"].append(f"front page: {page}")
         return result | {"index": str(page)}
 
-    def _for_each(self, do: Callable[[Experiment], Row]) -> Row:
-        """Do something for each paper, continue after a failure, and sum up with an exit code."""
+    def _for_each(self, do: Callable[[Experiment], Row], then: Callable[[Experiment], Row] | None = None) -> Row:
+        """Do something for each paper, and `then` something else in the background; sum up with an exit code.
+
+        After a failure the next paper follows.
+        """
         generated = keep_images(self.options.output_root / "runs" / ".synthetic")
-        with generated, open_workers(self.options.scheduler, self.workers) as self.cluster:
-            rows, code = [], 0
+        workers = open_workers(self.options.scheduler, self.workers)
+        with generated, workers as self.cluster, in_background() as submit:
+            jobs = []
             for experiment in self.experiments:
-                began, row = time.perf_counter(), Row(paper=experiment.paper)
-                try:
-                    row |= do(experiment)
-                    row["state"] = "done"
-                except KitError as error:
-                    row |= {"state": "failed", "error": str(error)}
-                    code = code or (error.exit_code if error.exit_code in (5, 130) else 1)
-                    if error.exit_code == 130:
-                        raise
-                row["seconds"] = round(time.perf_counter() - began, 1)
-                rows.append(row)
-        return {"text": [line_of(row) for row in rows], "papers": rows, "exit_code": code}
+                row = outcome_of(do, experiment, {"paper": experiment.paper, "seconds": 0})
+                jobs.append(submit(outcome_of, then, experiment, row))
+            rows = [job.result() for job in jobs]
+        codes = [row.pop("code") for row in rows if "code" in row]
+        return {"text": [line_of(row) for row in rows], "papers": rows, "exit_code": codes[0] if codes else 0}
 
     def _train(self, experiment: Experiment) -> Row:
         num_missing = len(experiment.jobs) if self.options.fresh else len(experiment.missing())
@@ -142,11 +141,10 @@ class Session:
         experiment.train(workers=self.workers, fresh=self.options.fresh, cluster=self.cluster)
         return {"trained": num_missing, "loaded": len(experiment.jobs) - num_missing}
 
-    def _run(self, experiment: Experiment) -> Row:
+    def _execute(self, experiment: Experiment) -> Row:
         from retina_kit.reporting.export import export_html
         from retina_kit.reporting.notebook import as_built, execute_notebook, read_parameters
 
-        row = self._train(experiment)
         folder, files = experiment.folder, experiment.definition.files
         began = time.perf_counter()
         promised = [folder / path for path in experiment.promised()]
@@ -159,7 +157,7 @@ class Session:
             execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
         export_html(folder / "notebook.ipynb", folder / "notebook.html", experiment.title)
         self._write_page()
-        return row | {"notebook_seconds": round(time.perf_counter() - began, 1)}
+        return {"notebook_seconds": round(time.perf_counter() - began, 1)}
 
     @functools.cached_property
     def papers_described(self) -> dict[str, Row]:
@@ -170,6 +168,48 @@ class Session:
         from retina_kit.reporting.site import build_site
 
         return build_site(self.options.output_root, paper_meta=self.papers_described)
+
+
+def outcome_of(do: Callable[[Experiment], Row] | None, experiment: Experiment, row: Row) -> Row:
+    """Do something for a paper, unless `row` tells that it has failed; return the row with what came of it.
+
+    A failure is a state, an error and an exit code; an interruption is raised.
+    """
+    if do is None or row.get("state") == "failed":
+        return row
+    began = time.perf_counter()
+    try:
+        row = row | do(experiment) | {"state": "done"}
+    except KitError as error:
+        if error.exit_code == 130:
+            raise
+        row = row | {"state": "failed", "error": str(error), "code": 5 if error.exit_code == 5 else 1}
+    return row | {"seconds": round(row["seconds"] + time.perf_counter() - began, 1)}
+
+
+@contextlib.contextmanager
+def in_background() -> Iterator[Callable[..., Future[Row]]]:
+    """Give a function that does work, such as executing notebooks, in a second thread, one piece after the other.
+
+    An interruption stops the kernels of the notebooks, and so the thread.
+    """
+    from retina_kit.reporting.notebook import stop_kernels
+
+    jobs: list[Future[Row]] = []
+
+    def submit(*work: Any) -> Future[Row]:
+        jobs.append(thread.submit(*work))
+        return jobs[-1]
+
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            yield submit
+        except BaseException:
+            thread.shutdown(wait=False, cancel_futures=True)
+            while not all(job.done() for job in jobs):
+                stop_kernels()
+                time.sleep(0.1)
+            raise
 
 
 def describe_papers() -> dict[str, Row]:

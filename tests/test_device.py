@@ -8,7 +8,14 @@ import torch
 
 from retina_kit.errors import SetupError, UsageError
 from retina_kit.training import device as devices
-from retina_kit.training.device import autocast, choose_device, device_name, has_fast_bfloat16, resolve_precision
+from retina_kit.training.device import (
+    autocast,
+    choose_device,
+    device_name,
+    has_fast_bfloat16,
+    resolve_precision,
+    seed_generator,
+)
 
 CPU = torch.device("cpu")
 
@@ -102,6 +109,21 @@ def test_processors_compute_bfloat16_with_either_set_of_instructions(monkeypatch
     assert has_fast_bfloat16(CPU) is (avx512 or amx)
     assert resolve_precision(CPU) == ("bfloat16" if avx512 or amx else "float32")
     assert resolve_precision(CPU, "float32") == "float32"
+
+
+def test_the_processor_draws_the_numbers_of_torchs_own_seed():
+    for seed in (0, 5, 2_000_006):
+        torch.manual_seed(seed)
+        expected = torch.rand(4)
+        seed_generator(CPU, seed)
+        torch.testing.assert_close(torch.rand(4), expected, atol=0, rtol=0)
+
+
+def test_on_an_accelerator_torch_seeds_every_device(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    seed_generator(torch.device("cuda:1"), 7)
+    assert seeds == [7]
 
 
 def test_an_unknown_precision_is_refused():

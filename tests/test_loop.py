@@ -10,6 +10,7 @@ from retina_kit.errors import UsageError
 from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
 from retina_kit.schema import parse
+from retina_kit.training import loop
 from retina_kit.training.batches import Batches
 from retina_kit.training.loop import (
     Stopwatch,
@@ -208,7 +209,7 @@ def test_a_run_resumes_where_its_checkpoint_is_and_saves_when_it_is_stopped():
 
 def test_dropout_has_other_numbers_in_each_step_of_each_seed(monkeypatch):
     seeds = []
-    monkeypatch.setattr(torch, "manual_seed", seeds.append)
+    monkeypatch.setattr(loop, "seed_generator", lambda device, seed: seeds.append(seed))
     recipe = parse(Recipe, {"steps": 3, "batch_size": 4}, "recipe")
     batches, model = bright_squares(recipe), UNet(widths=(4, 4))
     for seed in range(3):

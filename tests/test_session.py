@@ -3,17 +3,23 @@
 import dataclasses
 import inspect
 import signal
+import threading
+import time
+from functools import partial
 from pathlib import Path
 
+import nbformat
 import numpy as np
+import psutil
 import pytest
 import torch
 
 from retina_kit.data.synthetic.kept import FOLDER
-from retina_kit.errors import SetupError, UsageError
+from retina_kit.errors import DataError, KitError, SetupError, UsageError
 from retina_kit.experiment import Experiment
+from retina_kit.reporting.notebook import execute_notebook
 from retina_kit.runs.workers import LocalWorkers
-from retina_kit.session import RunOptions, Session, check_writable, open_workers
+from retina_kit.session import RunOptions, Session, check_writable, in_background, open_workers
 
 
 def smoke(tmp_path, **options):
@@ -87,9 +93,72 @@ def test_the_front_page_exists_before_the_first_paper_is_trained(tmp_path, monke
         existed.append((tmp_path / "outputs" / "index.html").is_file())
         return {}
 
-    monkeypatch.setattr(Session, "_run", stand_in)
+    monkeypatch.setattr(Session, "_train", stand_in)
+    monkeypatch.setattr(Session, "_execute", lambda *_: {})
     assert session.run()["exit_code"] == 0
     assert existed == [True]
+
+
+def test_a_notebook_is_executed_while_the_next_paper_trains(tmp_path, monkeypatch):
+    trains, log = threading.Event(), []
+
+    def train(self, experiment):
+        if experiment.paper == "ortiz2022":
+            trains.set()
+            assert executed.wait(20)
+        return {"trained": 1}
+
+    def execute(self, experiment):
+        if experiment.paper == "hu2018":
+            assert trains.wait(20), "the second paper trains while the first one's notebook is executed"
+            executed.set()
+        log.append(experiment.paper)
+        return {"notebook_seconds": 1}
+
+    executed = threading.Event()
+    monkeypatch.setattr(Session, "_train", train)
+    monkeypatch.setattr(Session, "_execute", execute)
+    papers = ["hu2018", "ortiz2022", "huang2023"]
+    result = Session(papers, smoke(tmp_path)).run()
+    assert (log, [row["paper"] for row in result["papers"]], result["exit_code"]) == (papers, papers, 0)
+    assert all(row["state"] == "done" and row["trained"] == 1 and "code" not in row for row in result["papers"])
+
+
+def test_a_paper_whose_training_fails_has_no_notebook_and_the_next_one_follows(tmp_path, monkeypatch):
+    executed = []
+
+    def train(self, experiment):
+        if experiment.paper == "hu2018":
+            raise DataError("no images")
+        return {}
+
+    monkeypatch.setattr(Session, "_train", train)
+    monkeypatch.setattr(Session, "_execute", lambda self, experiment: executed.append(experiment.paper) or {})
+    result = Session(["hu2018", "huang2023"], smoke(tmp_path)).run()
+    assert executed == ["huang2023"]
+    assert [row["state"] for row in result["papers"]] == ["failed", "done"]
+    assert result["papers"][0]["error"] == "no images"
+    assert result["exit_code"] == 1
+
+
+def test_an_interruption_stops_the_kernel_in_the_background(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell(code) for code in ("", "open('began', 'w').close()", "import time; time.sleep(600)")
+    ]
+    cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "long.ipynb")
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), in_background() as submit:
+        job = submit(partial(execute_notebook, tmp_path / "long.ipynb", tmp_path / "out.ipynb", {}, cwd=tmp_path))
+        waiting = submit(print, "never")
+        while not (tmp_path / "began").exists():
+            assert not job.done(), job.exception()
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 60
+    assert waiting.cancelled()
+    assert isinstance(job.exception(), KitError)
+    assert not [child for child in psutil.Process().children() if "ipykernel" in " ".join(child.cmdline())]
 
 
 @pytest.mark.parametrize(("profile", "live"), [("smoke", True), ("lesson", False)])

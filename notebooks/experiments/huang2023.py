@@ -257,6 +257,12 @@ SETTINGS = {
         what="steps between two validations",
         where="code; Figures 1 and 2",
     ),
+    "most_validations": Setting(
+        paper=0,
+        on_synthetic=ByProfile(lesson=2),
+        what="most validations of a training, which then lie further apart; 0: no limit",
+        ours=True,
+    ),
     "half_scale": Setting(
         paper=0.5,
         lesson=0.1667,
@@ -325,6 +331,8 @@ def vessels(s: Settings, head: str, source: str, **changes) -> Arm:
 
 def fluid(s: Settings, name: str, label: str, role: str, head: str, source: str = "none", **changes) -> Arm:
     """A fluid network, from random weights or from the vessels of a source."""
+    further = changes.pop("recipe", {})
+    steps, every = further.get("steps", s.steps), s.validate_every
     recipe = {
         "loss": s.loss,
         "auxiliary_loss": s.loss,
@@ -332,7 +340,7 @@ def fluid(s: Settings, name: str, label: str, role: str, head: str, source: str 
         "weight_decay": s.weight_decay,
         "batch_size": s.batch_size,
         "steps": s.steps,
-        "validate_every": s.validate_every,
+        "validate_every": max(every, -(-steps // s.most_validations)) if s.most_validations else every,
         "augmentation": Augmentation(
             crop=s.crop, ratio=s.ratio, flip=0.5, cat_max_ratio=s.cat_max_ratio, foreground=s.foreground
         ),
@@ -353,7 +361,7 @@ def fluid(s: Settings, name: str, label: str, role: str, head: str, source: str 
         split=changes.pop("split", Split(**s.target_split)),
         model=changes.pop("model", network("unet_s5_d16", head=head, base_width=s.base_width, in_channels=3)),
         recipe=Recipe(
-            **{"optimizer": s.optimizer, "learning_rate": s.learning_rate} | recipe | changes.pop("recipe", {}),
+            **{"optimizer": s.optimizer, "learning_rate": s.learning_rate} | recipe | further,
             momentum=0.9,
             schedule="poly",
             end_learning_rate=0.0001,

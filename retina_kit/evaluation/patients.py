@@ -167,8 +167,9 @@ def _score_of_sums(totals: np.ndarray) -> np.ndarray:
 
 def _histogram_names(scores: pd.DataFrame) -> list[str]:
     """Return the columns of the stored histograms, positives low to high, then negatives; none if they are empty."""
-    known = [name for name in scores if name.startswith(("positives_", "negatives_")) and scores[name].notna().any()]
-    return sorted(known, key=lambda name: (name.startswith("negatives_"), name))
+    names = [name for name in scores if name.startswith(("positives_", "negatives_"))]
+    known = scores[names].notna().any()
+    return sorted(known.index[known], key=lambda name: (name.startswith("negatives_"), name))
 
 
 def _histogram_of_rows(scores: pd.DataFrame, metric: str) -> np.ndarray:

@@ -48,6 +48,18 @@ def device_name(device: torch.device) -> str:
     return f"{platform.processor() or platform.machine()} ({device.type})"
 
 
+def seed_generator(device: torch.device, seed: int) -> None:
+    """Seed the random numbers that a device generates, such as those of dropout.
+
+    For the CPU this equals torch.manual_seed, which also records a stack trace for each kind of accelerator that is
+    missing: 0.3 ms a call, more than the update of a small network.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Report whether bfloat16 is computed in hardware: CUDA compute capability 8, or a CPU with avx512_bf16 or amx.
 

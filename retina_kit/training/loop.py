@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from retina_kit.errors import KitError, UsageError
 from retina_kit.training.batches import Batches
-from retina_kit.training.device import autocast
+from retina_kit.training.device import autocast, seed_generator
 from retina_kit.training.losses import LOSSES, with_auxiliary
 from retina_kit.training.recipe import Recipe
 
@@ -63,7 +63,7 @@ def fit(
 
     first_step = checkpoint.restore(model, optimizer, losses, validations) if checkpoint else 0
     for step in range(first_step, num_steps):
-        torch.manual_seed(seed * 1_000_003 + step)  # so that dropout, too, depends on the step alone
+        seed_generator(device, seed * 1_000_003 + step)  # so that dropout, too, depends on the step alone
         images, targets = batches.sample(step)
         set_learning_rate(optimizer, recipe.learning_rate_at(step, num_steps))
 
