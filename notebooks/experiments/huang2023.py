@@ -179,7 +179,7 @@ SETTINGS = {
         paper={"stare": 128, "chase_db1": 128, "hrf": 256},
         lesson={"stare": 80, "chase_db1": 80},
         smoke={"stare": 32, "chase_db1": 32},
-        on_synthetic=ByProfile(lesson={"stare": 64, "chase_db1": 64}),
+        on_synthetic=ByProfile(lesson={"stare": 48, "chase_db1": 48}),
         what="crop of a vessel network, pixels",
         where="code (model zoo)",
     ),
