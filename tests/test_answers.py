@@ -1,6 +1,7 @@
 """Classifiers and localizers predict images of any size from weights alone, as in their arms' own tests."""
 
 import csv
+import math
 import shutil
 
 import numpy as np
@@ -11,7 +12,7 @@ from small_arm import small_arm, train
 from test_cli import assert_refused, retina_kit
 
 import retina_kit as rk
-from retina_kit.errors import UsageError
+from retina_kit.errors import DataError, UsageError
 from retina_kit.prediction.answer_folder import marked, predict_answers
 from retina_kit.prediction.answers import ImagePredictor, Point
 from retina_kit.prediction.predictor import Predictor, TrainedNetwork
@@ -69,6 +70,15 @@ def images_and_answers(arm, run):
     expected = task.predict(model, batches, task.test).numpy().astype(float)
     expected = expected * images.shape[:1:-1] if arm.task == "localize" else expected
     return [image.transpose(1, 2, 0) for image in images], expected
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_a_network_that_predicts_no_numbers_is_refused(trained, name):
+    _, run = trained[name]
+    predict = rk.ImagePredictor.load(run.folder, device="cpu")
+    next(predict.networks[0].model.parameters()).data.fill_(math.nan)
+    with pytest.raises(DataError, match="predicts values that are no numbers"):
+        predict(np.full((48, 64, 3), 90, np.uint8))
 
 
 @pytest.mark.parametrize("name", ARMS)

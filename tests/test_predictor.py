@@ -1,6 +1,7 @@
 """Weights alone predict what the arm predicts, bit by bit, and images of any other size as well."""
 
 import dataclasses
+import math
 import shutil
 
 import numpy as np
@@ -76,6 +77,16 @@ def test_weights_alone_predict_what_the_arm_predicts(trained, tmp_path, name):
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == np.float32
         assert (ours == theirs).all()
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_a_network_that_predicts_no_numbers_is_refused(trained, name):
+    """A mask would show nothing, and nobody would know why."""
+    _, run = trained[name]
+    predictor = Predictor.load(run.folder, device="cpu")
+    next(predictor.networks[0].model.parameters()).data.fill_(math.nan)
+    with pytest.raises(DataError, match="predicts values that are no numbers"):
+        predictor.predict([np.full((48, 64, 3), 90, np.uint8)])
 
 
 def test_a_photograph_is_cropped_as_in_training(trained):

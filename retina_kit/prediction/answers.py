@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from retina_kit.errors import UsageError
+from retina_kit.prediction.described import check_outputs
 from retina_kit.prediction.predictor import TrainedNetwork, as_pixels, box_size
 from retina_kit.training.device import autocast
 from retina_kit.training.metadata import Metadata
@@ -103,4 +104,4 @@ def _raw(network: TrainedNetwork, stack: Tensor) -> np.ndarray:
         with autocast(inputs.device, network.precision):
             logits = network.model(inputs)
         parts.append(logits.float()[:, 0].sigmoid().cpu())
-    return torch.cat(parts).numpy().astype(np.float64)
+    return check_outputs(torch.cat(parts), network.metadata).numpy().astype(np.float64)

@@ -92,6 +92,14 @@ def check_network(metadata: Metadata, tensors: Mapping[str, Tensor], path: str |
         raise DataError(f"{begins}: it predicts {found} for one image of {size}, not what {metadata.task} needs")
 
 
+def check_outputs(outputs: Tensor, metadata: Metadata) -> Tensor:
+    """Return what a network predicts; raise DataError if some of it is no number, which a mask would hide."""
+    if not outputs.isfinite().all():
+        problem = "predicts values that are no numbers: its weights are damaged, or its training diverged"
+        raise DataError(f"the network of arm {metadata.arm}, run {metadata.run}, {problem}")
+    return outputs
+
+
 def _size_to_try(metadata: Metadata) -> tuple[int, int]:
     """Return the size of images in training, rounded up to what every segmentation network takes."""
     height, width = metadata.working_size

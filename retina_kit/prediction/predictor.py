@@ -15,7 +15,7 @@ from retina_kit.data.image_files import read_page, scaled_to_8_bit
 from retina_kit.data.transforms import resize_images, to_gray
 from retina_kit.errors import DataError, UsageError
 from retina_kit.models.build import build_model, without_weights
-from retina_kit.prediction.described import check_description, check_network
+from retina_kit.prediction.described import check_description, check_network, check_outputs
 from retina_kit.prediction.sides import multiple_of_sides, padded_to, resampled
 from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.device import choose_device
@@ -108,6 +108,7 @@ class TrainedNetwork:
             window=metadata.window,
             stride=metadata.stride,
         )
+        check_outputs(probability, metadata)
         if not is_padded:
             return probability
         return resampled(probability[..., : stack.shape[-2], : stack.shape[-1]], size)
