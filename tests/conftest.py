@@ -1,6 +1,7 @@
 """What all tests share: one thread a process, slow files first, one training of the papers, a disk that fills up."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,12 @@ def pytest_collection_modifyitems(items):
     """Begin with the files that hold slow tests, so that no worker waits for another at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c():
+    """Let every test begin with Python's own Ctrl-C: a shell, a package or an earlier test may have exchanged it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

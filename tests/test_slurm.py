@@ -18,9 +18,7 @@ from retina_kit.files import kit_root
 from retina_kit.runs.dask_engine import Cluster
 from retina_kit.runs.store import RunStore
 
-on_ctrl_c = signal.getsignal(signal.SIGINT)
 pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed (pip install 'retina-kit[slurm]')")
-signal.signal(signal.SIGINT, on_ctrl_c)  # the package exchanges it when it is imported
 
 DOCUMENTED = (kit_root() / "docs" / "cluster.md").read_text()
 STUB = {
