@@ -9,7 +9,7 @@ TORCH ?= $(patsubst $(VENV)/.ready-%,%,$(firstword $(wildcard $(VENV)/.ready-cpu
 READY := $(VENV)/.ready-$(TORCH)
 DEVELOP := $(VENV)/.developers
 
-# Modules are compiled when first imported, and kept: compiling them again costs each process 5 seconds.
+# Modules are compiled when first imported, and kept: compiling them again costs a notebook's kernel 8 seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup reproduce test lab lint lock clean

@@ -193,8 +193,6 @@ def in_background() -> Iterator[Callable[..., Future[Row]]]:
 
     An interruption stops the kernels of the notebooks, and so the thread.
     """
-    from retina_kit.reporting.notebook import stop_kernels
-
     jobs: list[Future[Row]] = []
 
     def submit(*work: Any) -> Future[Row]:
@@ -207,6 +205,8 @@ def in_background() -> Iterator[Callable[..., Future[Row]]]:
         except BaseException:
             thread.shutdown(wait=False, cancel_futures=True)
             while not all(job.done() for job in jobs):
+                from retina_kit.reporting.notebook import stop_kernels  # loaded already, if a notebook is executed
+
                 stop_kernels()
                 time.sleep(0.1)
             raise

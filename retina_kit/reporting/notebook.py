@@ -185,8 +185,8 @@ def stop_kernels() -> None:
 class WriteOnce(NBClientEngine):
     """Executes a notebook as papermill does, but writes it at the end only.
 
-    papermill writes the whole notebook, with all its images, before and after each cell: 4 of the 26 processor seconds
-    that a batch spends on a notebook whose runs are in the store. Only whole notebooks are kept here in any case.
+    papermill writes the whole notebook, with all its images, before and after each cell: 2 to 3 of the processor
+    seconds that a batch spends on a notebook whose runs are in the store. Only whole notebooks are kept in any case.
     """
 
     @classmethod
