@@ -17,7 +17,7 @@ import pandas as pd
 from benchmarks.command import run
 from retina_kit.errors import KitError
 from retina_kit.evaluation.claims import evaluate_claims
-from retina_kit.evaluation.scoring import summarize
+from retina_kit.evaluation.summary import summarize
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
 from retina_kit.machine import processor_name

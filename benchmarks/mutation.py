@@ -42,7 +42,8 @@ ALL_MUTANTS = ("evaluation/metrics", "data/splits")
 TESTS = {  # where the fast tests of a module are not those of test_<module>.py
     "evaluation/calibration": ("calibration", "beyond_dice"),
     "evaluation/evidence": ("claims",),
-    "evaluation/patients": ("patients", "bootstrap", "scoring"),
+    "evaluation/patients": ("patients", "paired", "summary"),
+    "evaluation/summary": ("summary", "patients"),
     "evaluation/verdicts": ("verdicts", "claims"),
     "training/arm_training": ("prepare",),
     "training/batches": ("batches", "normalization", "photometric"),

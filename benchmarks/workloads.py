@@ -20,7 +20,8 @@ from benchmarks.workers import one_or_many
 from retina_kit.data.augment import Augmentation
 from retina_kit.data.synthetic.fundus import generate_fundus
 from retina_kit.data.synthetic.oct import generate_oct
-from retina_kit.evaluation.scoring import score_masks, summarize
+from retina_kit.evaluation.scoring import score_masks
+from retina_kit.evaluation.summary import summarize
 from retina_kit.files import kit_root
 from retina_kit.machine import peak_memory_mb
 from retina_kit.models.build import build_model
@@ -152,7 +153,7 @@ def seconds_of_cells(notebook):
 
 
 def metrics_of_1000_images(device, repeats):
-    """Score 1,000 images of 256x256 and take the bootstrap interval over 100 patients."""
+    """Score 1,000 images of 256x256 and take the interval over 100 patients."""
     generator = np.random.default_rng(0)
     probability = generator.random((1000, 256, 256), dtype=np.float32)
     truth = generator.random((1000, 256, 256), dtype=np.float32) > 0.9

@@ -235,9 +235,9 @@ show(shown)
 # %% [markdown]
 # ## 10 · Figure 2b: is the difference significant?
 # A p-value is the probability of a difference at least this large if the two arms were equally good. The paper's paired
-# t-test treats images as independent; Wilcoxon's test does the same with ranks. The bootstrap resamples patients
-# instead. None of these tests accounts for the fact that all images of a fold share one network; the intervals behind
-# the verdicts of section 12 do.
+# t-test treats images as independent; Wilcoxon's test does the same with ranks. Neither accounts for the fact that all
+# images of a fold share one network. The third p-value does: it belongs to the interval over patients, folds and seeds
+# that also stands behind the verdicts of section 12.
 
 # %%
 last = experiment.scores[experiment.scores["variant"] == "last"]

@@ -220,8 +220,8 @@ show(report.save_table("losses", loss_values.reset_index(), tidy=False).round(3)
 #
 # What does ± mean? The paper calls it SEM, but 0.27 is too large for a standard error of 224 scores between 0 and 1: it
 # is the standard deviation (SD). The SD tells how much single images differ; the standard error tells how precise the
-# mean is. First figure: with SD, as in the paper. Second figure: with the 95 % interval of the mean, from resampling
-# patients (*bootstrap*).
+# mean is. First figure: with SD, as in the paper. Second figure: with the 95 % interval of the mean, which other
+# patients *and* other seeds would change.
 #
 # ## 10 · The source model in and out of its domain
 # Without fine-tuning, the paper's source model falls from 0.717 to 0.348: domain shift. Ours is in the last table
@@ -240,7 +240,7 @@ show(
     )
 )
 figure = figures.plot_dice_by_size(spreads, lines)
-show(report.save_figure("figure4", figure, alt="Figure 4: Dice against training set size, intervals over patients"))
+show(report.save_figure("figure4", figure, alt="Figure 4: Dice against training set size, with 95 % intervals"))
 source_model = report.save_table("source_model", experiment.table("source_model"))
 show(show_comparison(source_model, labels))
 

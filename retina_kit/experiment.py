@@ -20,7 +20,8 @@ from retina_kit.data.synthetic import kept
 from retina_kit.errors import KitError, SetupError, UsageError, did_you_mean, unknown_name
 from retina_kit.evaluation.agreement import annotator_agreement
 from retina_kit.evaluation.claims import evaluate_claims
-from retina_kit.evaluation.scoring import CLASS_MARK, spreads, summarize, with_class_names
+from retina_kit.evaluation.scoring import CLASS_MARK, with_class_names
+from retina_kit.evaluation.summary import spreads, summarize
 from retina_kit.experiment_check import PROFILES, check_name, checked_seeds
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
 from retina_kit.fractions import FRACTION, at_fraction, checked_fraction
@@ -100,8 +101,7 @@ class Experiment:
 
     def _arms_with_data(self) -> tuple[list[Arm], dict[str, str]]:
         """Return the arms that this data choice has, and {arm: reason} for the others and their children."""
-        kept: list[Arm] = []
-        left_out: dict[str, str] = {}
+        kept, left_out = list[Arm](), dict[str, str]()
         for arm in at_fraction(self.definition.resolve_arms(self.profile, self.parameters), self.fraction):
             missing = [p for p in arm.needs if self.data != "synthetic" and not has_pack(p, self.data_root)]
             if arm.only_on and self.data not in arm.only_on:

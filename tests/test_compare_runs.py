@@ -13,7 +13,6 @@ from retina_kit.cli import app
 from retina_kit.comparison.differences import code_of
 from retina_kit.comparison.two_runs import compare, compare_roots
 from retina_kit.errors import DataError, UsageError
-from retina_kit.evaluation.seed_noise import difference_of_runs, differences_per_image
 from retina_kit.experiment import Experiment
 from retina_kit.runs.store import RunStore
 from tests.small_paper import make_paper, run_paper, train_and_save
@@ -175,16 +174,6 @@ def test_a_comparison_is_saved(runs, tmp_path):
     assert "steps: 2 -> 3" in str(found)
     found.save(tmp_path)
     assert pd.read_csv(tmp_path / "scores.csv")["arm"].tolist() == ["proposed", "baseline"]
-
-
-def test_seed_noise_widens_the_interval():
-    rows = pd.DataFrame({"id": list("wxyz") * 2, "patient": list("wxyz") * 2, "seed": [0] * 4 + [1] * 4})
-    first = rows.assign(dice=0.5)
-    found = difference_of_runs(first, rows.assign(dice=[0.6] * 4 + [0.8] * 4))
-    assert (found.estimate, found.ci_low, found.ci_high) == pytest.approx((0.2, 0.1, 0.3))
-    assert differences_per_image(first, rows.assign(dice=0.75))["difference"].tolist() == [0.25] * 4
-    with pytest.raises(UsageError, match="not tested on the same images"):
-        difference_of_runs(first, first[first["id"] != "w"])
 
 
 def test_code_versions_of_a_damaged_run_are_compared_as_text():

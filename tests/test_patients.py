@@ -74,15 +74,6 @@ def test_shares_are_of_each_seed():
     assert shares.tolist() == pytest.approx(np.array([[-0.05, -0.1], [0.05, 0.1]]))
 
 
-def test_resampled_patients_count_as_often_as_they_are_taken():
-    scores = pd.concat([DICE.assign(seed=0), DICE.assign(seed=1, dice=DICE["dice"] / 2)])
-    part = patient_sums(scores, "dice")
-    weights = np.array([[3.0, 0, 0], [1, 0, 1], [0, 0, 0]])
-    found = part.resampled(weights)
-    # patient p: 0.2 and 0.1; p once and r once, which has two images: 2 / 3 and 1 / 3
-    assert found[:2].tolist() == pytest.approx([0.15, 0.5]) and math.isnan(found[2])
-
-
 def test_the_mean_leaves_out_what_is_unknown_along_one_axis():
     values = np.array([[1.0, np.nan], [3.0, np.nan]])
     assert mean_of_known(values, axis=0)[0] == 2 and math.isnan(mean_of_known(values, axis=0)[1])

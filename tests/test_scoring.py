@@ -10,42 +10,20 @@ import torch
 from retina_kit.data.dataset import load_images
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.scoring import (
-    SUMMARY_COLUMNS,
     mean_scores,
     score_classes,
     score_masks,
     score_masks_of_classes,
     score_points,
-    spreads,
-    summarize,
     with_class_names,
 )
+from retina_kit.evaluation.summary import summarize
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 ROWS = pd.DataFrame({"id": ["a", "b", "c"], "patient": ["p", "p", "q"], "split": "test"}, index=[7, 8, 9])
 TARGET = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 0]]], bool)
 PROBABILITY = np.array([[[0.9, 0.4, 0.6, 0.0]], [[0.8, 0.0, 0.0, 0.0]], [[0.1, 0.0, 0.0, 0.5]]])
 # Above 0.5: a hits 1 of 2 and adds 1, b hits its only pixel, c stays empty.
-
-
-def some_scores():
-    """Two arms and two seeds; the second seed of arm "y" is worse."""
-    good = score_masks(PROBABILITY, TARGET, ROWS)
-    bad = score_masks(PROBABILITY * 0.6, TARGET, ROWS)  # a keeps its first pixel only, b loses its own
-    parts = [good.assign(arm="x", seed=0), good.assign(arm="x", seed=1), good.assign(arm="y", seed=0)]
-    return pd.concat([*parts, bad.assign(arm="y", seed=1)], ignore_index=True)
-
-
-def test_a_plus_minus_is_named():
-    rows = pd.DataFrame(
-        {"id": list("abcd"), "patient": list("pqrs"), "dice": [0.2, 0.4, 0.6, np.nan], "seed": 0, "arm": "x"}
-    )
-    found = spreads(rows).iloc[0]
-    assert found["mean"] == pytest.approx(0.4)
-    assert found["sd_of_images"] == pytest.approx((0.08 / 3) ** 0.5)  # squared distances 0.04, 0, 0.04
-    assert found["sem"] == pytest.approx((0.08 / 3) ** 0.5 / 3**0.5)
-    assert found["n_images"] == 3 and found["n_patients"] == 4
-    assert found["ci_low"] < 0.4 < found["ci_high"]
 
 
 def test_a_row_holds_the_counts_and_dice_of_its_image():
@@ -64,51 +42,9 @@ def test_masks_and_tensors_are_scored_alike():
     pd.testing.assert_frame_equal(from_masks, from_tensors.drop(columns="dice_half_thresholded"))
 
 
-def test_pooling_adds_counts_and_averaging_takes_images():
-    scores = some_scores()
-    table = summarize(scores[scores["seed"] == 0], ["dice", "iou"]).set_index(["arm", "metric"])["ours_mean"]
-    # All images of x: tp 2, fp 1, fn 1.
-    assert table["x", "dice"] == pytest.approx(4 / 6)
-    assert table["x", "iou"] == pytest.approx(2 / 4)
-    later = summarize(scores[scores["seed"] == 1], ["recall"]).set_index("arm")["ours_mean"]
-    assert later["y"] == pytest.approx(1 / 3)
-    mean = summarize(scores[scores["seed"] == 0], ["dice"], pooled=False).set_index("arm")
-    assert mean.loc["x", "ours_mean"] == pytest.approx((0.5 + 1) / 2)
-    assert mean.loc["x", "n_images"] == 2 and "1 image without" in mean.loc["x", "note"]
-
-
-def test_spreads_are_of_images_and_never_pooled():
-    # Dice 0.5 of a small lesion and 1 of a large one: 0.75 on average, 22 / 24 in one confusion matrix.
-    rows = pd.DataFrame({"id": list("ab"), "patient": list("pq"), "seed": 0, "arm": "x", "dice": [0.5, 1.0],
-                         "tp": [1, 10], "fp": [1, 0], "fn": [1, 0], "tn": 9})  # fmt: skip
-    assert spreads(rows)["mean"].tolist() == [0.75]
-
-
 def test_the_rows_of_classes_name_the_class_after_the_patient():
     scored = score_masks_of_classes(PROBABILITY[:, None], TARGET[:, None], ROWS[["id", "patient"]], ["fluid"])
     assert list(scored)[:4] == ["id", "patient", "class", "tp"]
-
-
-def test_summary_averages_over_seeds_and_counts_people():
-    table = summarize(some_scores(), ["dice"]).set_index("arm")
-    assert list(summarize(some_scores(), ["dice", "iou"], ci=False)) == list(SUMMARY_COLUMNS)
-    y = table.loc["y"]
-    # Seed 0: Dice 4/6. Seed 1: tp 1, fp 0, fn 2, so 2/4.
-    assert y["ours_mean"] == pytest.approx((4 / 6 + 2 / 4) / 2)
-    assert y["ours_sd"] == pytest.approx((4 / 6 - 2 / 4) / np.sqrt(2))
-    assert [y["n_images"], y["n_patients"], y["n_seeds"]] == [3, 2, 2]
-    assert np.isnan(y["ours_ci_low"]) and "2 patients" in y["note"]
-
-
-def test_summary_counts_the_images_without_a_dice():
-    row = summarize(some_scores(), ["dice"], pooled=False).iloc[0]
-    assert row["n_images"] == 2 and "1 image without a score" in row["note"]
-
-
-def test_two_variants_are_not_summarized_together():
-    scores = pd.concat([some_scores().assign(variant=name) for name in ("last", "best")])
-    with pytest.raises(UsageError, match="several variants"):
-        summarize(scores, ["dice"])
 
 
 def test_average_precision_over_all_pixels_comes_from_the_histograms():
@@ -134,7 +70,6 @@ def test_a_classifier_is_scored_by_counts_and_by_ranking():
     scored = score_classes([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0], rows).assign(arm="x", seed=0)
     table = summarize(scored, ["accuracy", "recall", "precision", "auc"]).set_index("metric")
     assert table["ours_mean"].to_dict() == {"accuracy": 0.5, "recall": 1.0, "precision": 0.5, "auc": 0.75}
-    assert table.loc["auc", "ours_ci_low"] <= 0.75 <= table.loc["auc", "ours_ci_high"]
 
 
 def test_a_localizer_is_scored_in_pixels():
@@ -183,24 +118,6 @@ def test_rows_of_classes_are_compared_as_arms_are():
     assert with_class_names(rows[["arm"]])["arm"].tolist() == ["lesions", "lesions", "ma"]
 
 
-def test_a_summary_without_intervals_has_none_and_gives_no_reason():
-    row = summarize(some_scores(), ["dice"], ci=False).iloc[0]
-    assert np.isnan(row["ours_ci_low"]) and np.isnan(row["ours_ci_high"]) and row["note"] == ""
-    twice = pd.concat([some_scores(), some_scores().assign(id=lambda rows: rows["id"] + "2")])
-    note = summarize(twice, ["dice"], pooled=False, ci=False)["note"].iloc[0]
-    assert note == "2 images without a score (both masks empty) left out"
-    assert summarize(some_scores().assign(variant="last"), ["dice"])["arm"].tolist() == ["x", "y"]
-
-
-def test_spreads_are_averaged_over_seeds():
-    rows = pd.DataFrame({"id": list("abcd"), "patient": list("pqrs"), "arm": "x"})
-    scores = pd.concat([rows.assign(seed=0, dice=[0.2, 0.4, 0.4, 0.6]), rows.assign(seed=1, dice=0.5)])
-    found = spreads(scores).iloc[0]
-    sd = 0.02**0.5 / 2  # squared distances of seed 0: 0.04, 0, 0 and 0.04; none of seed 1
-    assert (found["mean"], found["sd_of_images"], found["sem"]) == pytest.approx((0.45, sd, sd / 2))
-    assert found[["n_images", "n_patients", "n_seeds"]].tolist() == [4, 4, 2]
-
-
 @pytest.mark.real_data
 def test_two_graders_agree_as_far_as_people_do():
     if not (REAL / "oct_dme_chiu2015").is_dir():
@@ -217,6 +134,6 @@ def test_lengths_that_differ_and_unknown_metrics_are_refused():
     with pytest.raises(UsageError, match="do not match"):
         score_masks(PROBABILITY, TARGET, ROWS.iloc[:2])
     with pytest.raises(UsageError, match="no metric 'hausdorff'"):
-        summarize(some_scores(), ["hausdorff"])
+        summarize(score_masks(PROBABILITY, TARGET, ROWS).assign(arm="x"), ["hausdorff"])
     with pytest.raises(UsageError, match="column 'patient'"):
         score_masks(PROBABILITY, TARGET, ROWS.drop(columns="patient"))

@@ -24,7 +24,7 @@ def shares_table():
 def comparison():
     """One pair of families at two shares."""
     rows = [("one", "two", p, 0.1, 0.05, 0.2, 0.01, 0.02, 0.0) for p in (10, 100)]
-    columns = ["family", "baseline", "percent", "difference", "ci_low", "ci_high", "p_t", "p_wilcoxon", "p_bootstrap"]
+    columns = ["family", "baseline", "percent", "difference", "ci_low", "ci_high", "p_t", "p_wilcoxon", "p_value"]
     return pd.DataFrame(rows, columns=columns)
 
 

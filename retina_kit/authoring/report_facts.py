@@ -13,7 +13,7 @@ from retina_kit.reporting.saved_run import read_claims, read_comparison
 from retina_kit.reporting.tables import show_comparison
 from retina_kit.reporting.units import estimate
 
-READERS_COLUMNS = ["arm", "metric", "ours", "SD over seeds", "95 % CI over patients", "the paper", "note"]
+READERS_COLUMNS = ["arm", "metric", "ours", "SD over seeds", "95 % interval", "the paper", "note"]
 
 
 def gather_facts(experiment: Experiment, run: FinishedRun) -> dict[str, Any]:

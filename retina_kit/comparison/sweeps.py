@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.bootstrap import interval_of, seed_spread, why_no_interval
-from retina_kit.evaluation.patients import patient_sums
-from retina_kit.evaluation.seed_noise import resample_patients_and_seeds
+from retina_kit.evaluation.summary import SUMMARY_COLUMNS, summarize
 from retina_kit.experiment import Experiment
 from retina_kit.files import atomic_path
 from retina_kit.papers.compare import TIME
@@ -155,7 +153,8 @@ def sweep_table(setting: str, experiments: Sequence[Experiment]) -> pd.DataFrame
         for arm, metric, pooled in _table_cells(experiment):
             runs = frozenset(job.key for job in experiment.jobs if arm in job.arm.scored_names)
             earlier = first.setdefault(runs, value)
-            scores = _estimate(last[last["arm"] == arm], metric, pooled)
+            summary = summarize(last[last["arm"] == arm], [metric], pooled=pooled).iloc[0]
+            scores = summary[list(SUMMARY_COLUMNS[2:])]  # without arm and metric
             rows.append((setting, value, arm, metric, *scores, "" if earlier == value else str(earlier)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -171,13 +170,3 @@ def _table_cells(experiment: Experiment) -> list[tuple[str, str, bool]]:
         if arm in trained and metric != TIME
     }
     return [(*cell, pooled) for cell, pooled in sorted(cells.items(), key=lambda item: trained.index(item[0][0]))]
-
-
-def _estimate(scores: pd.DataFrame, metric: str, pooled: bool) -> tuple[Any, ...]:
-    """Return mean, SD over seeds, interval over patients and seeds, sizes and a note."""
-    sums = patient_sums(scores, metric, pooled=pooled)
-    spread, note = seed_spread(sums.by_seed()), why_no_interval(len(sums.patients))
-    low, high = (math.nan, math.nan) if note else interval_of(resample_patients_and_seeds([sums])[0])
-    if not note and sums.num_seeds == 1:
-        note = "one seed: the interval does not include seed noise"
-    return spread.mean, spread.sd, low, high, sums.num_images, len(sums.patients), sums.num_seeds, note

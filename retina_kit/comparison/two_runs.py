@@ -11,8 +11,8 @@ import pandas as pd
 from retina_kit.comparison.differences import arm_differences, list_differences
 from retina_kit.comparison.finished_runs import FinishedRun, find_finished, is_output_root, list_finished
 from retina_kit.errors import UsageError
+from retina_kit.evaluation.paired import differences_per_image, paired_difference
 from retina_kit.evaluation.scoring import with_class_names
-from retina_kit.evaluation.seed_noise import difference_of_runs, differences_per_image
 from retina_kit.files import atomic_path
 
 SIZES = ("n_images", "n_patients", "n_seeds")
@@ -132,7 +132,7 @@ def _compare_arm(
     rows, images = [], []
     for name, metric in itertools.product(both[0]["arm"].unique(), metrics or _default_metrics(both[0])):
         of_one, of_two = (scores[scores["arm"] == name] for scores in both)
-        found = difference_of_runs(of_one, of_two, metric)
+        found = paired_difference(of_one, of_two, metric)
         scores = (found.a, found.b, found.estimate, found.ci_low, found.ci_high, found.p_value)
         rows.append((name, metric, *scores, found.num_images, found.num_patients, found.num_seeds, found.note))
         images.append(differences_per_image(of_one, of_two, metric).assign(arm=name, metric=metric)[IMAGE_COLUMNS])

@@ -1,1 +1,1 @@
-"""From predictions to scores, intervals over patients, and verdicts on claims."""
+"""From predictions to scores, intervals over patients and seeds, and verdicts on claims."""

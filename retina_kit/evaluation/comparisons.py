@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.bootstrap import paired_difference
+from retina_kit.evaluation.paired import differences_per_image, paired_difference, paired_t, wilcoxon
 from retina_kit.evaluation.patients import values_per_image
 
 COMPLETE_FAILURE = 0.01  # a Dice below this: the structure was not found at all
@@ -36,8 +36,8 @@ def compare_families(
     """Return one row per pair of families and share: the paired difference and the p-values of three tests.
 
     `shares` comes from training_shares, `pairs` lists (family, baseline). p_t and p_wilcoxon pair images as if they
-    were independent (Hu 2018, Figure 2b); p_bootstrap and the interval resample patients. Shares that only one of the
-    two has are left out; UsageError if no share is left.
+    were independent (Hu 2018, Figure 2b); p_value and the interval are those of a verdict, over patients and seeds.
+    Shares that only one of the two has are left out; UsageError if no share is left.
     """
     pairs = list(pairs)
     arms = {(row["family"], row["percent"]): row["arm"] for row in shares.to_dict("records")}
@@ -55,17 +55,19 @@ def compare_families(
 
 def _difference(scores: pd.DataFrame, arm: str, baseline: str, metric: str) -> dict[str, Any]:
     """Return the paired difference of two arms as the columns of a table."""
-    found = paired_difference(scores, arm, baseline, metric)
+    of_arm, of_baseline = (scores[scores["arm"] == name] for name in (arm, baseline))
+    found = paired_difference(of_baseline, of_arm, metric)
+    images = differences_per_image(of_baseline, of_arm, metric)
     return {
         "difference": found.estimate,
         "ci_low": found.ci_low,
         "ci_high": found.ci_high,
-        "p_t": found.p_t,
-        "p_wilcoxon": found.p_wilcoxon,
-        "p_bootstrap": found.p_bootstrap,
+        "p_t": paired_t(images["b"], images["a"]),
+        "p_wilcoxon": wilcoxon(images["b"], images["a"]),
+        "p_value": found.p_value,
         "n_images": found.num_images,
         "n_patients": found.num_patients,
-        "note": found.reason,
+        "note": found.note,
     }
 
 

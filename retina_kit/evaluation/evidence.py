@@ -66,6 +66,22 @@ class Evidence:
         """Return the score of an arm over all patients, averaged over the seeds."""
         return float(mean_of_known(self.by_seed[arm], 0))
 
+    @property
+    def _sizes(self) -> str:
+        """The numbers of patients and seeds, as "6 patients, 3 seeds"."""
+        return f"{_number(self.num_patients, 'patient')}, {_number(self.num_seeds, 'seed')}"
+
+    @property
+    def note_on_interval(self) -> str:
+        """What the interval of an estimate leaves out, or why there is none; empty if patients and seeds both vary."""
+        if self.num_seeds == 0:
+            return "no interval: no score"
+        if self.fixed_patients and self.num_seeds < MIN_SEEDS:
+            return f"no interval: {self._sizes} (at least {PATIENTS_FOR_VERDICT} patients or {MIN_SEEDS} seeds needed)"
+        if self.fixed_patients:
+            return f"these patients only: the interval is over seeds ({self._sizes})"
+        return "one seed: the interval does not include seed noise" if self.num_seeds == 1 else ""
+
     def combine(self, weights: Mapping[str, float], constant: float = 0.0) -> Estimate:
         """Return the Estimate of a weighted sum of arms minus a constant.
 
@@ -74,25 +90,42 @@ class Evidence:
         >>> evidence.combine({"tuned": 1, "scratch": -1}).value
         0.25
         """
-        by_seed = np.asarray(sum(weight * self.by_seed[arm] for arm, weight in weights.items()))
-        value = float(mean_of_known(by_seed, 0)) - constant
-        noise, effect = Noise(), math.nan
-        if self.num_seeds and self.num_patients > 1:
-            shares = np.asarray(sum(weight * self.contributions[arm] for arm, weight in weights.items()))
-            noise = noise_of(shares, by_seed, self.folds, self.num_patients)
-            sd = math.sqrt(noise.patients * self.num_patients)
-            effect = value / sd if sd > ROUNDING else math.nan
-        if self.fixed_patients:
-            if self.num_seeds < MIN_SEEDS:
-                return Estimate(value, effect_size=effect)
-            noise = Noise(seeds=float(by_seed.var(ddof=1)) / self.num_seeds, num_seeds=self.num_seeds)
+        value = float(mean_of_known(self._sum_by_seed(weights), 0)) - constant
+        full = self._noise(weights)
+        sd = math.sqrt(full.patients * self.num_patients)
+        effect = value / sd if sd > ROUNDING else math.nan
+        noise = self.noise(weights)
+        if noise is None:
+            return Estimate(value, effect_size=effect)
         width = noise.half_width()
         return Estimate(value, value - width, value + width, noise.p_value(value), effect)
 
+    def noise(self, weights: Mapping[str, float]) -> Noise | None:
+        """Return what varies in a weighted sum of arms: patients, folds and seeds, or seeds alone if patients are few.
+
+        None if neither patients nor seeds are enough.
+        """
+        if self.num_seeds == 0 or self.fixed_patients and self.num_seeds < MIN_SEEDS:
+            return None
+        if self.fixed_patients:
+            of_seeds = float(self._sum_by_seed(weights).var(ddof=1))
+            return Noise(seeds=of_seeds / self.num_seeds, num_seeds=self.num_seeds)
+        return self._noise(weights)
+
+    def _noise(self, weights: Mapping[str, float]) -> Noise:
+        """Return the Noise of patients, folds and seeds, however few they are."""
+        if not self.num_seeds or self.num_patients < 2:
+            return Noise()
+        shares = np.asarray(sum(weight * self.contributions[arm] for arm, weight in weights.items()))
+        return noise_of(shares, self._sum_by_seed(weights), self.folds, self.num_patients)
+
+    def _sum_by_seed(self, weights: Mapping[str, float]) -> np.ndarray:
+        """Return a weighted sum of arms for each seed."""
+        return np.asarray(sum(weight * self.by_seed[arm] for arm, weight in weights.items()))
+
     def __str__(self) -> str:
-        sizes = f"{_number(self.num_patients, 'patient')}, {_number(self.num_seeds, 'seed')}"
         folds = "" if self.folds is None else f", {len(set(self.folds))} folds"
-        return f"{sizes}{folds}{'' if self.paired else ', not the same images'}"
+        return f"{self._sizes}{folds}{'' if self.paired else ', not the same images'}"
 
 
 def _number(number: int, what: str) -> str:

@@ -19,6 +19,8 @@ Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 Counts = Any  # a number, a numpy array or a torch tensor of counts; scores come back as the same kind
 
 SMOOTHING = 1.0  # in the published half-thresholded Dice (Melinscak 2020, code)
+COUNTS = ("tp", "fp", "fn", "tn")
+WITHOUT_MAXIMUM = {"mse", "distance", "distance_diameters", "compactness", "hd95", "assd"}  # the others end at 1
 MAX_LOGIT = 12.0  # of the histograms: probabilities from 6e-6 to 1 - 6e-6 are told apart
 
 

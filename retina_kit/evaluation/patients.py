@@ -1,7 +1,7 @@
-"""Patients as clusters: what a metric needs of each patient, so that patients can be resampled again and again.
+"""Patients as clusters: what a metric needs of each patient, so that each can be left out in turn.
 
 `scores` is a DataFrame with one row per image: seed, id, patient, and counts (tp, fp, fn, tn) or scores. Sums per
-patient are enough for every metric here, so a resample is a matrix product and never touches images.
+patient are enough for every metric here, so a score without one patient never touches images.
 """
 
 import warnings
@@ -14,14 +14,13 @@ import pandas as pd
 
 from retina_kit.errors import UsageError
 from retina_kit.evaluation import metrics
+from retina_kit.evaluation.metrics import COUNTS
 
-COUNTS = ("tp", "fp", "fn", "tn")
 CURVES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # from bins, from one bin for every score
     "average_precision": (metrics.average_precision_of_bins, metrics.average_precision_of_histogram),
     "auc": (metrics.roc_auc_of_histogram, metrics.roc_auc_of_histogram),
 }
 Score = Callable[[np.ndarray], np.ndarray]  # maps totals (..., column) to scores (...)
-BLOCK = 200  # resamples whose totals are in memory at once
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,6 @@ class PatientSums:
         n = max(1, num_patients or len(self.patients))
         without = self.score(self.sums.sum(axis=1, keepdims=True) - self.sums)
         return (n - 1) / n * (self.by_seed()[:, None] - without).T
-
-    def resampled(self, weights: np.ndarray) -> np.ndarray:
-        """Return the seed-averaged score for each row of patient weights (resamples, patients).
-
-        They are taken in blocks: a curve has a sum per threshold, and 2,000 resamples of one would take 556 MB.
-        """
-        blocks = np.split(weights, range(BLOCK, len(weights), BLOCK))
-        totals = (np.tensordot(block, self.sums, axes=(1, 1)) for block in blocks)
-        return np.concatenate([mean_of_known(self.score(total), axis=-1) for total in totals])
 
 
 def mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From predictions to scored rows, and from scored rows to one number per arm.
+"""From predictions to scored rows, one per test image.
 
 A scored row is one test image: id, patient, and its counts (tp, fp, fn, tn in pixels) or scores; of a network with
 several classes, one test image and class. "Pooled" adds the
@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.bootstrap import NUM_RESAMPLES, bootstrap_interval, seed_spread, standard_error
 from retina_kit.evaluation.metrics import (
+    COUNTS,
     counts_per_image,
     dice_half_thresholded,
     dice_of_counts,
@@ -28,7 +28,6 @@ from retina_kit.evaluation.metrics import (
     score_histogram,
     squared_error,
 )
-from retina_kit.evaluation.patients import COUNTS, PatientSums, patient_sums
 from retina_kit.evaluation.shape import shape_of_mask
 
 if TYPE_CHECKING:  # numpy arrays are scored without loading torch
@@ -37,18 +36,6 @@ if TYPE_CHECKING:  # numpy arrays are scored without loading torch
 CLASS = "class"  # the column of a scored row that names its class, where a network has several
 CLASS_MARK = ":"  # between the name of an arm and that of one of its classes
 IMAGES_AT_ONCE = 64  # images that are scored together, so that large test sets need little memory
-SUMMARY_COLUMNS = (
-    "arm",
-    "metric",
-    "ours_mean",
-    "ours_sd",
-    "ours_ci_low",
-    "ours_ci_high",
-    "n_images",
-    "n_patients",
-    "n_seeds",
-    "note",
-)
 
 
 def score_masks(
@@ -198,65 +185,3 @@ def _identity(rows: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise UsageError(f"rows lack the column {missing[0]!r}, which scored rows need")
     return rows[["id", "patient"]].reset_index(drop=True)
-
-
-def summarize(
-    scores: pd.DataFrame,
-    metrics: Sequence[str],
-    *,
-    pooled: bool = True,
-    ci: bool = True,
-    num_resamples: int = NUM_RESAMPLES,
-) -> pd.DataFrame:
-    """Return one row per arm and metric: mean and SD over seeds, interval over patients, counts, note.
-
-    The interval is that of the seed-averaged metric when patients are resampled (2.5 to 97.5 %). Folds of one seed are
-    taken together. Without `pooled`, and for what is not a count metric, the mean over images is taken. Raises
-    UsageError if the scores hold several variants, or lack the metric.
-
-    >>> rows = pd.DataFrame({"id": [1, 2], "patient": [1, 2], "tp": [1, 3], "fp": [0, 1], "fn": [1, 0], "tn": 4})
-    >>> summary = summarize(rows.assign(arm="scratch", seed=0), ["dice"])
-    >>> summary[["arm", "ours_mean", "n_images", "note"]].to_numpy().tolist()
-    [['scratch', 0.8, 2, 'no interval: 2 patients (at least 3 needed)']]
-    """
-    if "variant" in scores and scores["variant"].nunique() > 1:
-        variants = ", ".join(scores["variant"].unique())
-        raise UsageError(f"scores hold several variants ({variants}); choose one before summarizing them")
-    records = [
-        _summary(arm, metric, patient_sums(rows, metric, pooled=pooled), ci, num_resamples)
-        for arm, rows in scores.groupby("arm", sort=False)
-        for metric in metrics
-    ]
-    return pd.DataFrame(records, columns=SUMMARY_COLUMNS)
-
-
-def _summary(arm: str, metric: str, sums: PatientSums, ci: bool, num_resamples: int) -> tuple:
-    """Return one row of a summary, in the order of SUMMARY_COLUMNS."""
-    spread = seed_spread(sums.by_seed())
-    low, high, reason = bootstrap_interval(sums, num_resamples=num_resamples) if ci else (np.nan, np.nan, "")
-    notes = [reason] if reason else []
-    if sums.num_empty:
-        plural = "s" * (sums.num_empty != 1)
-        notes.append(f"{sums.num_empty} image{plural} without a score (both masks empty) left out")
-    sizes = (sums.num_images, len(sums.patients), sums.num_seeds)
-    return (arm, metric, spread.mean, spread.sd, low, high, *sizes, "; ".join(notes))
-
-
-def spreads(scores: pd.DataFrame, metric: str = "dice", *, num_resamples: int = NUM_RESAMPLES) -> pd.DataFrame:
-    """Return one row per arm: the mean over its test images with every spread that a "+-" may stand for.
-
-    sd_of_images is the population SD over images (numpy's std, which Melinscak 2020 reports as SEM), sem the standard
-    error that follows from it, sd / sqrt(n), and ci_low and ci_high the interval over patients. Seeds are averaged.
-    """
-    records = []
-    for arm, rows in scores.groupby("arm", sort=False):
-        known = rows.dropna(subset=[metric])
-        of_seeds = known.groupby("seed")[metric]
-        sd, number = of_seeds.std(ddof=0).mean(), of_seeds.count().mean()
-        sums = patient_sums(rows, metric, pooled=False)
-        low, high, _ = bootstrap_interval(sums, num_resamples=num_resamples)
-        sizes = (number, len(sums.patients), sums.num_seeds)
-        mean = float(seed_spread(sums.by_seed()).mean)
-        records.append((arm, mean, sd, standard_error(sd, number), low, high, *sizes))
-    columns = ["arm", "mean", "sd_of_images", "sem", "ci_low", "ci_high", "n_images", "n_patients", "n_seeds"]
-    return pd.DataFrame(records, columns=columns)

@@ -111,7 +111,7 @@ def note_of(number: Mapping[Any, Any]) -> str:
 def with_training_time(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """Return a summary (see scoring.summarize) with a row "time" for each of its arms, in hours.
 
-    `times` has the columns arm, seed, seconds. The SD is over seeds; there is no interval over patients.
+    `times` has the columns arm, seed, seconds. The SD is over seeds; there is no interval.
     """
     parts = []
     for arm, rows in summary.groupby("arm", sort=False):

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from retina_kit.evaluation.scoring import CLASS_MARK, summarize, with_class_names
+from retina_kit.evaluation.scoring import CLASS_MARK, with_class_names
+from retina_kit.evaluation.summary import summarize
 from retina_kit.prediction.export import checked_sizes, input_channels, is_of_any_size
 from retina_kit.prediction.sides import multiple_of_sides
 from retina_kit.schema import to_json
@@ -181,7 +182,7 @@ def _scores(metadata: Metadata, scores: pd.DataFrame | None) -> str:
         mean, sizes = f"{row['ours_mean']:.3f}", f"{row['n_images']} | {row['n_patients']}"
         of_class = row["arm"].removeprefix(metadata.arm).replace(CLASS_MARK, " of ")
         lines.append(f"| {row['metric']}{of_class} | {mean} | {interval} | {sizes} |")
-    note = "Test images of the same data set, one run; the interval resamples patients (bootstrap)."
+    note = "Test images of the same data set, one run; the interval is over patients and does not include seed noise."
     return "\n".join([*lines, "", note])
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from retina_kit.evaluation.calibration import error_of, pooled_reliability
 from retina_kit.evaluation.metrics import counts_per_image, dice_of_counts
-from retina_kit.evaluation.scoring import summarize
+from retina_kit.evaluation.summary import summarize
 from retina_kit.evaluation.thresholds import ThresholdCounts
 from retina_kit.papers.compare import TABLE_COLUMNS
 

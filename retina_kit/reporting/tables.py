@@ -100,7 +100,7 @@ def flattened(table: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def show_comparison(table: pd.DataFrame, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Make a tidy table readable: ours, SD over seeds, interval over patients, the paper; each in its unit.
+    """Make a tidy table readable: ours, SD over seeds, interval over patients and seeds, the paper; each in its unit.
 
     `table` has the columns TABLE_COLUMNS; `labels` maps arms to what the column arm reads.
     """
@@ -111,7 +111,7 @@ def show_comparison(table: pd.DataFrame, labels: Mapping[str, str] | None = None
             "metric": [name_of_metric(metric) for metric in table["metric"]],
             "ours": _in_units(table, "ours_mean"),
             "SD over seeds": _in_units(table, "ours_sd"),
-            "95 % CI over patients": [interval_with_unit(*bound) for bound in bounds],
+            "95 % interval": [interval_with_unit(*bound) for bound in bounds],
             "seeds": table["n_seeds"],
             "the paper": _in_units(table, "paper_value"),
             "note": table["note"].fillna(""),
@@ -165,7 +165,7 @@ def results_markdown(paths: Iterable[Path]) -> str:
         table = read_table(path)
         rows = table[(table["metric"] == "dice") & table["ours_mean"].notna()]
         lines += [f"<details><summary>{paper}, profile {profile}, {data} data: {len(rows)} scores</summary>", ""]
-        lines += ["| table | arm | Dice, this kit | 95 % CI over patients | Dice, the paper |", "|---|---|---|---|---|"]
+        lines += ["| table | arm | Dice, this kit | 95 % interval | Dice, the paper |", "|---|---|---|---|---|"]
         for row in rows.to_dict("records"):
             cells = [row["table"], row["label"], percent(row["ours_mean"])]
             cells += [interval("dice", row["ours_ci_low"], row["ours_ci_high"]), percent(row["paper_value"])]

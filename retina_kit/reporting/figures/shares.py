@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from retina_kit.reporting.figures.axes import COLORS, legend_on_the_right, new_axes
 from retina_kit.reporting.units import name_of_metric
 
-TESTS = {"p_t": "paired t-test", "p_wilcoxon": "Wilcoxon", "p_bootstrap": "bootstrap over patients"}
+TESTS = {"p_t": "paired t-test", "p_wilcoxon": "Wilcoxon", "p_value": "over patients and seeds"}
 SHARE = "% of the training images of a fold"
 
 
 def plot_dice_by_share(table: pd.DataFrame, families: Mapping[str, str], ax: Axes | None = None) -> Axes:
-    """Plot mean Dice against the percentage of the training images, one line per family, intervals over patients.
+    """Plot mean Dice against the percentage of the training images, one line per family, with its 95 % interval.
 
     `table` is a tidy table with the columns family and percent; `families` maps families to what the legend reads.
     Published values are diamonds.
@@ -29,7 +29,7 @@ def plot_dice_by_share(table: pd.DataFrame, families: Mapping[str, str], ax: Axe
         published = rows.dropna(subset=["paper_value"])
         ax.plot(published["percent"], published["paper_value"], "D", color=color, markeredgecolor="black", markersize=7)
     ax.plot([], [], "D", color="white", markeredgecolor="black", label="published")
-    ax.set(xlabel=SHARE, ylabel="Dice (mean and 95 % CI over patients)")
+    ax.set(xlabel=SHARE, ylabel="Dice (mean and 95 % interval)")
     ax.set(xlim=(0, 105), ylim=(max(-0.02, min(0.75, table["ours_ci_low"].min() - 0.03)), 1.0))
     legend_on_the_right(ax)
     return ax
@@ -63,7 +63,7 @@ def plot_contrasts(comparison: pd.DataFrame, labels: Mapping[tuple[str, str], st
     ax.axvline(0, color="0.3", linewidth=0.8)
     ax.set_yticks(range(len(labels)), list(labels.values()), fontsize=8)
     ax.invert_yaxis()
-    ax.set(xlabel="difference of the mean Dice, 95 % CI over patients")
+    ax.set(xlabel="difference of the mean Dice, 95 % interval")
     legend_on_the_right(ax, title="images")
     return ax
 
