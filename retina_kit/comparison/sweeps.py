@@ -4,7 +4,6 @@ What a value does not change, such as a shared parent, is trained once. A sweep 
 """
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

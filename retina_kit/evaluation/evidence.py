@@ -105,7 +105,7 @@ class Evidence:
 
         None if neither patients nor seeds are enough.
         """
-        if self.num_seeds == 0 or self.fixed_patients and self.num_seeds < MIN_SEEDS:
+        if self.num_seeds == 0 or (self.fixed_patients and self.num_seeds < MIN_SEEDS):
             return None
         if self.fixed_patients:
             of_seeds = float(self._sum_by_seed(weights).var(ddof=1))
