@@ -3,7 +3,8 @@
     python -m benchmarks.faults --kills 200
 
 Batches are forked from this process, which has torch loaded, and killed with SIGKILL after a random time; so are
-local workers, front ends of local workers, one of two batches on one store, and workers of a Dask cluster with nannies.
+local workers, front ends of local workers, one of two batches on one store, workers of a Dask cluster with nannies, and
+whole jobs of a Slurm on this machine (root, slurm-wlm and munge; skipped with the reason where it cannot run).
 The table shows the fault, how often, finished runs lost (must be 0), steps repeated, and the time from the start of
 the next batch (from the kill, for workers) to its first step. That time does not include the start of Python and torch
 for batches.
@@ -18,15 +19,18 @@ import random
 import shutil
 import signal
 import statistics
+import subprocess
 import tempfile
 import time
 import traceback
 from pathlib import Path
 
+import dask
 import distributed
 import psutil
 import torch
 
+from benchmarks.small_slurm import NoSlurmError, running_slurm
 from retina_kit.data.dataset import fingerprint
 from retina_kit.runs.checkpoint import Checkpoint
 from retina_kit.runs.dask_engine import Cluster
@@ -148,6 +152,22 @@ def ended(pid):
     return os.waitstatus_to_exitcode(status) if done else None
 
 
+def kill_process(pid):
+    """Kill one process."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def running_jobs():
+    """Return the numbers of the Slurm jobs that run."""
+    shown = subprocess.run(["squeue", "-h", "-t", "RUNNING", "-o", "%i"], capture_output=True, text=True, check=True)
+    return shown.stdout.split()
+
+
+def kill_job(job_id):
+    """Kill all processes of a Slurm job, its shell included."""
+    subprocess.run(["scancel", "--full", "--signal=KILL", str(job_id)], check=True)
+
+
 class Campaign:
     """Counts, for each kind of fault, what happened."""
 
@@ -235,10 +255,30 @@ class Campaign:
             workers = lambda: list(cluster.client.run(os.getpid).values())  # noqa: E731
             self._kill_workers_of("SIGKILL of a Dask worker with a nanny", number, cluster, workers)
 
-    def _kill_workers_of(self, fault, number, cluster, workers):
+    def kill_slurm_jobs(self, number):
+        """Kill a random one of two Slurm jobs, `number` times, as a failing node does; a new job is asked for."""
+        from dask_jobqueue import SLURMCluster
+
+        folder = self.folder / "slurm"
+        folder.mkdir()
+        with running_slurm(folder) as conf:
+            os.environ["SLURM_CONF"] = str(conf)
+            dask.config.set({"distributed.deploy.lost-worker-timeout": "1s"})
+            one_thread = ["export OMP_NUM_THREADS=1", "export MKL_NUM_THREADS=1"]
+            settings = {"queue": "small", "cores": 1, "processes": 1, "memory": "1500MB", "walltime": "00:50:00"}
+            with SLURMCluster(**settings, job_cpu=1, interface="lo", log_directory=str(folder),
+                              job_script_prologue=one_thread) as jobs:  # fmt: skip
+                jobs.scale(jobs=2)
+                again = lambda text: jobs.scale(jobs=2)  # noqa: E731  a job that is gone is asked for again
+                with Cluster(jobs.scheduler_address, say=again, pause=0.0, patience=120) as cluster:
+                    cluster.client.register_plugin(SaveOften())
+                    self._kill_workers_of("SIGKILL of a Slurm job", number, cluster, running_jobs, kill_worker=kill_job)
+
+    def _kill_workers_of(self, fault, number, cluster, workers, kill_worker=kill_process):
         killed = 0
         while killed < number:
-            diary = KillingDiary(self.folder / f"diary-{time.monotonic_ns()}", self.random, workers, number - killed)
+            path = self.folder / f"diary-{time.monotonic_ns()}"
+            diary = KillingDiary(path, self.random, workers, kill_worker, number - killed)
             store = RunStore(self.folder / "killed-workers")
             outcomes = run_jobs(jobs(), store, data_root="none", device="cpu", progress=diary, cluster=cluster)
             errors = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
@@ -281,9 +321,10 @@ def worker_pids():
 class KillingDiary(Diary):
     """A progress display that kills a random worker at random steps, a few times per batch."""
 
-    def __init__(self, path, random_generator, workers, most):
+    def __init__(self, path, random_generator, workers, kill_worker, most):
         super().__init__(path)
-        self.random, self.workers, self.most = random_generator, workers, min(most, 2)  # three deaths give up
+        self.random, self.workers, self.kill_worker = random_generator, workers, kill_worker
+        self.most = min(most, 2)  # three deaths give up
         self.kills, self.last, self.waiting = [], {}, {}
 
     def step(self, key, step, num_steps, loss, scores):
@@ -295,9 +336,10 @@ class KillingDiary(Diary):
             kill["recovery"] = kill["recovery"] or now - kill["at"]
         self.last[key] = step
         alone = not any(self.waiting.values())
-        if alone and len(self.kills) < self.most and step < num_steps and self.random.random() < 0.03:
+        due = alone and len(self.kills) < self.most and step < num_steps and self.random.random() < 0.03
+        if due and (workers := self.workers()):
             kill = {"at": time.monotonic(), "again": 0, "recovery": None}
-            os.kill(self.random.choice(self.workers()), signal.SIGKILL)
+            self.kill_worker(self.random.choice(workers))
             self.kills.append(kill)
             self.waiting = {running: [kill] for running, last in self.last.items() if last < STEPS}
         return False
@@ -308,7 +350,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="of batches; others come on top")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=("batches", "pairs", "front ends", "workers", "dask"), action="append")
+    parser.add_argument(
+        "--only", choices=("batches", "pairs", "front ends", "workers", "dask", "slurm"), action="append"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     Checkpoint.__init__.__kwdefaults__["every_seconds"] = SECONDS_BETWEEN_CHECKPOINTS
@@ -325,11 +369,16 @@ def main():
             "front ends": lambda: campaign.kill_batches(few, workers=2),
             "workers": lambda: campaign.kill_workers(few),
             "dask": lambda: campaign.kill_dask_workers(few),
+            "slurm": lambda: campaign.kill_slurm_jobs(few),
         }
         try:
             for part in options.only or parts:
                 began_part = time.monotonic()
-                parts[part]()
+                try:
+                    parts[part]()
+                except NoSlurmError as error:
+                    print(f"{part}: skipped, {error}", flush=True)
+                    continue
                 print(f"{part}: {time.monotonic() - began_part:.0f} s", flush=True)
         finally:  # what was measured before a part that failed
             print("\n".join(campaign.table()))

@@ -57,7 +57,7 @@ def test_the_table_is_tidy_and_names_its_tolerance_and_what_it_left_out():
     by_metric = table.set_index("metric")
     assert by_metric.loc["hd95", "ours_mean"] == pytest.approx((0 + 1 + 2) / 3)
     assert by_metric.loc["nsd", "ours_mean"] == 1
-    assert by_metric.loc["nsd", "note"].startswith("tolerance 2 px; 1 image without a score")
+    assert by_metric.loc["nsd", "note"].startswith("tolerance 2 px; no interval: 3 patients, 1 seed")
     assert show_comparison(table).set_index("metric").loc["hd95", "ours"] == "1 px"
 
 

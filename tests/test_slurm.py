@@ -3,17 +3,15 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
-import time
 
 import pytest
 import torch
 from small_arm import TRANSFER, small_arm, train
 from test_plan import Diary, assert_same_result
 
+from benchmarks.small_slurm import NoSlurmError, running_slurm
 from retina_kit.files import kit_root
 from retina_kit.runs.dask_engine import Cluster
 from retina_kit.runs.store import RunStore
@@ -31,81 +29,17 @@ for job in "$@"; do kill -- -$job; done
 """,
 }
 
-SLURM_CONF = """
-ClusterName=small
-SlurmctldHost={host}
-SlurmctldPort={controller_port}
-SlurmdPort={node_port}
-SlurmUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-CryptoType=crypto/munge
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-MpiDefault=none
-ReturnToService=2
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmdSpoolDir={folder}/spool
-StateSaveLocation={folder}/state
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory=4000 State=UNKNOWN
-PartitionName=small Nodes={host} Default=YES MaxTime=60 State=UP OverSubscribe=YES
-"""
-
-
-def free_port():
-    """Return a port that nobody listens on."""
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return opened.getsockname()[1]
-
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
     """A running Slurm; the path of its configuration is in the environment."""
-    missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]
-    if missing:
-        pytest.skip(f"Slurm is not installed: no {', '.join(missing)} (Debian: apt-get install slurm-wlm munge)")
-    if os.geteuid() != 0:
-        pytest.skip("slurmd needs root")
-    folder = tmp_path_factory.mktemp("slurm")
-    for name in ("spool", "state"):
-        (folder / name).mkdir()
-    conf = folder / "slurm.conf"
-    conf.write_text(SLURM_CONF.format(folder=folder, host=socket.gethostname().split(".")[0], cpus=os.cpu_count(),
-                                      controller_port=free_port(), node_port=free_port()))  # fmt: skip
-    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
-    (folder / "munge.key").write_bytes(os.urandom(128))
-    (folder / "munge.key").chmod(0o600)
-    munge = ["munged", "--foreground", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket",
-             f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log",
-             f"--seed-file={folder}/munged.seed"]  # fmt: skip
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        try:
+            conf = stack.enter_context(running_slurm(tmp_path_factory.mktemp("slurm")))
+        except NoSlurmError as error:
+            pytest.skip(str(error))
         patch.setenv("SLURM_CONF", str(conf))
-        for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D"]):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-            time.sleep(0.5)
-        wait_for_node(folder)
         yield conf
-
-
-def wait_for_node(folder):
-    """Wait until the node takes jobs; skip where it never does, with what the logs say."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        shown = subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True, check=False, timeout=30)
-        if shown.stdout.strip() == "idle":
-            return
-        time.sleep(0.3)
-    logs = " | ".join(path.read_text(errors="replace")[-300:] for path in folder.glob("slurm*.log"))
-    pytest.skip(f"Slurm does not come up on this machine: {shown.stdout.strip()} {logs}")
 
 
 @pytest.fixture
