@@ -158,15 +158,15 @@ def metrics_of_1000_images(device, repeats):
     probability = generator.random((1000, 256, 256), dtype=np.float32)
     truth = generator.random((1000, 256, 256), dtype=np.float32) > 0.9
     rows = pd.DataFrame({"id": np.arange(1000).astype(str), "patient": (np.arange(1000) // 10).astype(str)})
-    scoring, bootstrap = [], []
+    scoring, interval = [], []
     for _ in range(repeats):
         began = time.perf_counter()
         scores = score_masks(probability, truth, rows).assign(arm="a", seed=0)
         between = time.perf_counter()
         summarize(scores, ["dice"])
         scoring.append(between - began)
-        bootstrap.append(time.perf_counter() - between)
-    return {"scoring": timed(scoring), "summary with 1 interval": timed(bootstrap)}
+        interval.append(time.perf_counter() - between)
+    return {"scoring": timed(scoring), "summary with 1 interval": timed(interval)}
 
 
 WORKLOADS = {

@@ -183,8 +183,8 @@ history = curve.replay(run) if run else fit(model, batches, batches.recipe, devi
 
 # %% [markdown]
 # ## 7 · Train all arms
-# Every arm is trained for every fold and every percentage of training images. Finished runs are loaded from the run
-# store; interrupted runs resume from their last checkpoint.
+# Every arm is trained on all its folds and seeds; `_10` means 10 % of the training images. Finished runs are loaded
+# from the run store; interrupted runs resume from their last checkpoint.
 
 # %%
 runs = experiment.train(workers=workers)
@@ -236,8 +236,8 @@ show(shown)
 # ## 10 · Figure 2b: is the difference significant?
 # A p-value is the probability of a difference at least this large if the two arms were equally good. The paper's paired
 # t-test treats images as independent; Wilcoxon's test does the same with ranks. Neither accounts for the fact that all
-# images of a fold share one network. The third p-value does: it belongs to the interval over patients, folds and seeds
-# that also stands behind the verdicts of section 12.
+# images of a fold share one network. The third test does: its interval allows for other patients, folds *and* seeds, as
+# do those behind the verdicts of section 12.
 
 # %%
 last = experiment.scores[experiment.scores["variant"] == "last"]
@@ -246,8 +246,8 @@ figure2b = report.save_table("figure2b", compare_families(last, shares, [pair]),
 show(report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: p-values of three tests"))
 
 # %% [markdown]
-# Is it pretraining or freezing? Each row of the next figure changes one factor, except "the paper's comparison", with
-# and without equal steps: pretraining and freezing change together. In the last row the localizer's *output* tells the
+# Is it pretraining or freezing? Each row of the next figure changes one factor, except the paper's comparison (with
+# and without equal steps), which changes both. In the last row the localizer's *output* tells the
 # U-Net where to look: it sees a window around the predicted center, and the other arm the whole image in pixels of the
 # same size.
 
@@ -306,9 +306,9 @@ show(show_comparison(beyond.boundaries, labels), beyond.calibration.round(3), di
 
 # %% [markdown]
 # ## 12 · Claims and verdicts
-# Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
-# (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
-# effect, never its size.
+# *Replication* claims are tested with the paper's own comparison, *control* claims with the confound removed. The
+# verdict follows from the interval of the difference. Synthetic data can support the direction of an effect, never its
+# size.
 #
 # **How to read the result.** "Inconclusive" does not mean "no effect": look whether the interval still contains the
 # paper's gain, 0.04. Then compare all four combinations. If pretraining helps only a frozen encoder, or freezing only a
@@ -339,7 +339,7 @@ predict_own(Predictor.load(experiment.run_of("pretrained_frozen_100").folder, de
 # - The window arm is ours; the paper transfers the localizer's features only.
 # - All percentages of images get the same number of steps. With epochs, fewer images would also mean fewer steps.
 # - "Frozen" covers weights and BatchNorm statistics. The random, frozen control keeps its initial
-#   weights; its statistics are estimated once from the training images, but in the arm called *uncalibrated*.
+#   weights; its statistics are estimated once from the training images, except in the *uncalibrated* arm.
 # - The localizer predicts pixels, as in the paper's errors, with one linear layer ("without activation").
 # - Public training centers come from the CODRAS boxes of another group; the 103 test centers are the official ones. The
 #   two differ by 3.4 pixels of 640 on average, so no localizer trained on one can get closer to the other.
@@ -401,5 +401,5 @@ experiment.check.control_for_updates({"name": "random_longer", "like": "random_t
 
 # %% [markdown]
 # **Going further:** set `overrides = {"steps": 20}` and run everything again: which arm loses most, and why? Set `seeds
-# = [0, 1, 2]`: how much does another random 10 % of the images change? How large would the leak have to be to explain
+# = [0, 3, 4]`: how much does another random 10 % of the images change? How large would the leak have to be to explain
 # the paper's gain? Take your guess from the top: what did the control show, and what would change your mind?

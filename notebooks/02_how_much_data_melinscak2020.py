@@ -36,7 +36,7 @@ show(figures.plot_panels(panels), alt="The same synthetic eye scanned by two dev
 # **Your guess, before any result.** Write down: With equally many steps, does transfer still help? Does it help most
 # with the smallest or with the largest training set? How much does the leak add to the score?
 #
-# **You will** see both next to the published values, add the controls, and vary the gap between the devices yourself.
+# **You will** compare scores with published ones, add the controls, and vary the gap between the devices yourself.
 # **You need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default
 # the scans are synthetic, and so are all scores that follow. `data = "public"` uses real scans as the target.
 
@@ -80,7 +80,7 @@ train_live = True  # False: section 7 shows the curve of the finished run, if th
 # An OCT *B-scan* is a slice through the retina. Fluid collects under the pigment epithelium (PED), under the retina
 # (SRF) and inside it (IRF), and fills about two percent of a scan. The paper merges the three into one class. The
 # colored areas are the *ground truth*: what an expert annotated. The public scans have two graders instead of three
-# classes. Scans of the lesson are as small as its networks need them, so their pixels are large.
+# classes. The lesson's small networks get small scans, so the pixels look large.
 
 # %%
 options = {"data_root": data_root, "output_root": output_root, "seeds": seeds, "device": device, "precision": precision}
@@ -98,7 +98,7 @@ browse_images(target)
 # **What matters here.** An **arm** is one experimental condition: data, network, start and training settings. One arm
 # with one seed is a **run**. A *replication arm* does what the paper did; a *control arm* removes one confound. Arms
 # without steps are the source model, scored as it is (*zero-shot*). Pick two arms: a fair comparison differs in *one*
-# factor. Steps count pretraining, too.
+# factor. Steps include pretraining.
 
 # %%
 important = ["sizes", "scratch_epochs", "source_epochs", "tuning_epochs", "target_split", "learning_rate", "seeds"]
@@ -220,8 +220,8 @@ show(report.save_table("losses", loss_values.reset_index(), tidy=False).round(3)
 #
 # What does ± mean? The paper calls it SEM, but 0.27 is too large for a standard error of 224 scores between 0 and 1: it
 # is the standard deviation (SD). The SD tells how much single images differ; the standard error tells how precise the
-# mean is. First figure: with SD, as in the paper. Second figure: with the 95 % interval of the mean, which other
-# patients *and* other seeds would change.
+# mean is. First figure: with SD, as in the paper. Second figure: with the 95 % interval of the mean, which
+# allows for other patients *and* other seeds.
 #
 # ## 10 · The source model in and out of its domain
 # Without fine-tuning, the paper's source model falls from 0.717 to 0.348: domain shift. Ours is in the last table
@@ -319,9 +319,9 @@ show(show_comparison(beyond.boundaries, labels), beyond.calibration.round(3), di
 
 # %% [markdown]
 # ## 15 · Claims and verdicts
-# Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
-# (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
-# effect, never its size. Compare with your guess.
+# *Replication* claims are tested with the paper's own comparison, *control* claims with the confound removed. The
+# verdict follows from the interval of the difference. Synthetic data can support the direction of an effect, never its
+# size. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())
@@ -372,7 +372,7 @@ experiment.check.standard_error(...)
 experiment.check.standard_error(0.272 / 224**0.5)
 
 # %% [markdown]
-# **3.** By how much is the mean (strict) Dice of `transfer_large` above that of its control, in this run? Compute it
+# **3.** By how much is the mean `dice` of `transfer_large` above that of its control, in this run? Compute it
 # from `figure4` and `controls`.
 
 # %% tags=["exercise"]

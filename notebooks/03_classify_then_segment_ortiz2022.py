@@ -156,7 +156,7 @@ show(figure2)
 # %% [markdown]
 # ## 5 · The networks
 # The diagrams show the published networks at full width, computed from their layers. Details that the text does not
-# mention: "VGG-16" has 12 convolutions, both parts of its CBAM attend to channels, and 97 % of the VGG classifier's
+# mention: "VGG-16" has 12 convolutions, its attention (CBAM) covers channels only, and 97 % of the VGG classifier's
 # weights are in its dense head. In stage 2 most weights are in the decoder: freezing the encoder freezes a sixth of the
 # network.
 #
@@ -214,7 +214,7 @@ print(len(runs), "runs,", seconds, "seconds of training in all")
 
 # %% [markdown]
 # ## 8 · Table 1: lesion or no lesion
-# "SD" is over seeds, "CI" comes from resampling patients. The paper's four rows cannot come from one validation set:
+# SD is over seeds, the interval over patients and seeds. The paper's four rows cannot come from one validation set:
 # they imply four different percentages of images with a lesion (see the findings in section 9). The ResNet-like
 # networks have dropout before BatchNorm: statistics collected with dropout do not fit features without it. After few
 # steps such a network may predict the same for every photograph although its training loss falls.
@@ -299,9 +299,9 @@ show(tables.show_comparison(beyond.boundaries, labels), beyond.calibration.round
 
 # %% [markdown]
 # ## 12 · Claims and verdicts
-# Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
-# (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
-# effect, never its size. Compare with your guess.
+# *Replication* claims are tested with the paper's own comparison, *control* claims with the confound removed. The
+# verdict follows from the interval of the difference. Synthetic data can support the direction of an effect, never its
+# size. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())
@@ -326,7 +326,7 @@ predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=devi
 # - The paper does not report which photographs it used, how it split them, or whether it kept patches without a lesion.
 #   Here the split is the official one, with one patch without a lesion for each one with a lesion.
 # - IDRiD_81 is excluded for exudates because its mask file is opaque everywhere. 26 test photographs remain.
-# - The published code stretches the remainders at the right and bottom to whole patches; here the last patch is shifted
+# - The published code stretches remainders to whole patches; training here pads them. In tests the last patch is moved
 #   back, and overlapping patches are averaged.
 # - Keras's L2 penalty on two stages of the ResNet, its learning-rate plateaus and early stopping are left out.
 # - The code starts its classifier on Messidor and continues on Kaggle; here there is one set.
@@ -394,5 +394,5 @@ experiment.check.does_the_leak_travel([clean, leaked])
 
 # %% [markdown]
 # **Going further:** set `overrides = {"per_lesion": 0.0}` and run everything again: with all patches, what happens to
-# sensitivity, and what to accuracy? Set `seeds = [0, 1, 2]`: how large is the SD over seeds, compared with the
+# sensitivity, and what to accuracy? Set `seeds = [0, 3, 4]`: how large is the SD over seeds, compared with the
 # differences between the four encoders? Compare with your guess: what did the controls show?

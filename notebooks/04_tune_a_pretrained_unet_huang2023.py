@@ -33,7 +33,7 @@ show(figures.plot_panels(panels), alt="A synthetic fundus photograph with its ve
 # There is one seed, and the test set has two patients. The control arms equalize the steps and test every patient.
 #
 # **Your guess, before any result.** Write down: With equally many steps, does the vessel network still win? By more or
-# by less than two seeds of the same network differ? What is a fair second test patient worth?
+# by less than two seeds of the same network differ? How much depends on who is tested?
 #
 # **You will** reproduce the paper's tables, see them next to the published values, then run the control arms. **You
 # need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default the
@@ -180,9 +180,9 @@ print(f"{len(runs)} runs, {seconds:.0f} seconds of training in all")
 
 # %% [markdown]
 # ## 8 · Tables, compared with the published values
-# Scores are pooled over all test pixels, as in the paper. "SD" is over seeds. "CI" comes from resampling patients; with
-# the paper's two test subjects there is no useful interval. Two columns of the paper's tables are swapped; the notes
-# tell where. We report the final checkpoint. The paper's tables look like the best checkpoint, chosen on the test scans
+# Scores are pooled over all test pixels, as in the paper. SD is over seeds, the interval over patients and seeds;
+# with the paper's two test subjects, over seeds alone. Two columns of the paper's tables are swapped; the notes tell
+# where. We report the final checkpoint. The paper's tables look like the best checkpoint, chosen on the test scans
 # themselves; the best-checkpoint variant is in `table1_best`. Table 1 compares the starts.
 
 # %%
@@ -219,7 +219,7 @@ for name, what in (("figure1", "for batch sizes 2, 4 and 8"), ("figure2", "with 
 
 # %% [markdown]
 # ## 10 · Qualitative results
-# The poster's Figure 4 shows four networks; here are four of ours on test scans. Then one of them, worst image first.
+# Figure 4 of the authors' poster shows four networks; here are four of ours. Then one of them, worst image first.
 # The threshold is a choice, too: move it.
 
 # %%
@@ -265,9 +265,9 @@ show(patients, show_comparison(left_out, labels))
 
 # %% [markdown]
 # ## 11 · Claims and verdicts
-# Each claim of the paper is tested twice: with the paper's own comparison (*replication*) and with the confound removed
-# (*control*). The verdict follows from the interval of the difference. Synthetic data can support the direction of an
-# effect, never its size. Compare with your guess.
+# *Replication* claims are tested with the paper's own comparison, *control* claims with the confound removed. The
+# verdict follows from the interval of the difference. Synthetic data can support the direction of an effect, never its
+# size. Compare with your guess.
 
 # %%
 claims = report.save_claims(experiment.claims())
@@ -290,7 +290,7 @@ predict_own(Predictor.load(experiment.run_of("fcn_stare").folder, device=device)
 # - Its "DeepLabV3+" is DeepLabV3 (the ASPP head); its ground truth is the union of two graders, not one expert.
 # - Its vessel networks were downloaded; here they are trained first. Cityscapes weights are not part of the kit, so the
 #   poster's Cityscapes network is left out; HRF arms need the data set `hrf`.
-# - The test windows keep half the side of the training crop, as for the source networks; the variant `last_whole` in
+# - Test windows are as large as for the source networks, not as the training crop; the variant `last_whole` in
 #   `scores` uses whole scans instead.
 # - Crops are sampled uniformly. The original tries up to ten times until no class fills 75 % of a crop, which with 1 %
 #   of fluid practically never happens.
@@ -355,7 +355,7 @@ tuned = {"name": "fcn_stare_disc", "like": "fcn_stare", "start.parent": "disc_fc
 experiment.check.control_for_vessels([disc, tuned])
 
 # %% [markdown]
-# **Going further:** set `overrides = {"steps": 50}` or `seeds = [0, 1, 2]` in section 1 and run everything again: does
+# **Going further:** set `overrides = {"steps": 50}` or `seeds = [0, 3, 4]` in section 1 and run everything again: does
 # the gain of exercise 2 grow, shrink, or disappear in the spread over seeds? With `data = "public"`, `overrides =
 # {"target_mask": "grader2"}` asks whose opinion the network learned. Compare with your guess: what did the control
 # show?

@@ -89,7 +89,7 @@ def compare_command(
     output: Annotated[Path | None, typer.Option(help="folder for differences, scores and images as CSV")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two finished runs: what differs, and paired differences with intervals over patients and seeds."""
+    """Compare two finished runs: what differs, and paired differences with intervals over patients, folds, seeds."""
     from retina_kit.comparison.two_runs import Comparison, both_are_roots, compare, compare_roots
 
     found: dict[str, Comparison | UsageError] = {}

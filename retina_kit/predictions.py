@@ -161,21 +161,22 @@ def score_beyond_dice(experiment: "Experiment", arm_names: Sequence[str], tolera
 
     Test images of the first seed and all folds.
     """
-    scored, rows, bins = [], [], {}
+    scored, calibrations, bins = [], [], {}
     for name in arm_names:
         arm = experiment.arm(name)
         seed = experiment.first_seed(arm.name)
         folds = [job.fold for job in experiment.jobs if job.arm.name == arm.name and job.seed == seed]
         tested = [_predicted(experiment, name, seed, fold) for fold in folds]
         lines = "vessel" in (arm.class_of(name) or arm.data.mask)
-        parts = [outline_rows(found, tolerance=tolerance, centerlines=lines) for found in tested]
+        outlines = [outline_rows(found, tolerance=tolerance, centerlines=lines) for found in tested]
+        parts = [rows.assign(fold=-1 if fold is None else fold) for rows, fold in zip(outlines, folds, strict=True)]
         scored.append(pd.concat(parts, ignore_index=True).assign(arm=name, seed=seed))
         label = arm.title if arm.name == name else name
         bins[label] = reliability_of(tested)
         held_out = len(folds) == 1 and arm.evaluation.validation_fraction > 0
         validated = _predicted(experiment, name, seed, folds[0], validation=True) if held_out else None
-        rows.append({"arm": label, **calibration_row(tested, validated, bins[label])})
-    return BeyondDice(outline_table(pd.concat(scored, ignore_index=True), tolerance), pd.DataFrame(rows), bins)
+        calibrations.append({"arm": label, **calibration_row(tested, validated, bins[label])})
+    return BeyondDice(outline_table(pd.concat(scored, ignore_index=True), tolerance), pd.DataFrame(calibrations), bins)
 
 
 def _predicted(

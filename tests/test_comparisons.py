@@ -45,6 +45,14 @@ def test_families_are_compared_where_both_have_a_share():
     assert (row["n_images"], row["n_patients"]) == (6, 6)
 
 
+def test_families_without_a_common_seed_keep_a_row_that_says_so():
+    other = scores().assign(seed=lambda rows: (rows["arm"] == "drawn_100") * 7)
+    row = compare_families(other, training_shares(ARMS), [("kept", "drawn")]).iloc[0]
+    assert row["note"] == "no seed in common" and np.isnan(row["difference"]) and np.isnan(row["p_value"])
+    with pytest.raises(UsageError, match="arms kept_100 and drawn_100: not tested on the same images"):
+        compare_families(scores().query("arm != 'drawn_100' or id != 'a'"), training_shares(ARMS), [("kept", "drawn")])
+
+
 def test_families_without_a_common_share_are_an_error():
     with pytest.raises(UsageError, match="no share"):
         compare_families(scores(), training_shares(ARMS[:1]), [("kept", "drawn")])

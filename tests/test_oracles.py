@@ -1,7 +1,7 @@
 """Losses, curves, resampling and the U-Net against other people's code, or a second implementation, on random inputs.
 
 Metrics are compared in test_metric_oracles, distances of outlines with MONAI in test_boundary, and the coverage of the
-bootstrap is simulated by `python -m benchmarks.verdicts`. Other people's code comes with the extra `bench`;
+intervals is simulated by `python -m benchmarks.verdicts`. Other people's code comes with the extra `bench`;
 `pytest -rA` shows the number of inputs and the largest difference of each comparison.
 """
 

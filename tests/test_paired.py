@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 
 from retina_kit.errors import UsageError
+from retina_kit.evaluation.evidence import gather_evidence
 from retina_kit.evaluation.paired import differences_per_image, paired_difference, paired_t, wilcoxon
+from retina_kit.evaluation.scoring import score_classes
 
 IDS = list("uvwxyz")
 ROWS = pd.DataFrame({"id": IDS * 2, "patient": IDS * 2, "seed": [0] * 6 + [1] * 6})
@@ -26,7 +28,12 @@ def test_a_difference_is_b_minus_a_and_says_of_what():
     found = paired_difference(FIRST, FIRST.assign(dice=FIRST["dice"] + 0.1))
     assert (found.a, found.b, found.estimate) == pytest.approx((0.55, 0.65, 0.1))
     assert (found.ci_low, found.ci_high, found.p_value) == pytest.approx((0.1, 0.1, 0.0))
-    assert (found.num_images, found.num_patients, found.num_seeds, found.note) == (6, 6, 2, "")
+    assert (found.num_images, found.num_patients, found.num_seeds, found.note) == (
+        6,
+        6,
+        2,
+        "2 seeds: the interval does not include seed noise",
+    )
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.note = "other"
 
@@ -95,7 +102,40 @@ def test_an_image_has_a_dice_of_its_counts_but_no_area_under_a_curve():
     found = differences_per_image(counts.assign(tp=1), counts.assign(tp=4))
     new, old = (np.array([2 * tp / (2 * tp + fn) for fn in (1, 2, 3, 4)]) for tp in (4, 1))
     assert found["difference"].tolist() == pytest.approx((new - old).tolist())
-    assert differences_per_image(counts, counts, "auc")["difference"].isna().all()
+    assert differences_per_image(counts, counts, "auc").empty
+
+
+def test_an_image_with_a_score_in_one_of_the_two_only_is_left_out_of_both():
+    a, b = scores_of([0.5] * 7), scores_of([0.75] * 6 + [math.nan])
+    found = paired_difference(a, b)
+    assert (found.estimate, found.num_images, found.num_patients) == (0.25, 6, 6)
+    assert found.note.endswith("; 1 image without a score in one of the two left out")
+    twice = [pd.concat([rows, rows.assign(seed=1, dice=0.5)]) for rows in (a, b)]
+    images = differences_per_image(*twice).set_index("id")
+    assert images.loc[0, ["a", "b"]].tolist() == [0.5, 0.625]  # two seeds
+    assert images.loc[6, ["a", "b"]].tolist() == [0.5, 0.5]  # only seed 1, where both have a score
+
+
+def test_a_classifiers_counts_are_taken_together():
+    rng = np.random.default_rng(0)
+    target = rng.random(60) < 0.5
+    rows = pd.DataFrame({"id": range(60), "patient": range(60)})
+    a, b = (score_classes(np.where(rng.random(60) < right, target, ~target), target, rows).assign(seed=0)
+            for right in (0.55, 0.95))  # fmt: skip
+    for metric in ("precision", "recall"):
+        found = paired_difference(a, b, metric, pooled=True)
+        assert found.b - found.a == pytest.approx(found.estimate) and found.ci_low > 0
+
+
+def test_arms_are_of_one_group_if_a_third_one_joins_their_images():
+    first, second = (
+        scores_of([0.5] * 6),
+        scores_of([0.5] * 6).assign(id=lambda rows: rows["id"] + 6, patient=range(6, 12)),
+    )
+    arms = {"one": first, "two": second, "all": pd.concat([first, second])}
+    for order in (["one", "two", "all"], ["all", "one", "two"]):
+        scores = pd.concat([arms[name].assign(arm=name) for name in order])
+        assert len(gather_evidence(scores, order, "dice", pooled=False).contributions["all"]) == 12
 
 
 def test_paired_tests_are_scipys():

@@ -27,15 +27,15 @@ def test_sums_and_numbers_of_values_are_kept_for_each_patient():
     assert part.patients == ("p", "q", "r") and part.num_seeds == 1
     assert part.sums[0].tolist() == pytest.approx(np.array([[0.2, 1], [0.4, 1], [1.8, 2]]))
     assert part.by_seed().tolist() == pytest.approx([2.4 / 4])
-    assert (part.num_images, part.num_empty) == (4, 0)
+    assert part.num_scored == 3
     with pytest.raises(dataclasses.FrozenInstanceError):
-        part.num_images = 5
+        part.num_scored = 5
 
 
 def test_an_image_without_a_score_is_left_out_and_counted():
     part = patient_sums(DICE.assign(dice=[0.2, np.nan, 0.8, 1.0]), "dice")
     assert part.sums[0].tolist() == pytest.approx(np.array([[0.2, 1], [0, 0], [1.8, 2]]))
-    assert (part.num_images, part.num_empty) == (3, 1)
+    assert part.num_scored == 2  # q's only image has none
     assert part.by_seed().tolist() == pytest.approx([2 / 3])
 
 
@@ -44,9 +44,10 @@ def test_counts_are_added_before_the_metric_is_taken_unless_images_are_averaged(
     assert pooled.patients == ("p", "q")
     assert pooled.sums[0].tolist() == [[3, 1, 0, 0], [1, 0, 1, 6]]
     assert pooled.by_seed().tolist() == pytest.approx([8 / 10])  # tp 4, fp 1, fn 1
-    assert (pooled.num_images, pooled.num_empty) == (3, 0)
+    assert pooled.num_scored == 2
     assert mean.by_seed().tolist() == pytest.approx([(2 / 3 + 6 / 7) / 2])  # the third image is empty
-    assert (mean.num_images, mean.num_empty) == (2, 1)
+    assert mean.num_scored == 2
+    assert patient_sums(COUNTS.assign(tp=[1, 0, 0], fp=[0, 0, 0]), "dice").num_scored == 1  # p has nothing at all
 
 
 def test_patients_and_seeds_keep_the_order_that_is_asked_for():
@@ -91,7 +92,7 @@ def test_areas_under_curves_come_from_the_histograms_of_all_images():
     assert part.sums[0].tolist() == [[0, 2, 3, 0], [1, 1, 1, 2]]
     # 4 positives, 1 of them low; 6 negatives, 4 of them low: (1 x (4 / 2) + 3 x (4 + 2 / 2)) / 24
     assert part.by_seed().tolist() == pytest.approx([17 / 24])
-    assert (part.num_images, part.num_empty) == (2, 0)
+    assert part.num_scored == 2
     one_each = pd.DataFrame({"id": [1], "patient": "p", "positives_000": 1, "positives_001": 1, "positives_002": 0,
                              "negatives_000": 0, "negatives_001": 0, "negatives_002": 1})  # fmt: skip
     assert patient_sums(one_each, "average_precision").by_seed().tolist() == pytest.approx([(1 / 2 + 2 / 3) / 2])

@@ -8,9 +8,8 @@ import pytest
 from scipy import stats
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation import summary
 from retina_kit.evaluation.scoring import score_masks
-from retina_kit.evaluation.summary import SUMMARY_COLUMNS, spreads, summarize
+from retina_kit.evaluation.summary import SUMMARY_COLUMNS, spreads, standard_error, summarize
 
 ROWS = pd.DataFrame({"id": ["a", "b", "c"], "patient": ["p", "p", "q"], "split": "test"}, index=[7, 8, 9])
 TARGET = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 0]]], bool)
@@ -34,7 +33,7 @@ def test_a_plus_minus_is_named():
     assert found["mean"] == pytest.approx(0.4)
     assert found["sd_of_images"] == pytest.approx((0.08 / 3) ** 0.5)  # squared distances 0.04, 0, 0.04
     assert found["sem"] == pytest.approx((0.08 / 3) ** 0.5 / 3**0.5)
-    assert found["n_images"] == 3 and found["n_patients"] == 4
+    assert found["n_images"] == 3 and found["n_patients"] == 3
     assert math.isnan(found["ci_low"]) and math.isnan(found["ci_high"])  # three patients and a single seed
 
 
@@ -65,16 +64,16 @@ def test_summary_averages_over_seeds_and_counts_people():
     # Seed 0: Dice 4/6. Seed 1: tp 1, fp 0, fn 2, so 2/4.
     assert y["ours_mean"] == pytest.approx((4 / 6 + 2 / 4) / 2)
     assert y["ours_sd"] == pytest.approx((4 / 6 - 2 / 4) / np.sqrt(2))
-    assert [y["n_images"], y["n_patients"], y["n_seeds"]] == [3, 2, 2]
-    assert np.isnan(y["ours_ci_low"]) and "2 patients" in y["note"]
+    assert [y["n_images"], y["n_patients"], y["n_seeds"]] == [3, 1, 2]
+    assert np.isnan(y["ours_ci_low"]) and "1 patient, 2 seeds" in y["note"]  # q has no pixel of either mask
 
 
 def test_summary_counts_the_images_without_a_dice():
     row = summarize(some_scores(), ["dice"], pooled=False).iloc[0]
-    assert row["n_images"] == 2 and row["note"].endswith("; 1 image without a score (both masks empty) left out")
+    assert row["n_images"] == 2 and row["note"].endswith("; 1 image without a score left out")
     twice = pd.concat([some_scores(), some_scores().assign(id=lambda rows: rows["id"] + "2")])
     note = summarize(twice, ["dice"], pooled=False)["note"].iloc[0]
-    assert note.endswith("; 2 images without a score (both masks empty) left out")
+    assert note.endswith("; 2 images without a score left out")
 
 
 def test_two_variants_are_not_summarized_together():
@@ -99,9 +98,9 @@ def scores_of(values, *, seed=0, images_per_patient=1):
     return pd.DataFrame({"arm": "x", "seed": seed, "id": place, "patient": place // images_per_patient, "dice": values})
 
 
-def interval_of(scores, **settings):
+def interval_of(scores):
     """Return (low, high) of the only arm."""
-    row = summarize(scores, ["dice"], pooled=False, **settings).iloc[0]
+    row = summarize(scores, ["dice"], pooled=False).iloc[0]
     return row["ours_ci_low"], row["ours_ci_high"]
 
 
@@ -147,7 +146,7 @@ def test_the_note_names_what_the_interval_leaves_out():
         (1, 1): "no interval: 1 patient, 1 seed (at least 6 patients or 3 seeds needed)",
     }
     silent = summarize(scores_of([math.nan] * 10), ["dice"], pooled=False).iloc[0]
-    assert silent["note"] == "no interval: no score; 10 images without a score (both masks empty) left out"
+    assert silent["note"] == "no interval: no score; 10 images without a score left out"
     assert math.isnan(silent["ours_mean"]) and math.isnan(silent["ours_ci_low"])
 
 
@@ -168,12 +167,70 @@ def test_areas_under_curves_have_an_interval_too():
     assert 0 < row["ours_ci_low"] < row["ours_mean"] < row["ours_ci_high"] < 1
 
 
-def test_seed_spread_divides_by_n_minus_1():
-    spread = summary.seed_spread([0.6, 0.7, 0.8])
-    assert (spread.mean, spread.sd, spread.n) == pytest.approx((0.7, 0.1, 3))
-    assert math.isnan(summary.seed_spread([0.6]).sd)
-
-
 def test_standard_error_of_the_printed_spread():
     # Melinscak 2020 prints 0.272 over 224 images as if it were the standard error, which is 0.0182.
-    assert round(summary.standard_error(0.272, 224), 4) == 0.0182
+    assert round(standard_error(0.272, 224), 4) == 0.0182
+
+
+def test_two_seeds_are_taken_as_one():
+    # Two scores have one degree of freedom, t = 12.7: an interval with them would be of no use.
+    values = np.linspace(0.4, 0.8, 10)
+    both = pd.concat([scores_of(values), scores_of(values + 0.02, seed=1)])
+    row = summarize(both, ["dice"], pooled=False).iloc[0]
+    expected = stats.ttest_1samp(values + 0.01, 0).confidence_interval()
+    assert (row["ours_ci_low"], row["ours_ci_high"]) == pytest.approx(tuple(expected))
+    assert row["note"] == "2 seeds: the interval does not include seed noise"
+
+
+def test_folds_that_share_patients_and_two_folds_are_pointed_out():
+    scores = scores_of([0.6, 0.8] * 6).assign(fold=[0] * 6 + [1] * 6)
+    again = pd.concat([scores, scores.iloc[:1].assign(id=99, fold=1)])
+    three = pd.concat([rows.assign(seed=seed) for seed in range(3) for rows in (scores,)])
+    notes = [summarize(rows, ["dice"], pooled=False)["note"].iloc[0] for rows in (again, three)]
+    assert notes[0].endswith("; folds share patients: the interval does not include fold noise")
+    assert notes[1] == "2 folds: their noise is hardly known, so the interval is wide"
+
+
+def counts_of(tp, fn):
+    """Return scored rows with counts, every image of another patient."""
+    place = np.arange(len(tp))
+    return pd.DataFrame({"arm": "x", "seed": 0, "id": place, "patient": place, "tp": tp, "fp": 0, "fn": fn, "tn": 9})
+
+
+def test_patients_without_a_share_in_a_pooled_score_do_not_count():
+    two = summarize(counts_of([3, 1] + [0] * 8, [1, 3] + [0] * 8), ["recall"]).iloc[0]
+    assert two["ours_mean"] == 0.5 and two["n_patients"] == 2
+    assert two["note"] == "no interval: 2 patients, 1 seed (at least 6 patients or 3 seeds needed)"
+    seven = summarize(counts_of([3, 1, 2, 2, 3, 1, 2, 0], [1, 3, 2, 2, 1, 3, 2, 0]), ["recall"]).iloc[0]
+    assert seven["n_patients"] == 7 and 0 < seven["ours_ci_low"] < 0.5 < seven["ours_ci_high"] < 1
+
+
+def test_a_score_that_one_patient_decides_has_no_interval():
+    rows = pd.DataFrame({"id": range(10), "patient": range(10), "probability": np.linspace(0, 1, 10)})
+    scores = rows.assign(arm="x", seed=0, target=[0] * 9 + [1])
+    row = summarize(scores, ["auc"]).iloc[0]
+    assert row["ours_mean"] == 1 and math.isnan(row["ours_ci_low"])
+    assert row["note"] == "no interval: without one of the patients there is no score"
+    later = pd.concat([scores.assign(seed=seed) for seed in range(3)])
+    assert summarize(later, ["auc"])["ours_ci_low"].tolist() == [1.0]
+
+
+def test_a_seed_without_a_score_and_patients_without_one_do_not_count():
+    scores = pd.concat([scores_of([0.5] * 7 + [math.nan] * 3), scores_of([math.nan] * 10, seed=1)])
+    row = summarize(scores, ["dice"], pooled=False).iloc[0]
+    assert row[["n_images", "n_patients", "n_seeds"]].tolist() == [7, 7, 1]
+    assert row["note"] == "one seed: the interval does not include seed noise; 3 images without a score left out"
+
+
+def test_values_beyond_those_of_a_share_are_not_cut():
+    scores = scores_of(np.linspace(5, 7, 10)).rename(columns={"dice": "loss"})
+    row = summarize(scores, ["loss"]).iloc[0]
+    assert 5 < row["ours_ci_low"] < 6 < row["ours_ci_high"] < 7
+    row = summarize(scores.assign(loss=-scores["loss"]), ["loss"]).iloc[0]
+    assert -7 < row["ours_ci_low"] < -6 < row["ours_ci_high"] < -5
+
+
+def test_spreads_count_people_in_whole_numbers_and_keep_the_note():
+    found = spreads(scores_of(np.linspace(0.4, 0.8, 10))).iloc[0]
+    assert isinstance(found["n_patients"].item(), int) and found["n_patients"] == 10
+    assert found["note"] == "one seed: the interval does not include seed noise"

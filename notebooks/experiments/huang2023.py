@@ -549,7 +549,7 @@ TABLES = (
 CLAIMS = (
     Claim(
         id="transfer_is_faster",
-        statement="With vessels, few steps reach what a random start reaches with many",
+        statement="With a vessel start, few steps match many from a random start",
         kind="replication",
         test="not_worse",
         margin=0.03,

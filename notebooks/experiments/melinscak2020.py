@@ -528,7 +528,7 @@ TABLES = (
     ),
 )
 HOW_MANY = {
-    "tiny": "the fewest B-scans (ours)",
+    "tiny": "fewer B-scans than the paper's",
     "small": "few B-scans (the paper: 256)",
     "medium": "more B-scans (512)",
     "large": "all B-scans (1000)",

@@ -20,7 +20,7 @@ from retina_kit.reporting.timing import read_timing, with_minutes
 from retina_kit.reporting.units import estimate, percent
 
 BEGIN, END = "<!-- {}: made by `python -m retina_kit.authoring.readme` -->", "<!-- end of {} -->"
-HEAD = "| paper | its claim | our replication | without the confound, and our verdict | data |\n|---|---|---|---|---|"
+HEAD = "| paper | its claim | replication | control (without the confound) | data |\n|---|---|---|---|---|"
 METRICS = {"dice": "Dice", "dice_nonempty": "Dice", "average_precision": "average precision"}  # others as they are
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.summary import SUMMARY_COLUMNS, summarize
+from retina_kit.evaluation.summary import summarize
 from retina_kit.experiment import Experiment
 from retina_kit.files import atomic_path
 from retina_kit.papers.compare import TIME
@@ -21,6 +21,7 @@ from retina_kit.papers.compare import TIME
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+NAMES = {"ours_mean": "mean", "ours_sd": "sd_over_seeds", "ours_ci_low": "ci_low", "ours_ci_high": "ci_high"}
 COLUMNS = (
     *("setting", "value", "arm", "metric", "mean", "sd_over_seeds", "ci_low", "ci_high"),
     *("n_images", "n_patients", "n_seeds", "note", "same_as"),
@@ -29,7 +30,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A finished sweep: `table` has one row per value, arm and metric, with the interval over patients and seeds."""
+    """A finished sweep: `table` has one row per value, arm and metric, with its 95 % interval."""
 
     paper: str
     setting: str
@@ -153,8 +154,8 @@ def sweep_table(setting: str, experiments: Sequence[Experiment]) -> pd.DataFrame
             runs = frozenset(job.key for job in experiment.jobs if arm in job.arm.scored_names)
             earlier = first.setdefault(runs, value)
             summary = summarize(last[last["arm"] == arm], [metric], pooled=pooled).iloc[0]
-            scores = summary[list(SUMMARY_COLUMNS[2:])]  # without arm and metric
-            rows.append((setting, value, arm, metric, *scores, "" if earlier == value else str(earlier)))
+            same_as = "" if earlier == value else str(earlier)
+            rows.append(summary.rename(NAMES).to_dict() | {"setting": setting, "value": value, "same_as": same_as})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

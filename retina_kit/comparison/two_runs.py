@@ -15,8 +15,8 @@ from retina_kit.evaluation.paired import differences_per_image, paired_differenc
 from retina_kit.evaluation.scoring import with_class_names
 from retina_kit.files import atomic_path
 
-SIZES = ("n_images", "n_patients", "n_seeds")
-SCORE_COLUMNS = ["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", "p_value", *SIZES, "note"]
+COUNTS = ("n_images", "n_patients", "n_seeds")
+SCORE_COLUMNS = ["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", "p_value", *COUNTS, "note"]
 IMAGE_COLUMNS = ["arm", "metric", "id", "patient", "a", "b", "difference"]
 
 
@@ -56,8 +56,8 @@ class Comparison:
             lines.append(f"the same runs in both: {', '.join(self.same_runs)}")
         lines += [f"not compared: {arm}, {reason}" for arm, reason in self.not_compared.items()]
         if len(self.scores):
-            lines.append("b minus a, with the 95 % interval over patients and seeds:")
-            shown = self.scores[["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", *SIZES]]
+            lines.append("b minus a, with its 95 % interval:")
+            shown = self.scores[["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", *COUNTS]]
             lines.append(shown.to_string(index=False, float_format="{:+.4f}".format))
             lines += [f"note: {note}" for note in self.scores["note"].unique() if note]
         return "\n".join(lines)
@@ -132,7 +132,8 @@ def _compare_arm(
     rows, images = [], []
     for name, metric in itertools.product(both[0]["arm"].unique(), metrics or _default_metrics(both[0])):
         of_one, of_two = (scores[scores["arm"] == name] for scores in both)
-        found = paired_difference(of_one, of_two, metric)
+        of_classifier = "probability" in of_one  # whose precision and recall are of all images together
+        found = paired_difference(of_one, of_two, metric, pooled=of_classifier)
         scores = (found.a, found.b, found.estimate, found.ci_low, found.ci_high, found.p_value)
         rows.append((name, metric, *scores, found.num_images, found.num_patients, found.num_seeds, found.note))
         images.append(differences_per_image(of_one, of_two, metric).assign(arm=name, metric=metric)[IMAGE_COLUMNS])

@@ -72,8 +72,8 @@ class Claim:
     """One claim about the scores of some arms, and the test that decides it.
 
     `kind`: "replication" for what the paper claims, "control" for a claim about a confound. `test`: the function of
-    that name in verdicts. `arms` are names, of an arm with several classes "arm:class", for all_greater,
-    greater_on_average and gain_grows pairs (better, baseline). `pooled` adds the counts of all images before the metric
+    that name in verdicts. `arms` are names ("arm:class" if an arm has several classes); for all_greater,
+    greater_on_average, gain_grows: pairs (better, baseline). `pooled` adds the counts of all images before the metric
     is taken; otherwise it is the mean over images. `variant` is the checkpoint and inference mode that was scored.
     `margin` is the largest difference that does not matter (greater, all_greater, greater_on_average, equivalent,
     not_worse, reaches_value, linear_with), `value` the published value (above_value, reaches_value), `covariate` a

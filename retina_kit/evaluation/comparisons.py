@@ -9,6 +9,10 @@ from retina_kit.errors import UsageError
 from retina_kit.evaluation.paired import differences_per_image, paired_difference, paired_t, wilcoxon
 from retina_kit.evaluation.patients import values_per_image
 
+COMPARISON_COLUMNS = (
+    *("family", "baseline", "percent", "difference", "ci_low", "ci_high", "p_t", "p_wilcoxon", "p_value"),
+    *("n_images", "n_patients", "note"),
+)
 COMPLETE_FAILURE = 0.01  # a Dice below this: the structure was not found at all
 
 
@@ -37,7 +41,8 @@ def compare_families(
 
     `shares` comes from training_shares, `pairs` lists (family, baseline). p_t and p_wilcoxon pair images as if they
     were independent (Hu 2018, Figure 2b); p_value and the interval are those of a verdict, over patients and seeds.
-    Shares that only one of the two has are left out; UsageError if no share is left.
+    Shares that only one of the two has are left out, pairs without a common seed keep a row without numbers; UsageError if
+    no share is left, or if a pair was not tested on the same images.
     """
     pairs = list(pairs)
     arms = {(row["family"], row["percent"]): row["arm"] for row in shares.to_dict("records")}
@@ -50,13 +55,18 @@ def compare_families(
                 records.append(key | _difference(scores, *names, metric))
     if not records:
         raise UsageError(f"no share of the training images is common to the families of {pairs}")
-    return pd.DataFrame(records)
+    return pd.DataFrame(records, columns=COMPARISON_COLUMNS)
 
 
 def _difference(scores: pd.DataFrame, arm: str, baseline: str, metric: str) -> dict[str, Any]:
     """Return the paired difference of two arms as the columns of a table."""
     of_arm, of_baseline = (scores[scores["arm"] == name] for name in (arm, baseline))
-    found = paired_difference(of_baseline, of_arm, metric)
+    if not set(of_arm["seed"]) & set(of_baseline["seed"]):
+        return {"note": "no seed in common"}
+    try:
+        found = paired_difference(of_baseline, of_arm, metric)
+    except UsageError as error:
+        raise UsageError(f"arms {arm} and {baseline}: {error}") from error
     images = differences_per_image(of_baseline, of_arm, metric)
     return {
         "difference": found.estimate,

@@ -40,8 +40,11 @@ class Evidence:
     by_seed: dict[str, np.ndarray]  # arm -> score over all patients (seed,)
     contributions: dict[str, np.ndarray]  # arm -> patients' shares in each seed's deviation (patient, seed)
     folds: np.ndarray | None  # fold of each patient, None without cross-validation
-    num_patients: int  # of the arm with the fewest
+    num_patients: int  # that have a score, of the arm with the fewest
     paired: bool
+    num_images: int = 0  # that have a score in every arm that tested them
+    num_left_out: int = 0  # images that have none
+    folds_share_patients: bool = False  # images were left out, not patients: fold noise is unknown
 
     @property
     def num_seeds(self) -> int:
@@ -51,7 +54,12 @@ class Evidence:
     @property
     def fixed_patients(self) -> bool:
         """Whether only the seeds vary, because there are too few patients to speak for others."""
-        return self.num_patients < PATIENTS_FOR_VERDICT
+        return self.num_patients < PATIENTS_FOR_VERDICT or self._depends_on_one_patient
+
+    @property
+    def _depends_on_one_patient(self) -> bool:
+        """Whether some score does not exist without one of the patients: the only one with a lesion."""
+        return any(bool(np.isnan(shares).any()) for shares in self.contributions.values())
 
     @property
     def why_no_verdict(self) -> str:
@@ -62,25 +70,42 @@ class Evidence:
             return "one seed: seed noise unknown"
         return f"{self.num_seeds} seeds: at least {MIN_SEEDS} needed" if self.num_seeds < MIN_SEEDS else ""
 
-    def score(self, arm: str) -> float:
-        """Return the score of an arm over all patients, averaged over the seeds."""
-        return float(mean_of_known(self.by_seed[arm], 0))
+    @property
+    def why_no_interval(self) -> str:
+        """What is missing for an interval; an empty text if nothing is."""
+        if self.num_seeds == 0:
+            return "no interval: no score"
+        if not self.fixed_patients or self.num_seeds >= MIN_SEEDS:
+            return ""
+        if self.num_patients < PATIENTS_FOR_VERDICT:
+            return f"no interval: {self._sizes} (at least {PATIENTS_FOR_VERDICT} patients or {MIN_SEEDS} seeds needed)"
+        return "no interval: without one of the patients there is no score"
+
+    @property
+    def note_on_interval(self) -> str:
+        """What the interval of an estimate leaves out, or why there is none; empty if all noise is in it."""
+        if self.why_no_interval:
+            return self.why_no_interval
+        if self.fixed_patients:
+            return f"these patients only: the interval is over seeds ({self._sizes})"
+        notes = []
+        if self.num_seeds < MIN_SEEDS:
+            seeds = "one seed" if self.num_seeds == 1 else f"{self.num_seeds} seeds"
+            notes.append(f"{seeds}: the interval does not include seed noise")
+        if self.folds_share_patients:
+            notes.append("folds share patients: the interval does not include fold noise")
+        if self.folds is not None and len(set(self.folds)) == 2:
+            notes.append("2 folds: their noise is hardly known, so the interval is wide")
+        return "; ".join(notes)
 
     @property
     def _sizes(self) -> str:
         """The numbers of patients and seeds, as "6 patients, 3 seeds"."""
         return f"{_number(self.num_patients, 'patient')}, {_number(self.num_seeds, 'seed')}"
 
-    @property
-    def note_on_interval(self) -> str:
-        """What the interval of an estimate leaves out, or why there is none; empty if patients and seeds both vary."""
-        if self.num_seeds == 0:
-            return "no interval: no score"
-        if self.fixed_patients and self.num_seeds < MIN_SEEDS:
-            return f"no interval: {self._sizes} (at least {PATIENTS_FOR_VERDICT} patients or {MIN_SEEDS} seeds needed)"
-        if self.fixed_patients:
-            return f"these patients only: the interval is over seeds ({self._sizes})"
-        return "one seed: the interval does not include seed noise" if self.num_seeds == 1 else ""
+    def score(self, arm: str) -> float:
+        """Return the score of an arm over all patients, averaged over the seeds."""
+        return float(mean_of_known(self.by_seed[arm], 0))
 
     def combine(self, weights: Mapping[str, float], constant: float = 0.0) -> Estimate:
         """Return the Estimate of a weighted sum of arms minus a constant.
@@ -103,9 +128,10 @@ class Evidence:
     def noise(self, weights: Mapping[str, float]) -> Noise | None:
         """Return what varies in a weighted sum of arms: patients, folds and seeds, or seeds alone if patients are few.
 
-        None if neither patients nor seeds are enough.
+        None if neither patients nor seeds are enough. Fewer than MIN_SEEDS seeds are averaged and taken as one, since
+        their noise is as good as unknown.
         """
-        if self.num_seeds == 0 or (self.fixed_patients and self.num_seeds < MIN_SEEDS):
+        if self.why_no_interval:
             return None
         if self.fixed_patients:
             of_seeds = float(self._sum_by_seed(weights).var(ddof=1))
@@ -113,11 +139,14 @@ class Evidence:
         return self._noise(weights)
 
     def _noise(self, weights: Mapping[str, float]) -> Noise:
-        """Return the Noise of patients, folds and seeds, however few they are."""
+        """Return the Noise of patients, folds and seeds, however few patients there are."""
         if not self.num_seeds or self.num_patients < 2:
             return Noise()
         shares = np.asarray(sum(weight * self.contributions[arm] for arm, weight in weights.items()))
-        return noise_of(shares, self._sum_by_seed(weights), self.folds, self.num_patients)
+        by_seed = self._sum_by_seed(weights)
+        if self.num_seeds < MIN_SEEDS:
+            shares, by_seed = shares.mean(axis=1, keepdims=True), by_seed.mean(keepdims=True)
+        return noise_of(shares, by_seed, self.folds, self.num_patients)
 
     def _sum_by_seed(self, weights: Mapping[str, float]) -> np.ndarray:
         """Return a weighted sum of arms for each seed."""
@@ -125,6 +154,7 @@ class Evidence:
 
     def __str__(self) -> str:
         folds = "" if self.folds is None else f", {len(set(self.folds))} folds"
+        folds = ", folds share patients" if self.folds_share_patients else folds
         return f"{self._sizes}{folds}{'' if self.paired else ', not the same images'}"
 
 
@@ -144,6 +174,7 @@ def gather_evidence(scores: pd.DataFrame, arms: Sequence[str], metric: str, pool
     of_arm = scores.groupby("arm")["seed"].agg(set) if "seed" in scores else pd.Series([{0}])
     shared = set.intersection(*of_arm)
     scores = scores[scores["seed"].isin(shared)] if "seed" in scores else scores.assign(seed=0)
+    tested = scores["id"].nunique()
     scores = scored_in_all_arms(scores, metric, pooled)
     tables = {arm: scores[scores["arm"] == arm] for arm in arms}
     groups = dict(zip(tables, _groups(tables), strict=True))
@@ -152,30 +183,33 @@ def gather_evidence(scores: pd.DataFrame, arms: Sequence[str], metric: str, pool
     by_seed, contributions, sizes = {}, {}, []
     for arm, table in tables.items():
         sums = patient_sums(table, metric, pooled=pooled, patients=everyone, seeds=sorted(shared))
-        sizes.append(table["patient"].nunique())
+        sizes.append(sums.num_scored)
         by_seed[arm], contributions[arm] = sums.by_seed(), sums.contributions(sizes[-1])
     known = ~np.isnan(np.stack(list(by_seed.values()))).any(axis=0)
+    folds, folds_share_patients = _folds_of(tables.values(), everyone)
     return Evidence(
-        {arm: values[known] for arm, values in by_seed.items()},
-        {arm: values[:, known] for arm, values in contributions.items()},
-        _folds_of(tables.values(), everyone),
-        min(sizes),
-        len({frozenset(table["id"]) for table in tables.values()}) == 1,
+        by_seed={arm: values[known] for arm, values in by_seed.items()},
+        contributions={arm: values[:, known] for arm, values in contributions.items()},
+        folds=folds,
+        num_patients=min(sizes),
+        paired=len({frozenset(table["id"]) for table in tables.values()}) == 1,
+        num_images=scores["id"].nunique(),
+        num_left_out=tested - scores["id"].nunique(),
+        folds_share_patients=folds_share_patients,
     )
 
 
 def _groups(tables: Mapping[str, pd.DataFrame]) -> list[int]:
-    """Return a number for each arm, the same for arms that were tested on at least one common image."""
-    groups: list[set] = []  # the images of each group
-    found = []
-    for table in tables.values():
-        ids = set(table["id"])
-        number = next((k for k, known in enumerate(groups) if known & ids), len(groups))
-        if number == len(groups):
-            groups.append(set())
-        groups[number] |= ids
-        found.append(number)
-    return found
+    """Return a number for each arm, the same for arms that share images, directly or through other arms."""
+    groups: list[tuple[set, list[int]]] = []  # the images and the arms of each group
+    for place, table in enumerate(tables.values()):
+        ids, places = set(table["id"]), [place]
+        for group in [group for group in groups if group[0] & ids]:
+            groups.remove(group)
+            ids, places = ids | group[0], places + group[1]
+        groups.append((ids, places))
+    number_of = {place: number for number, (_, places) in enumerate(groups) for place in places}
+    return [number_of[place] for place in range(len(tables))]
 
 
 def _with_groups(table: pd.DataFrame, group: int) -> pd.DataFrame:
@@ -183,11 +217,13 @@ def _with_groups(table: pd.DataFrame, group: int) -> pd.DataFrame:
     return table.assign(patient=f"{group}:" + table["patient"].astype(str))
 
 
-def _folds_of(tables: Iterable[pd.DataFrame], patients: Sequence[str]) -> np.ndarray | None:
-    """Return the fold of each patient; None unless all arms test each patient in one and the same fold."""
+def _folds_of(tables: Iterable[pd.DataFrame], patients: Sequence[str]) -> tuple[np.ndarray | None, bool]:
+    """Return the fold of each patient, None without cross-validation; and whether a patient is in several folds."""
     parts = [table.loc[table["fold"] >= 0, ["patient", "fold"]] for table in tables if "fold" in table]
     known = pd.concat(parts).drop_duplicates() if parts else pd.DataFrame(columns=["patient", "fold"])
-    if len(known) != len(patients) or set(known["patient"]) != set(patients):
-        return None
+    if known["patient"].duplicated().any():
+        return None, True
+    if set(known["patient"]) != set(patients):
+        return None, False
     folds = known.set_index("patient")["fold"].loc[list(patients)].to_numpy()
-    return folds if len(set(folds)) > 1 else None
+    return (folds if len(set(folds)) > 1 else None), False

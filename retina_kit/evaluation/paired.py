@@ -45,11 +45,13 @@ def paired_difference(
     >>> found.estimate, found.ci_low, found.note
     (0.25, 0.25, 'one seed: the interval does not include seed noise')
     """
-    a, b = of_common_seeds(a, b)
+    a, b = _of_common_seeds(a, b)
     if set(a["id"]) != set(b["id"]):
         raise UsageError("not tested on the same images, so the scores cannot be paired")
     evidence = gather_evidence(pd.concat([a.assign(arm="a"), b.assign(arm="b")]), ["a", "b"], metric, pooled)
     found = evidence.combine({"b": 1.0, "a": -1.0})
+    plural = "s" * (evidence.num_left_out != 1)
+    left_out = f"{evidence.num_left_out} image{plural} without a score in one of the two left out"
     return PairedDifference(
         a=evidence.score("a"),
         b=evidence.score("b"),
@@ -57,14 +59,14 @@ def paired_difference(
         ci_low=found.low,
         ci_high=found.high,
         p_value=found.p_value,
-        num_images=a["id"].nunique(),
+        num_images=evidence.num_images,
         num_patients=evidence.num_patients,
         num_seeds=evidence.num_seeds,
-        note=evidence.note_on_interval,
+        note="; ".join(filter(None, [evidence.note_on_interval, left_out if evidence.num_left_out else ""])),
     )
 
 
-def of_common_seeds(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _of_common_seeds(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of the seeds that both tables have; UsageError if they share none."""
     seeds = set(a["seed"]) & set(b["seed"])
     if not seeds:
@@ -73,18 +75,22 @@ def of_common_seeds(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.
 
 
 def differences_per_image(a: pd.DataFrame, b: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
-    """Return one row per image that both tables hold: id, patient, a, b, difference; seeds are averaged.
+    """Return one row per image with a score in both tables: id, patient, a, b, difference; seeds are averaged.
+
+    A seed in which only one of the two has a score for an image is left out of that image.
 
     >>> rows = pd.DataFrame({"id": ["x", "y"], "patient": ["p", "q"], "seed": 0})
     >>> found = differences_per_image(rows.assign(dice=[0.5, 0.75]), rows.assign(dice=[0.75, 0.75]))
     >>> found["difference"].tolist()
     [0.25, 0.0]
     """
-    columns = {}
-    for name, rows in zip("ab", of_common_seeds(a, b), strict=True):
-        values = pd.Series(_values_or_nan(rows, metric), index=rows.index)
-        columns[name] = values.groupby([rows["id"], rows["patient"]]).mean()
-    found = pd.DataFrame(columns).reset_index()
+    key = ["seed", "id", "patient"]
+    one, two = (
+        rows[key].assign(**{name: _values_or_nan(rows, metric)})
+        for name, rows in zip("ab", _of_common_seeds(a, b), strict=True)
+    )
+    pairs = one.merge(two, on=key).dropna()
+    found = pairs.groupby(["id", "patient"])[["a", "b"]].mean().reset_index()
     return found.assign(difference=found["b"] - found["a"])
 
 

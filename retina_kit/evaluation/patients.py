@@ -29,8 +29,7 @@ class PatientSums:
 
     sums: np.ndarray
     patients: tuple[str, ...]
-    num_images: int
-    num_empty: int  # images left out because the metric is NaN there
+    num_scored: int  # patients that have a score by themselves, or take part in a curve
     score: Score
 
     @property
@@ -82,14 +81,13 @@ def patient_sums(
     >>> [round(float(patient_sums(rows, "dice", pooled=pooled).by_seed()[0]), 4) for pooled in (True, False)]
     [0.8, 0.7619]
     """
-    if is_pooled(scores, metric, pooled) and metric not in CURVES:
+    score_is_curve = is_pooled(scores, metric, pooled) and metric in CURVES
+    if is_pooled(scores, metric, pooled) and not score_is_curve:
         columns, score = scores[list(COUNTS)].to_numpy(float), _score_of_counts(metric)
-        known = np.ones(len(scores), bool)
-    elif is_pooled(scores, metric, pooled):
+    elif score_is_curve:
         stored = _histogram_names(scores)
         columns = scores[stored].to_numpy(float) if stored else _histogram_of_rows(scores, metric)
         score = _score_of_histogram(CURVES[metric][0 if stored else 1])
-        known = np.ones(len(scores), bool)
     else:
         values = values_per_image(scores, metric)
         known = ~np.isnan(values)
@@ -102,8 +100,8 @@ def patient_sums(
     seed_place = pd.Categorical(of_row, categories=seed_names).codes
     sums = np.zeros((len(seed_names), len(patients), columns.shape[1]))
     np.add.at(sums, (seed_place, place), columns)
-    ids = scores["id"]
-    return PatientSums(sums, patients, ids[known].nunique(), ids.nunique() - ids[known].nunique(), score)
+    scored = sums.any(axis=2) if score_is_curve else ~np.isnan(score(sums))
+    return PatientSums(sums, patients, int(scored.any(axis=0).sum()), score)
 
 
 def is_pooled(scores: pd.DataFrame, metric: str, pooled: bool) -> bool:

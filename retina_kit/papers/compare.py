@@ -48,7 +48,7 @@ class Table:
 def compare_with_paper(summary: pd.DataFrame, published: Published, item: str, rows: Mapping[str, str]) -> pd.DataFrame:
     """Return the tidy table of one item, TABLE_COLUMNS: our summary of each arm next to the published values.
 
-    `summary` comes from scoring.summarize; `item` and `rows` are those of a Table. The paper's value is the corrected
+    `summary` comes from summary.summarize; `item` and `rows` are those of a Table. The paper's value is the corrected
     one if a mistake is certain; the note has the published one. Published rows and columns without an arm follow, ours
     left empty, so nothing is dropped. Raises UsageError if the paper has no such item or row.
     """
@@ -109,7 +109,7 @@ def note_of(number: Mapping[Any, Any]) -> str:
 
 
 def with_training_time(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Return a summary (see scoring.summarize) with a row "time" for each of its arms, in hours.
+    """Return a summary (see summary.summarize) with a row "time" for each of its arms, in hours.
 
     `times` has the columns arm, seed, seconds. The SD is over seeds; there is no interval.
     """

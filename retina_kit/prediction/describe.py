@@ -178,11 +178,14 @@ def _scores(metadata: Metadata, scores: pd.DataFrame | None) -> str:
     lines = ["| metric | mean | 95 % interval | test images | patients |", "|---|---|---|---|---|"]
     for row in summary.to_dict("records"):
         known = row["ours_ci_low"] == row["ours_ci_low"]  # not NaN
-        interval = f"{row['ours_ci_low']:.3f} to {row['ours_ci_high']:.3f}" if known else row["note"] or "unknown"
+        interval = f"{row['ours_ci_low']:.3f} to {row['ours_ci_high']:.3f}" if known else "-"
         mean, sizes = f"{row['ours_mean']:.3f}", f"{row['n_images']} | {row['n_patients']}"
         of_class = row["arm"].removeprefix(metadata.arm).replace(CLASS_MARK, " of ")
         lines.append(f"| {row['metric']}{of_class} | {mean} | {interval} | {sizes} |")
-    note = "Test images of the same data set, one run; the interval is over patients and does not include seed noise."
+    intervals = "no interval: too few patients"
+    if summary["ours_ci_low"].notna().any():
+        intervals = "the interval is over patients and does not include seed noise"
+    note = f"Test images of the same data set, one run; {intervals}."
     return "\n".join([*lines, "", note])
 
 

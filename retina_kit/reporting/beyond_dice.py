@@ -64,7 +64,7 @@ def outline_rows(found: Predicted, *, tolerance: float = TOLERANCE, centerlines:
 
 
 def outline_table(scored: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
-    """Average scored images (see `outline_rows`; columns arm and seed added) to a tidy table, TABLE_COLUMNS."""
+    """Average scored images (see `outline_rows`; columns arm, seed and fold added) to a tidy table, TABLE_COLUMNS."""
     metrics = [name for name in ("dice", "hd95", "assd", "nsd", "cldice") if name in scored]
     table = summarize(scored, metrics, pooled=False)
     table = table.assign(paper_value=math.nan, paper_spread=math.nan, paper_spread_is="")

@@ -100,7 +100,7 @@ def flattened(table: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def show_comparison(table: pd.DataFrame, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Make a tidy table readable: ours, SD over seeds, interval over patients and seeds, the paper; each in its unit.
+    """Make a tidy table readable: ours, SD over seeds, 95 % interval, the paper; each in its unit.
 
     `table` has the columns TABLE_COLUMNS; `labels` maps arms to what the column arm reads.
     """

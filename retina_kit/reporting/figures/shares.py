@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from retina_kit.reporting.figures.axes import COLORS, legend_on_the_right, new_axes
 from retina_kit.reporting.units import name_of_metric
 
-TESTS = {"p_t": "paired t-test", "p_wilcoxon": "Wilcoxon", "p_value": "over patients and seeds"}
+TESTS = {"p_t": "paired t-test", "p_wilcoxon": "Wilcoxon", "p_value": "t, patients and seeds"}
 SHARE = "% of the training images of a fold"
 
 
@@ -29,8 +29,9 @@ def plot_dice_by_share(table: pd.DataFrame, families: Mapping[str, str], ax: Axe
         published = rows.dropna(subset=["paper_value"])
         ax.plot(published["percent"], published["paper_value"], "D", color=color, markeredgecolor="black", markersize=7)
     ax.plot([], [], "D", color="white", markeredgecolor="black", label="published")
+    lowest = np.nanmin([table["ours_mean"], table["ours_ci_low"]])
     ax.set(xlabel=SHARE, ylabel="Dice (mean and 95 % interval)")
-    ax.set(xlim=(0, 105), ylim=(max(-0.02, min(0.75, table["ours_ci_low"].min() - 0.03)), 1.0))
+    ax.set(xlim=(0, 105), ylim=(max(-0.02, min(0.75, lowest - 0.03)), 1.0))
     legend_on_the_right(ax)
     return ax
 

@@ -10,7 +10,7 @@ from retina_kit.reporting.figures.axes import COLORS, new_axes
 SPREADS = {
     "sd_of_images": "SD over images",
     "sem": "SEM",
-    "interval": "95 % interval over patients and seeds",
+    "interval": "95 % interval",
 }
 
 

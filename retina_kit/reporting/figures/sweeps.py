@@ -25,12 +25,10 @@ def plot_sweep(table: pd.DataFrame, setting: str, ax: Axes | None = None) -> Axe
         mean = rows["mean"].to_numpy(float)
         spread = np.clip([mean - rows["ci_low"], rows["ci_high"] - mean], 0, None)
         constant = len(rows) > 1 and (rows["same_as"].iloc[1:].astype(str) != "").all()
-        line = ax.errorbar(
-            x, mean, np.nan_to_num(spread), color=COLORS[k % len(COLORS)], fmt="o-", capsize=3, label=arm
-        )
+        line = ax.errorbar(x, mean, spread, color=COLORS[k % len(COLORS)], fmt="o-", capsize=3, label=arm)
         line.lines[0].set(markersize=4, linestyle="--" if constant else "-")
     if not numeric:
         ax.set_xticks(range(len(values)), values)
-    ax.set(xlabel=setting, ylabel=f"{table['metric'].iloc[0]}, 95 % interval over patients and seeds")
+    ax.set(xlabel=setting, ylabel=f"{table['metric'].iloc[0]}, 95 % interval")
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
