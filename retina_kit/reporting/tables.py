@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from retina_kit.evaluation.evidence import MIN_SEEDS
 from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.saved_run import read_table
 from retina_kit.reporting.units import estimate, interval, interval_with_unit, name_of_metric, percent, with_unit
@@ -157,7 +158,8 @@ def collect_results(folder: Path, labels: Mapping[str, str]) -> pd.DataFrame:
 def results_markdown(paths: Iterable[Path]) -> str:
     """Write the kept results (notebooks/results/<paper>_<profile>_<data>.csv) as Markdown for the README.
 
-    One folded table per run: the Dice of every arm, ours next to the published value.
+    One folded table per run: the Dice of every arm, ours next to the published value. A row with fewer seeds than a
+    verdict needs has no interval here: without seed noise it would promise too much.
     """
     lines = []
     for path in sorted(path for path in paths if not path.stem.endswith("_claims")):
@@ -168,7 +170,9 @@ def results_markdown(paths: Iterable[Path]) -> str:
         lines += ["| table | arm | Dice, this kit | 95 % interval | Dice, the paper |", "|---|---|---|---|---|"]
         for row in rows.to_dict("records"):
             cells = [row["table"], row["label"], percent(row["ours_mean"])]
-            cells += [interval("dice", row["ours_ci_low"], row["ours_ci_high"]), percent(row["paper_value"])]
+            few = f"{row['n_seeds']:.0f} seed{'s' * (row['n_seeds'] > 1)} only"
+            bounds = interval("dice", row["ours_ci_low"], row["ours_ci_high"])
+            cells += [bounds if row["n_seeds"] >= MIN_SEEDS else few, percent(row["paper_value"])]
             lines.append(f"| {' | '.join(cells)} |")
         lines += ["", "</details>", ""]
     return "\n".join(lines).rstrip()
