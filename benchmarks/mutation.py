@@ -41,7 +41,7 @@ PACKAGES = ("evaluation", "training", "data", "papers")
 ALL_MUTANTS = ("evaluation/metrics", "data/splits")
 TESTS = {  # where the fast tests of a module are not those of test_<module>.py
     "evaluation/calibration": ("calibration", "beyond_dice"),
-    "evaluation/evidence": ("claims",),
+    "evaluation/evidence": ("claims", "paired", "summary"),
     "evaluation/patients": ("patients", "paired", "summary"),
     "evaluation/summary": ("summary", "patients"),
     "evaluation/verdicts": ("verdicts", "claims"),

@@ -60,6 +60,9 @@ def test_families_without_a_common_share_are_an_error():
 
 def test_failures_are_counted():
     values = [0.0, 0.004, 0.4, 0.9, 0.95, np.nan]
+    at_the_border = pd.DataFrame({"arm": "one", "id": range(2), "dice": [0.01, 0.5]})
+    row = spread_over_images(at_the_border, ["one"]).iloc[0]
+    assert (row["n_complete_failures"], row["n_below_half"]) == (0, 1)
     rows = pd.DataFrame({"arm": "one", "id": range(6), "dice": values})
     row = spread_over_images(rows, ["one"]).iloc[0]
     assert (row["n_complete_failures"], row["n_below_half"], row["n_images"]) == (2, 3, 5)

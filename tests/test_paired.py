@@ -136,6 +136,8 @@ def test_arms_are_of_one_group_if_a_third_one_joins_their_images():
     for order in (["one", "two", "all"], ["all", "one", "two"]):
         scores = pd.concat([arms[name].assign(arm=name) for name in order])
         assert len(gather_evidence(scores, order, "dice", pooled=False).contributions["all"]) == 12
+    apart = pd.concat([first.assign(arm="one"), second.assign(arm="two", patient=first["patient"])])
+    assert len(gather_evidence(apart, ["one", "two"], "dice", pooled=False).contributions["one"]) == 12
 
 
 def test_paired_tests_are_scipys():
@@ -150,3 +152,5 @@ def test_tests_without_differences_say_nothing():
     assert math.isnan(paired_t([0.5, 0.6], [0.5, 0.6]))
     assert math.isnan(wilcoxon([0.5, 0.6], [0.5, 0.6]))
     assert math.isnan(paired_t([0.5, np.nan], [0.4, 0.1]))
+    assert math.isnan(paired_t([0.75, 0.5], [0.5, 0.25]))  # all differ by the same
+    assert paired_t([0.75, 0.5], [0.5, 0.375]) == pytest.approx(stats.ttest_rel([0.75, 0.5], [0.5, 0.375]).pvalue)

@@ -70,6 +70,7 @@ def test_a_classifier_is_scored_by_counts_and_by_ranking():
     scored = score_classes([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0], rows).assign(arm="x", seed=0)
     table = summarize(scored, ["accuracy", "recall", "precision", "auc"]).set_index("metric")
     assert table["ours_mean"].to_dict() == {"accuracy": 0.5, "recall": 1.0, "precision": 0.5, "auc": 0.75}
+    assert score_classes([0.5], [1], rows.iloc[:1])["fn"].tolist() == [1]  # only above the threshold is a yes
 
 
 def test_a_localizer_is_scored_in_pixels():
@@ -77,6 +78,7 @@ def test_a_localizer_is_scored_in_pixels():
     scored = score_points([[3, 4], [0, 0]], [[0, 0], [0, 2]], rows).assign(arm="x", seed=0)
     table = summarize(scored, ["mse", "distance"]).set_index("metric")["ours_mean"]
     assert table["mse"] == (12.5 + 2) / 2 and table["distance"] == 3.5
+    assert scored[["predicted_x", "predicted_y"]].to_numpy().tolist() == [[3, 4], [0, 0]]
 
 
 def test_many_images_are_scored_as_few_are():
@@ -137,3 +139,5 @@ def test_lengths_that_differ_and_unknown_metrics_are_refused():
         summarize(score_masks(PROBABILITY, TARGET, ROWS).assign(arm="x"), ["hausdorff"])
     with pytest.raises(UsageError, match="column 'patient'"):
         score_masks(PROBABILITY, TARGET, ROWS.drop(columns="patient"))
+    with pytest.raises(UsageError, match="column 'id'"):
+        score_masks(PROBABILITY, TARGET, ROWS[["split"]])

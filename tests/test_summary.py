@@ -60,6 +60,7 @@ def test_spreads_are_of_images_and_never_pooled():
 def test_summary_averages_over_seeds_and_counts_people():
     table = summarize(some_scores(), ["dice"]).set_index("arm")
     assert list(summarize(some_scores(), ["dice", "iou"])) == list(SUMMARY_COLUMNS)
+    assert summarize(some_scores().iloc[::-1], ["dice"])["arm"].tolist() == ["y", "x"]  # in the order of the scores
     y = table.loc["y"]
     # Seed 0: Dice 4/6. Seed 1: tp 1, fp 0, fn 2, so 2/4.
     assert y["ours_mean"] == pytest.approx((4 / 6 + 2 / 4) / 2)
@@ -226,8 +227,10 @@ def test_values_beyond_those_of_a_share_are_not_cut():
     scores = scores_of(np.linspace(5, 7, 10)).rename(columns={"dice": "loss"})
     row = summarize(scores, ["loss"]).iloc[0]
     assert 5 < row["ours_ci_low"] < 6 < row["ours_ci_high"] < 7
-    row = summarize(scores.assign(loss=-scores["loss"]), ["loss"]).iloc[0]
-    assert -7 < row["ours_ci_low"] < -6 < row["ours_ci_high"] < -5
+    for factor in (-1.0, -0.1, 0.25):  # means of -6, -0.6 and 1.5
+        row = summarize(scores.assign(loss=factor * scores["loss"]), ["loss"]).iloc[0]
+        ends = sorted(factor * end for end in stats.ttest_1samp(scores["loss"], 0).confidence_interval())
+        assert [row["ours_ci_low"], row["ours_ci_high"]] == pytest.approx(ends)
 
 
 def test_spreads_count_people_in_whole_numbers_and_keep_the_note():
