@@ -115,7 +115,7 @@ print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.valu
 # %% [markdown]
 # ## 7 · Vessels of CHASE_DB1
 # All pixels of the test images are counted together.
-# "SD" is over seeds, "CI" over patients; next to them the published values.
+# "SD" is over seeds, the interval over patients and seeds; next to them the published values.
 
 # %%
 chase = report.save_table("chase", experiment.table("chase"))
@@ -126,7 +126,7 @@ show_comparison(chase, labels)
 # %% [markdown]
 # ## 8 · Vessels of STARE
 # All pixels of the test images are counted together.
-# "SD" is over seeds, "CI" over patients; next to them the published values.
+# "SD" is over seeds, the interval over patients and seeds; next to them the published values.
 
 # %%
 stare = report.save_table("stare", experiment.table("stare"))

@@ -117,7 +117,7 @@ print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.valu
 # %% [markdown]
 # ## 7 · Microaneurysms of IDRiD
 # All pixels of the test images are counted together.
-# "SD" is over seeds, "CI" over patients.
+# "SD" is over seeds, the interval over patients and seeds.
 
 # %%
 microaneurysms = report.save_table("microaneurysms", experiment.table("microaneurysms"))
@@ -128,7 +128,7 @@ show_comparison(microaneurysms, labels)
 # %% [markdown]
 # ## 8 · Hemorrhages of IDRiD
 # All pixels of the test images are counted together.
-# "SD" is over seeds, "CI" over patients.
+# "SD" is over seeds, the interval over patients and seeds.
 
 # %%
 hemorrhages = report.save_table("hemorrhages", experiment.table("hemorrhages"))
@@ -139,7 +139,7 @@ show_comparison(hemorrhages, labels)
 # %% [markdown]
 # ## 9 · Hard exudates of IDRiD
 # All pixels of the test images are counted together.
-# "SD" is over seeds, "CI" over patients.
+# "SD" is over seeds, the interval over patients and seeds.
 
 # %%
 hard_exudates = report.save_table("hard_exudates", experiment.table("hard_exudates"))
@@ -150,7 +150,7 @@ show_comparison(hard_exudates, labels)
 # %% [markdown]
 # ## 10 · Soft exudates of IDRiD
 # All pixels of the test images are counted together.
-# "SD" is over seeds, "CI" over patients.
+# "SD" is over seeds, the interval over patients and seeds.
 
 # %%
 soft_exudates = report.save_table("soft_exudates", experiment.table("soft_exudates"))
