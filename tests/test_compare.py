@@ -8,7 +8,7 @@ import pytest
 from test_published import SMALL
 
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.scoring import SUMMARY_COLUMNS
+from retina_kit.evaluation.summary import SUMMARY_COLUMNS
 from retina_kit.papers.audit import find_anomalies
 from retina_kit.papers.compare import (
     TABLE_COLUMNS,
