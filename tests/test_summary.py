@@ -6,15 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from test_scoring import PROBABILITY, ROWS, TARGET
 
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.scoring import score_masks
 from retina_kit.evaluation.summary import SUMMARY_COLUMNS, spreads, standard_error, summarize
-
-ROWS = pd.DataFrame({"id": ["a", "b", "c"], "patient": ["p", "p", "q"], "split": "test"}, index=[7, 8, 9])
-TARGET = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]], [[0, 0, 0, 0]]], bool)
-PROBABILITY = np.array([[[0.9, 0.4, 0.6, 0.0]], [[0.8, 0.0, 0.0, 0.0]], [[0.1, 0.0, 0.0, 0.5]]])
-# Above 0.5: a hits 1 of 2 and adds 1, b hits its only pixel, c stays empty.
 
 
 def some_scores():

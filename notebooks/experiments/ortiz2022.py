@@ -458,9 +458,7 @@ def arms(s: Settings, profile: str) -> Iterator[Arm]:
         yield from classifiers_as_named(s)
 
     for what, net in product(LESIONS, NETWORKS):  # Table 2, as published: random weights, everything trainable
-        named = (
-            what == "exudates" or net == "vgg_cbam"
-        )  # by claims; one seed of the others tells nothing (Dice 0 to .4)
+        named = what == "exudates" or net == "vgg_cbam"  # by claims; of the others a lesson's single seed tells nothing
         if (what, net) != ("exudates", "vgg") and (named or profile != "lesson"):  # the first is `published`
             yield lesion(s, f"{what}_{net}", f"{what}, {net}", net=net, what=what, **({} if named else once))
     yield from starts(s)

@@ -15,8 +15,8 @@ from retina_kit.evaluation.paired import differences_per_image, paired_differenc
 from retina_kit.evaluation.scoring import with_class_names
 from retina_kit.files import atomic_path
 
-COUNTS = ("n_images", "n_patients", "n_seeds")
-SCORE_COLUMNS = ["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", "p_value", *COUNTS, "note"]
+NUMBERS = ("n_images", "n_patients", "n_seeds")
+SCORE_COLUMNS = ["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", "p_value", *NUMBERS, "note"]
 IMAGE_COLUMNS = ["arm", "metric", "id", "patient", "a", "b", "difference"]
 
 
@@ -57,7 +57,7 @@ class Comparison:
         lines += [f"not compared: {arm}, {reason}" for arm, reason in self.not_compared.items()]
         if len(self.scores):
             lines.append("b minus a, with its 95 % interval:")
-            shown = self.scores[["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", *COUNTS]]
+            shown = self.scores[["arm", "metric", "a", "b", "difference", "ci_low", "ci_high", *NUMBERS]]
             lines.append(shown.to_string(index=False, float_format="{:+.4f}".format))
             lines += [f"note: {note}" for note in self.scores["note"].unique() if note]
         return "\n".join(lines)

@@ -90,13 +90,22 @@ class Evidence:
             return f"these patients only: the interval is over seeds ({self._sizes})"
         notes = []
         if self.num_seeds < MIN_SEEDS:
-            seeds = "one seed" if self.num_seeds == 1 else f"{self.num_seeds} seeds"
+            seeds = "one seed" if self.num_seeds == 1 else _number(self.num_seeds, "seed")
             notes.append(f"{seeds}: the interval does not include seed noise")
         if self.folds_share_patients:
             notes.append("folds share patients: the interval does not include fold noise")
         if self.folds is not None and len(set(self.folds)) == 2:
             notes.append("2 folds: their noise is hardly known, so the interval is wide")
         return "; ".join(notes)
+
+    @property
+    def note(self) -> str:
+        """The note on the interval, and how many images were left out."""
+        left_out = ""
+        if self.num_left_out:
+            where = "" if len(self.by_seed) == 1 else " in one of the two"
+            left_out = f"{_number(self.num_left_out, 'image')} without a score{where} left out"
+        return "; ".join(filter(None, [self.note_on_interval, left_out]))
 
     @property
     def _sizes(self) -> str:

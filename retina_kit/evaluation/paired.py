@@ -50,8 +50,6 @@ def paired_difference(
         raise UsageError("not tested on the same images, so the scores cannot be paired")
     evidence = gather_evidence(pd.concat([a.assign(arm="a"), b.assign(arm="b")]), ["a", "b"], metric, pooled)
     found = evidence.combine({"b": 1.0, "a": -1.0})
-    plural = "s" * (evidence.num_left_out != 1)
-    left_out = f"{evidence.num_left_out} image{plural} without a score in one of the two left out"
     return PairedDifference(
         a=evidence.score("a"),
         b=evidence.score("b"),
@@ -62,7 +60,7 @@ def paired_difference(
         num_images=evidence.num_images,
         num_patients=evidence.num_patients,
         num_seeds=evidence.num_seeds,
-        note="; ".join(filter(None, [evidence.note_on_interval, left_out if evidence.num_left_out else ""])),
+        note=evidence.note,
     )
 
 

@@ -54,13 +54,9 @@ def _summary(evidence: Evidence, arm: str, metric: str) -> tuple:
     """Return one row of a summary, in the order of SUMMARY_COLUMNS, without arm and metric."""
     by_seed = evidence.by_seed[arm]
     sd = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else math.nan
-    notes = [evidence.note_on_interval]
-    if evidence.num_left_out:
-        plural = "s" * (evidence.num_left_out != 1)
-        notes.append(f"{evidence.num_left_out} image{plural} without a score left out")
     sizes = (evidence.num_images, evidence.num_patients, evidence.num_seeds)
     interval = interval_of_score(evidence, arm, metric)
-    return (evidence.score(arm), sd, *interval, *sizes, "; ".join(filter(None, notes)))
+    return (evidence.score(arm), sd, *interval, *sizes, evidence.note)
 
 
 def interval_of_score(evidence: Evidence, arm: str, metric: str) -> tuple[float, float]:
