@@ -81,25 +81,26 @@ def patient_sums(
     >>> [round(float(patient_sums(rows, "dice", pooled=pooled).by_seed()[0]), 4) for pooled in (True, False)]
     [0.8, 0.7619]
     """
-    score_is_curve = is_pooled(scores, metric, pooled) and metric in CURVES
-    if is_pooled(scores, metric, pooled) and not score_is_curve:
-        columns, score = scores[list(COUNTS)].to_numpy(float), _score_of_counts(metric)
-    elif score_is_curve:
-        stored = _histogram_names(scores)
-        columns = scores[stored].to_numpy(float) if stored else _histogram_of_rows(scores, metric)
-        score = _score_of_histogram(CURVES[metric][0 if stored else 1])
-    else:
-        values = values_per_image(scores, metric)
-        known = ~np.isnan(values)
-        columns, score = np.stack([np.where(known, values, 0.0), known], axis=1), _score_of_sums
     names = scores["patient"].astype(str)
     patients = tuple(sorted(names.unique())) if patients is None else tuple(patients)
     of_row = scores["seed"] if "seed" in scores else pd.Series(0, index=scores.index)
-    place = pd.Categorical(names, categories=patients).codes
     seed_names = sorted(of_row.unique()) if seeds is None else list(seeds)
-    seed_place = pd.Categorical(of_row, categories=seed_names).codes
-    sums = np.zeros((len(seed_names), len(patients), columns.shape[1]))
-    np.add.at(sums, (seed_place, place), columns)
+    place = pd.Categorical(of_row, categories=seed_names).codes.astype(np.intp) * len(patients)
+    place += pd.Categorical(names, categories=patients).codes  # of a row among seeds x patients
+    num_places, score_is_curve = len(seed_names) * len(patients), is_pooled(scores, metric, pooled) and metric in CURVES
+    if score_is_curve and not (stored := _histogram_names(scores)):
+        table, score = _histograms_of_rows(scores, metric, place, num_places), _score_of_histogram(CURVES[metric][1])
+    else:
+        if score_is_curve:
+            columns, score = scores[stored].to_numpy(float), _score_of_histogram(CURVES[metric][0])
+        elif is_pooled(scores, metric, pooled):
+            columns, score = scores[list(COUNTS)].to_numpy(float), _score_of_counts(metric)
+        else:
+            values = values_per_image(scores, metric)
+            known = ~np.isnan(values)
+            columns, score = np.stack([np.where(known, values, 0.0), known], axis=1), _score_of_sums
+        table = _sums_of_rows(columns, place, num_places)
+    sums = table.reshape(len(seed_names), len(patients), table.shape[1])
     scored = sums.any(axis=2) if score_is_curve else ~np.isnan(score(sums))
     return PatientSums(sums, patients, int(scored.any(axis=0).sum()), score)
 
@@ -160,12 +161,26 @@ def _histogram_names(scores: pd.DataFrame) -> list[str]:
     return sorted(known.index[known], key=lambda name: (name.startswith("negatives_"), name))
 
 
-def _histogram_of_rows(scores: pd.DataFrame, metric: str) -> np.ndarray:
-    """Return one histogram per row with a bin for each distinct score; positives low to high, then negatives."""
+def _sums_of_rows(columns: np.ndarray, place: np.ndarray, num_places: int) -> np.ndarray:
+    """Add up the rows (row, column) that belong to the same place: (place, column).
+
+    >>> _sums_of_rows(np.array([[1.0], [2.0], [4.0]]), np.array([2, 0, 2]), 3).tolist()
+    [[2.0], [0.0], [5.0]]
+    """
+    sums = np.zeros((num_places, columns.shape[1]))
+    order = np.argsort(place, kind="stable")
+    first = np.flatnonzero(np.diff(place[order], prepend=-1))  # of each place's rows, side by side
+    if len(first):
+        sums[place[order][first]] = np.add.reduceat(columns[order], first, axis=0)
+    return sums
+
+
+def _histograms_of_rows(scores: pd.DataFrame, metric: str, place: np.ndarray, num_places: int) -> np.ndarray:
+    """Return a histogram per place with a bin for each distinct score; positives low to high, then negatives."""
     if not {"probability", "target"} <= set(scores):
         raise UsageError(f"{metric} needs the columns probability and target, or the histograms of score_masks")
-    bins, place = np.unique(scores["probability"], return_inverse=True)
-    columns = np.zeros((len(scores), 2 * len(bins)))
-    negative = ~scores["target"].to_numpy().astype(bool)
-    columns[np.arange(len(scores)), place + len(bins) * negative] = 1
-    return columns
+    bins, column = np.unique(scores["probability"], return_inverse=True)
+    column = column + len(bins) * ~scores["target"].to_numpy().astype(bool)
+    num_columns = 2 * len(bins)
+    counted = np.bincount(place * num_columns + column, minlength=num_places * num_columns)
+    return counted.reshape(num_places, num_columns).astype(float)

@@ -27,6 +27,9 @@ def stages_of(settings: Mapping[str, Any], input_size: Sequence[int]) -> pd.Data
         model = build_model(settings).eval()
         if not isinstance(model, EncoderClassifier | EncoderDecoder):
             raise UsageError(f"model {settings['name']!r} has no stages; encoder_classifier and encoder_decoder have")
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):  # it keeps a shape, but on the meta device it is slow
+                module.forward = nn.Identity().forward  # type: ignore[method-assign]
         features = model.encoder(torch.zeros(1, *input_size))
         rows: list[tuple] = [("input", "input", *input_size, 0)]
         rows += [("encoder", f"1/{2 ** (k + 1)}", *f.shape[1:], 0) for k, f in enumerate(features)]
