@@ -95,10 +95,11 @@ class Session:
         """Estimate the hours, memory and disk of the runs to be trained, and where a lesson spends its time."""
         from retina_kit.runs.estimate import estimate_costs, summary
 
+        say = functools.partial(print, file=sys.stderr, flush=True)
         rows = []
         for experiment in self.experiments:
             jobs = jobs_to_train(explain_reuse(experiment.jobs, experiment.store, fresh=self.options.fresh))
-            costs = estimate_costs(jobs, experiment.store, experiment.data_root, self.options.device)
+            costs = estimate_costs(jobs, experiment.store, experiment.data_root, self.options.device, say)
             rows += [{"paper": experiment.paper, **cost} for cost in costs]
         return summary(rows, self.options.device, self.workers)
 

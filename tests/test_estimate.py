@@ -1,5 +1,6 @@
 """What a run would cost is measured, and planning very many runs stays small."""
 
+import functools
 import json
 
 import pytest
@@ -8,11 +9,12 @@ from small_arm import small_arm, small_jobs, train
 
 from retina_kit.experiment_file import list_papers
 from retina_kit.runs import in_process
-from retina_kit.runs.estimate import by_arm, cost_key, estimate_costs, summary
+from retina_kit.runs.estimate import by_arm, cost_key, estimate_costs, probe, summary
 from retina_kit.runs.plan import run_jobs
 from retina_kit.runs.reuse import explain_reuse, jobs_to_train
 from retina_kit.runs.store import RunStore
 from retina_kit.session import RunOptions, Session
+from retina_kit.training.batches import Batches
 from tests.small_command import command_line
 
 
@@ -115,3 +117,24 @@ def test_twenty_thousand_runs_are_planned_and_booked(tmp_path, monkeypatch):
     assert sorted(seen) == sorted(outcomes)
     place = {key: position for position, key in enumerate(seen)}
     assert all(place[job.parent] < place[job.key] for job in jobs if job.parent)
+
+
+def test_a_large_step_is_measured_on_two_images_of_its_batch(tmp_path, monkeypatch):
+    """Its GFLOP and the memory that it keeps grow with the batch, so they are known without making it in full."""
+    (job,) = small_jobs([small_arm("fluid", recipe={"batch_size": 4})], seeds=(0,))
+    monkeypatch.setattr("retina_kit.runs.estimate.PROBE_SECONDS", 0.05)
+    full = probe(job, tmp_path, torch.device("cpu"))
+    monkeypatch.setattr("retina_kit.runs.estimate.LARGE_STEP", 0.0)
+    sizes = []
+    monkeypatch.setattr(Batches, "sample", functools.partialmethod(_noting_sizes, sizes, Batches.sample))
+    part = probe(job, tmp_path, torch.device("cpu"))
+    assert set(sizes) == {2}
+    assert part["gflop_a_step"] == pytest.approx(full["gflop_a_step"])
+    assert part["steps"] == full["steps"] and part["seconds_a_step"] > 0
+    assert part["memory_mb"] >= full["memory_mb"]  # a process keeps its peak
+
+
+def _noting_sizes(batches, sizes, sample, step):
+    images, targets = sample(batches, step)
+    sizes.append(len(images))
+    return images, targets

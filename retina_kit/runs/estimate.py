@@ -1,17 +1,18 @@
 """Estimates what a batch will cost before it starts: hours, memory and disk, from measured steps."""
 
-import functools
+import dataclasses
 import itertools
 import json
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from retina_kit.runs.execute import peak_memory_mb
@@ -24,7 +25,9 @@ from retina_kit.training.prepare import prepare_arm, start_model
 
 DECIDES_COST = ("loss", "auxiliary_loss", "auxiliary_weight", "optimizer", "batch_size", "augmentation")
 PROBE_SECONDS, PROBE_STEPS = 0.3, 3  # at least; the median step counts
-PROBE_IMAGES = 2  # test images that a probe predicts
+LONG_ENOUGH = 1.0  # seconds of a step that is measured once
+PROBE_IMAGES = 2  # that a probe predicts, and takes of a large batch: BatchNorm needs two
+LARGE_STEP = 100.0  # GFLOP: seconds on two cores; a larger step is not made in full
 SECONDS = ("training_seconds", "evaluation_seconds", "seconds")
 ROOM_FOR_OPTIMIZER = 3  # a checkpoint contains the weights and up to two momenta of each
 
@@ -64,37 +67,73 @@ def probe(job: Job, data_root: str | Path, device: torch.device) -> dict[str, An
     task = prepare_arm(job.arm, job.seed, job.fold, data_root)
     model, batches = start_model(job.arm, job.seed), task.make_batches(job.seed, device)
     model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    seconds, gflop = _cost_of_a_step(job, model, batches, device) if len(batches) else (0.0, 0.0)
-    index, began = task.test[:PROBE_IMAGES], time.perf_counter()
-    task.predict(model, batches, index, precision=job.precision)
-    an_image = (time.perf_counter() - began) / len(index)
+    step = _cost_of_a_step(job, model, batches, device) if len(batches) else Step(0.0, 0.0, 0.0)
+    for number in (1, PROBE_IMAGES):  # the first one is slow, unless it is large
+        index, began = task.test[:number], time.perf_counter()
+        task.predict(model, batches, index, precision=job.precision)
+        an_image = (time.perf_counter() - began) / len(index)
+        if an_image > PROBE_SECONDS:
+            break
     return {
-        "seconds_a_step": seconds,
+        "seconds_a_step": step.seconds,
         "scoring_seconds": an_image * len(task.test) * len(job.arm.evaluation.variants),
         "validation_seconds": an_image * (job.arm.evaluation.validate_on or len(task.validation)),
-        "gflop_a_step": gflop,
+        "gflop_a_step": step.gflop,
         "steps": len(batches),
-        "memory_mb": peak_memory_mb(device),
+        "memory_mb": round(peak_memory_mb(device) + step.more_memory_mb),
         "weights_mb": sum(tensor.nbytes for tensor in model.state_dict().values()) / 2**20,
         "from": "a probe",
     }
 
 
-def _cost_of_a_step(job: Job, model: nn.Module, batches: Batches, device: torch.device) -> tuple[float, float]:
-    """Measure the seconds and count the GFLOP (forward and backward, as torch counts them) of one step."""
-    train = functools.partial(fit, model, batches, job.arm.recipe, device=device, precision=job.precision)
-    with FlopCounterMode(display=False) as counter:
-        train(watch=lambda *_: True)  # the first step is slow
+class Step(NamedTuple):
+    """What a step costs: seconds, GFLOP forward and backward, and MiB that measuring it did not take."""
+
+    seconds: float
+    gflop: float
+    more_memory_mb: float
+
+
+def _cost_of_a_step(job: Job, model: nn.Module, batches: Batches, device: torch.device) -> Step:
+    """Measure a step; on a CPU a large one is measured on a few images and multiplied to the size of the batch."""
+    recipe = batches.recipe
+    times = min(recipe.batch_size, len(batches.images)) / PROBE_IMAGES
+    if device.type == "cpu" and times > 1:
+        batches.recipe = dataclasses.replace(recipe, batch_size=PROBE_IMAGES)
+        gflop, kept_mb = _first_step(job, model, batches, device)
+        if gflop * times > LARGE_STEP:
+            seconds = _median_seconds(job, model, batches, device)
+            return Step(seconds * times, gflop * times, kept_mb * (times - 1))
+        batches.recipe = recipe
+    gflop, _ = _first_step(job, model, batches, device)
+    return Step(_median_seconds(job, model, batches, device), gflop, 0.0)
+
+
+def _first_step(job: Job, model: nn.Module, batches: Batches, device: torch.device) -> tuple[float, float]:
+    """Make one step, slow as every first one; return its GFLOP and the MiB that autograd keeps for the way back."""
+    kept: dict[int, int] = {}  # {where a tensor lies: its bytes}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+        fit(model, batches, job.arm.recipe, device=device, precision=job.precision, watch=lambda *_: True)
+    return counter.get_total_flops() / 1e9, sum(kept.values()) / 2**20
+
+
+def _median_seconds(job: Job, model: nn.Module, batches: Batches, device: torch.device) -> float:
+    """Measure the median seconds of a few steps."""
     marks = [time.perf_counter()]
 
     def watch(step: int, num_steps: int, losses: list[torch.Tensor], scores: dict[str, float]) -> bool:
         losses[-1].item()  # waits for the device
         marks.append(time.perf_counter())
-        return len(marks) > PROBE_STEPS and marks[-1] - marks[0] > PROBE_SECONDS
+        enough = len(marks) > PROBE_STEPS or marks[-1] - marks[-2] > LONG_ENOUGH
+        return enough and marks[-1] - marks[0] > PROBE_SECONDS
 
-    train(watch=watch)
-    seconds = [later - earlier for earlier, later in itertools.pairwise(marks)]
-    return statistics.median(seconds), counter.get_total_flops() / 1e9
+    fit(model, batches, job.arm.recipe, device=device, precision=job.precision, watch=watch)
+    return statistics.median(later - earlier for earlier, later in itertools.pairwise(marks))
 
 
 def _evaluation_seconds(job: Job, steps: int, cost: dict[str, Any]) -> float | None:
@@ -105,12 +144,18 @@ def _evaluation_seconds(job: Job, steps: int, cost: dict[str, Any]) -> float | N
     return cost["scoring_seconds"] + num_validations * cost["validation_seconds"]
 
 
-def estimate_costs(jobs: Iterable[Job], store: RunStore, data_root: str | Path, device: str) -> list[dict[str, Any]]:
+def estimate_costs(
+    jobs: Iterable[Job],
+    store: RunStore,
+    data_root: str | Path,
+    device: str,
+    notify: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, Any]]:
     """Estimate each of these jobs: a row with seconds, memory, disk, and what they were taken from.
 
     `seconds` is `training_seconds`, which count the arm's own number of steps, plus `evaluation_seconds`. Costs that
     past runs tell include reading and evaluating; then `evaluation_seconds` and `gflop_a_step` are None. Jobs of one
-    cost key are measured once.
+    cost key are measured once, and `notify` is told before.
     """
     chosen = choose_device(device)
     costs, rows, lengths = measured_costs(store, chosen), [], {}
@@ -118,6 +163,7 @@ def estimate_costs(jobs: Iterable[Job], store: RunStore, data_root: str | Path, 
         key = cost_key(job.description)
         length = job.arm.recipe.steps or job.arm.recipe.epochs or 0
         if key not in costs:
+            notify(f"measuring a step of {job.arm.name}")
             costs[key] = probe(job, data_root, chosen)
             lengths[key] = length
         cost = costs[key]
