@@ -297,7 +297,7 @@ class Experiment:
     def _gather(self, what: str) -> pd.DataFrame:
         parts = []
         for job in self.jobs:
-            part = getattr(self.run_of(job.arm.name, job.seed, job.fold), what).copy()
+            part = getattr(self.run_of(job.arm.name, job.seed, job.fold), what)
             parts.append(part.assign(arm=job.arm.name, seed=job.seed, fold=-1 if job.fold is None else job.fold))
         return pd.concat(parts, ignore_index=True)
 

@@ -139,8 +139,9 @@ def test_a_scheduler_that_is_killed_is_said_and_nothing_is_lost(store, tmp_path)
     quiet = {"env": ONE_THREAD, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     with subprocess.Popen(run, **quiet) as scheduler, subprocess.Popen(work, **quiet) as worker:
         try:
-            wait_for((tmp_path / "scheduler.json").is_file)
-            address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+            written = tmp_path / "scheduler.json"
+            wait_for(lambda: written.is_file() and written.read_text())  # it exists before it is written
+            address = json.loads(written.read_text())["address"]
             killer = Killer(scheduler.pid)
             with (
                 Cluster(address, say=lambda text: None) as cluster,

@@ -85,7 +85,8 @@ class Run:
     def scores(self) -> pd.DataFrame:
         """The scored test images."""
         names = {"id": str, "patient": str, "class": str}  # a patient may be called NA: only an empty field is missing
-        return pd.read_csv(self._checked("scores.csv"), dtype=names, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(self._checked("scores.csv"), dtype=names, keep_default_na=False, na_values=[""])
+        return table.copy()  # in one piece: read_csv leaves each of the many columns by itself
 
     @property
     def history(self) -> pd.DataFrame:
