@@ -11,17 +11,25 @@ from retina_kit.files import kit_root
 
 NUM_PICTURES = 32
 THE_KIT = "this kit"
-ROWS = {  # row: module, settings, what it is
+ROWS = {  # row: module, settings, what it is; "fast" means only where the processor has instructions for it
     THE_KIT: ("kit", "best", "training/loop.py as it is"),
     "plain PyTorch": ("plain", "tutorial", "DataLoader, NCHW, float32"),
-    "plain PyTorch, best": ("plain", "best", "channels_last, bfloat16 autocast, fused Adam"),
+    "plain PyTorch, best": ("plain", "best", "channels_last, fused Adam, fast bfloat16"),
     "MONAI": ("monai_trainer", "tutorial", "SupervisedTrainer, CacheDataset"),
-    "MONAI, best": ("monai_trainer", "best", "ThreadDataLoader, no decollation, channels_last, bfloat16 inferer"),
+    "MONAI, best": (
+        "monai_trainer",
+        "best",
+        "ThreadDataLoader, no decollation, channels_last, fast bfloat16",
+    ),
     "smp + Lightning": ("lightning_trainer", "tutorial", "Trainer, 32-true, statistics every step"),
-    "smp + Lightning, best": ("lightning_trainer", "best", "bf16-mixed, channels_last, no statistics"),
+    "smp + Lightning, best": (
+        "lightning_trainer",
+        "best",
+        "channels_last, no statistics, fast bf16-mixed",
+    ),
     "Keras": ("keras_fit", "tutorial", "model.fit on arrays, float32, as melinscak2020's authors"),
     "Keras, 2020": ("keras_fit", "2020", "the same with TensorFlow's own operations, its default when they trained"),
-    "Keras, best": ("keras_fit", "best", "mixed_bfloat16, tf.data cache and prefetch"),
+    "Keras, best": ("keras_fit", "best", "tf.data cache and prefetch, fast mixed_bfloat16"),
 }
 WITHOUT_PEERS = (THE_KIT, "plain PyTorch", "plain PyTorch, best")
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks.pacer import main
+from retina_kit.training.device import choose_device, has_fast_bfloat16
 
 WIDTHS = (32, 64, 128, 256, 512)
 
@@ -65,11 +66,11 @@ class Turns(keras.callbacks.Callback):
 
 
 def train(images, targets, task, pacer):
-    """Train on NumPy arrays in float32; at best on a cached, prefetched tf.data pipeline in mixed bfloat16."""
+    """Train on NumPy arrays in float32; at best on a cached, prefetched tf.data pipeline in fast mixed bfloat16."""
     best = task.settings == "best"
     if task.device != "cpu" and not tf.config.list_physical_devices("GPU"):
         raise SystemExit(f"this TensorFlow sees no GPU, so it cannot train on {task.device}")
-    if best:
+    if best and has_fast_bfloat16(choose_device(task.device)):
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
     model = build_unet(*images.shape[1:])
     if model.count_params() != 7_759_521:

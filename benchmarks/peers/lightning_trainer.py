@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.pacer import main
 from retina_kit.models.build import build_model
-from retina_kit.training.device import choose_device
+from retina_kit.training.device import choose_device, has_fast_bfloat16
 
 
 class Scans(Dataset):
@@ -69,7 +69,7 @@ class Turns(lightning.Callback):
 
 
 def train(images, targets, task, pacer):
-    """Train with a Lightning Trainer; at best in bf16-mixed, channels_last, without statistics every step."""
+    """Train with a Lightning Trainer; at best in fast bf16-mixed, channels_last, without statistics every step."""
     device, best = choose_device(task.device), task.settings == "best"
     module = Segmenter(best)
     if best:
@@ -79,7 +79,7 @@ def train(images, targets, task, pacer):
         max_epochs=10**6,
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
-        precision="bf16-mixed" if best else "32-true",
+        precision="bf16-mixed" if best and has_fast_bfloat16(device) else "32-true",
         callbacks=[Turns(pacer)],
         logger=False,
         enable_checkpointing=False,

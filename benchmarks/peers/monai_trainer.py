@@ -15,7 +15,7 @@ from monai.utils import CommonKeys
 
 from benchmarks.pacer import main
 from retina_kit.models.build import build_model
-from retina_kit.training.device import choose_device
+from retina_kit.training.device import choose_device, has_fast_bfloat16
 
 
 class BFloat16Inferer(SimpleInferer):
@@ -28,7 +28,7 @@ class BFloat16Inferer(SimpleInferer):
 
 
 def train(images, targets, task, pacer):
-    """Train with MONAI's trainer; at best without MetaTensors, decollation and float32."""
+    """Train with MONAI's trainer; at best without MetaTensors and decollation, in fast bfloat16."""
     device, best = choose_device(task.device), task.settings == "best"
     keys = (CommonKeys.IMAGE, CommonKeys.LABEL)
     items = [{keys[0]: image[None], keys[1]: mask[None]} for image, mask in zip(images, targets, strict=True)]
@@ -47,7 +47,7 @@ def train(images, targets, task, pacer):
         network=model,
         optimizer=torch.optim.Adam(model.parameters(), lr=1e-5, fused=best or None),
         loss_function=DiceLoss(sigmoid=True),
-        inferer=BFloat16Inferer() if best else None,
+        inferer=BFloat16Inferer() if best and has_fast_bfloat16(device) else None,
         decollate=not best,
         optim_set_to_none=best,
         to_kwargs={"memory_format": torch.channels_last} if best else None,

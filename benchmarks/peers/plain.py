@@ -1,18 +1,16 @@
 """A plain PyTorch loop: DataLoader, zero_grad, forward, backward, step, as the PyTorch tutorials write it."""
 
-import contextlib
-
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.pacer import main
 from retina_kit.models.build import build_model
-from retina_kit.training.device import choose_device
+from retina_kit.training.device import choose_device, has_fast_bfloat16
 
 
 def train(images, targets, task, pacer):
-    """Train with NCHW float32, or at best with channels_last, bfloat16 autocast and a fused optimizer."""
+    """Train with NCHW float32, or at best with channels_last, a fused optimizer and fast bfloat16."""
     device, best = choose_device(task.device), task.settings == "best"
     model = build_model({"name": "unet"}).to(device).train()
     if best:
@@ -23,7 +21,7 @@ def train(images, targets, task, pacer):
     loader = DataLoader(TensorDataset(image_set, truth), task.batch, shuffle=True, pin_memory=device.type == "cuda")
     criterion = nn.BCEWithLogitsLoss()
     layout = {"memory_format": torch.channels_last} if best else {}
-    context = torch.autocast(device.type, torch.bfloat16) if best else contextlib.nullcontext()
+    context = torch.autocast(device.type, torch.bfloat16, enabled=best and has_fast_bfloat16(device))
     while True:
         for batch, labels in loader:
             batch, labels = batch.to(device, non_blocking=best, **layout), labels.to(device, non_blocking=best)
