@@ -49,13 +49,18 @@ def verdicts_of(experiment, seeds):
 
 
 def summary(verdicts):
-    """Count claims (rows) whose verdicts (columns: sets of seeds) flip, waver, or agree."""
+    """Count claims (rows) whose verdicts (columns: sets of seeds) flip, waver, or agree.
+
+    "unlike the usual" is the share of all verdicts that are not the most frequent one of their claim.
+    """
     flips = verdicts.eq(SUPPORTED).any(axis=1) & verdicts.eq(NOT_SUPPORTED).any(axis=1)
     decided = verdicts.ne(INCONCLUSIVE)
     wavers = decided.any(axis=1) & ~decided.all(axis=1)
+    usual = verdicts.apply(lambda row: row.value_counts().iloc[0], axis=1).sum()
     return {
         "claims": len(verdicts),
         "sets": verdicts.shape[1],
+        "unlike the usual": round(1 - int(usual) / verdicts.size, 3),
         "flips": sorted(verdicts.index[flips]),
         "wavers": sorted(verdicts.index[wavers]),
         "decided by every set": sorted(verdicts.index[decided.all(axis=1) & ~flips]),
@@ -82,8 +87,10 @@ def main():
     found = {"seeds": experiment.seeds, "size": asked.size, **summary(verdicts)}
     print(json.dumps(found, indent=1))
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    kept |= {"machine": describe_machine(choose_device("cpu")), f"{asked.paper} {asked.data}": found}
-    write_json(RESULTS, kept)
+    machine = describe_machine(choose_device("cpu"))
+    write_json(
+        RESULTS, kept | {f"{asked.paper} {asked.data}, {len(experiment.seeds)} seeds": found | {"machine": machine}}
+    )
 
 
 if __name__ == "__main__":
