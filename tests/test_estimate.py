@@ -119,9 +119,10 @@ def test_twenty_thousand_runs_are_planned_and_booked(tmp_path, monkeypatch):
     assert all(place[job.parent] < place[job.key] for job in jobs if job.parent)
 
 
-def test_a_large_step_is_measured_on_two_images_of_its_batch(tmp_path, monkeypatch):
+@pytest.mark.parametrize("recipe", [{"batch_size": 4}, {"batch_size": 4, "steps": 0, "epochs": 5}])
+def test_a_large_step_is_measured_on_two_images_of_its_batch(recipe, tmp_path, monkeypatch):
     """Its GFLOP and the memory that it keeps grow with the batch, so they are known without making it in full."""
-    (job,) = small_jobs([small_arm("fluid", recipe={"batch_size": 4})], seeds=(0,))
+    (job,) = small_jobs([small_arm("fluid", recipe=recipe)], seeds=(0,))
     monkeypatch.setattr("retina_kit.runs.estimate.PROBE_SECONDS", 0.05)
     full = probe(job, tmp_path, torch.device("cpu"))
     monkeypatch.setattr("retina_kit.runs.estimate.LARGE_STEP", 0.0)

@@ -1,5 +1,6 @@
 """Estimates what a batch will cost before it starts: hours, memory and disk, from measured steps."""
 
+import copy
 import dataclasses
 import itertools
 import json
@@ -96,15 +97,14 @@ class Step(NamedTuple):
 
 def _cost_of_a_step(job: Job, model: nn.Module, batches: Batches, device: torch.device) -> Step:
     """Measure a step; on a CPU a large one is measured on a few images and multiplied to the size of the batch."""
-    recipe = batches.recipe
-    times = min(recipe.batch_size, len(batches.images)) / PROBE_IMAGES
+    times = min(batches.recipe.batch_size, len(batches.images)) / PROBE_IMAGES
     if device.type == "cpu" and times > 1:
-        batches.recipe = dataclasses.replace(recipe, batch_size=PROBE_IMAGES)
-        gflop, kept_mb = _first_step(job, model, batches, device)
+        few = copy.copy(batches)
+        few.recipe = dataclasses.replace(batches.recipe, batch_size=PROBE_IMAGES)
+        gflop, kept_mb = _first_step(job, model, few, device)
         if gflop * times > LARGE_STEP:
-            seconds = _median_seconds(job, model, batches, device)
+            seconds = _median_seconds(job, model, few, device)
             return Step(seconds * times, gflop * times, kept_mb * (times - 1))
-        batches.recipe = recipe
     gflop, _ = _first_step(job, model, batches, device)
     return Step(_median_seconds(job, model, batches, device), gflop, 0.0)
 
