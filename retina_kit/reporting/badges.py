@@ -25,9 +25,17 @@ def repository() -> str:
     if settings.is_file():
         urls = tomllib.loads(settings.read_text(encoding="utf-8"))["project"].get("urls", {})
     else:
-        lines = importlib.metadata.metadata("retina-kit").get_all("Project-URL") or []
+        lines = _project_urls()
         urls = dict(line.split(", ", 1) for line in lines)
     return github_name(urls.get("Repository", ""))
+
+
+def _project_urls() -> list[str]:
+    """Return the lines "name, address" of an installed kit's metadata; none if it is not installed."""
+    try:
+        return importlib.metadata.metadata("retina-kit").get_all("Project-URL") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
 
 
 def github_name(address: str) -> str:

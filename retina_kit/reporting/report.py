@@ -1,17 +1,19 @@
 """Saves the output files of a run: tables, figures, claims and results.json, each whole or not at all."""
 
+import contextlib
 import json
 import math
 import platform
 import subprocess
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from retina_kit import __version__
 from retina_kit.errors import UsageError
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.machine import peak_memory_mb
@@ -19,7 +21,7 @@ from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.figures.plotted import plotted_data
 from retina_kit.reporting.tables import is_tidy
 
-PACKAGES = ("retina-kit", "torch", "torchvision", "numpy", "opencv-python-headless", "papermill", "matplotlib")
+PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "opencv-python", "papermill", "matplotlib")
 
 
 class Report:
@@ -70,7 +72,7 @@ class Report:
             **description,
             "tables": self.tables,
             "figures": self.figures,
-            "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            "versions": versions(),
             "git_commit": git_commit(),
             "machine": f"{platform.system()} {platform.machine()}",
             "notebook_seconds": round(time.perf_counter() - self.began, 1),
@@ -102,3 +104,15 @@ def git_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the kit, of Python and of the packages that it computes and plots with, if installed.
+
+    A checkout that is not installed has no metadata, OpenCV has two names, and torchvision may be absent.
+    """
+    found = {"retina-kit": __version__}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found | {"python": platform.python_version()}
