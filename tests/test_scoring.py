@@ -141,3 +141,14 @@ def test_lengths_that_differ_and_unknown_metrics_are_refused():
         score_masks(PROBABILITY, TARGET, ROWS.drop(columns="patient"))
     with pytest.raises(UsageError, match="column 'id'"):
         score_masks(PROBABILITY, TARGET, ROWS[["split"]])
+
+
+@pytest.mark.parametrize("num_bins", [0, 3])
+def test_no_images_give_an_empty_table_with_the_usual_columns(num_bins):
+    usual = score_masks(PROBABILITY, TARGET, ROWS, num_bins=num_bins)
+    scored = score_masks(PROBABILITY[:0], TARGET[:0], ROWS[:0], num_bins=num_bins)
+    assert len(scored) == 0
+    assert scored.dtypes.to_dict() == usual.dtypes.to_dict()
+    assert list(scored) == list(usual)
+    of_classes = score_masks_of_classes(PROBABILITY[:0, None], TARGET[:0, None], ROWS[:0], ["fluid"])
+    assert list(of_classes) == list(score_masks_of_classes(PROBABILITY[:, None], TARGET[:, None], ROWS, ["fluid"]))

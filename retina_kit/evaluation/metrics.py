@@ -6,6 +6,7 @@ for a classifier. A score whose denominator is zero is NaN, never silently 0 or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,11 +55,16 @@ def counts_per_image(predicted: Array, target: Array) -> tuple[Array, Array, Arr
     >>> [int(count[0]) for count in counts]
     [1, 1, 1, 1]
     """
-    predicted, target = predicted.reshape(len(predicted), -1), target.reshape(len(target), -1)
+    predicted, target = _flat(predicted), _flat(target)
     tp = _count(predicted & target)
     num_predicted, num_target = _count(predicted), _count(target)
     fp, fn = num_predicted - tp, num_target - tp
     return tp, fp, fn, predicted.shape[1] - tp - fp - fn
+
+
+def _flat(images: Array) -> Array:
+    """Return the pixels of each image as a row; there may be no images."""
+    return images.reshape(len(images), math.prod(images.shape[1:]))
 
 
 def _count(mask: Array) -> Array:
@@ -198,8 +204,7 @@ def dice_half_thresholded(probability: Array, target: Array) -> Array:
     >>> round(float(dice_half_thresholded(probability, target)[0]), 4)  # (2 x 1.5 + 1) / (1.6 + 2 + 1)
     0.8696
     """
-    flat = probability.reshape(len(probability), -1)
-    flat_target = target.reshape(len(target), -1)
+    flat, flat_target = _flat(probability), _flat(target)
     half = flat * (flat <= 0.5) + (flat > 0.5)
     overlap = (half * flat_target).sum(1)
     return (2 * overlap + SMOOTHING) / (half.sum(1) + flat_target.sum(1) + SMOOTHING)

@@ -111,11 +111,12 @@ def _score_some(
     counts = counts_per_image(predicted, target)
     scored = _identity(rows).assign(**dict(zip(COUNTS, counts, strict=True)))
     scored["dice"] = dice_of_counts(*counts)
-    scored[["compactness", "solidity"]] = [shape_of_mask(mask) for mask in predicted]
+    scored[["compactness", "solidity"]] = np.array([shape_of_mask(mask) for mask in predicted]).reshape(-1, 2)
     if is_soft:
         scored["dice_half_thresholded"] = dice_half_thresholded(probability, target)
     if num_bins:
-        pairs = np.array([score_histogram(p, t, num_bins) for p, t in zip(probability, target, strict=True)])
+        pairs = np.array([score_histogram(p, t, num_bins) for p, t in zip(probability, target, strict=True)], np.int64)
+        pairs = pairs.reshape(-1, 2, num_bins)
         for kind, bins in zip(("positives", "negatives"), np.swapaxes(pairs, 0, 1), strict=True):
             names = [f"{kind}_{k:03d}" for k in range(num_bins)]
             scored = scored.join(pd.DataFrame(bins, columns=names, index=scored.index))
