@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from retina_kit.errors import UsageError
 from retina_kit.models.build import build_model
 from retina_kit.schema import parse
 from retina_kit.training.loop import outputs_and_loss
-from retina_kit.training.recipe import Recipe
+from retina_kit.training.recipe import OPTIMIZERS, Recipe
 
 
 def test_steps_and_epochs_give_the_papers_update_counts():
@@ -127,3 +129,43 @@ def test_the_networks_own_penalty_is_added_to_the_loss():
     assert penalized(outputs, targets).item() == pytest.approx(plain(outputs, targets).item() + penalty)
     with pytest.raises(UsageError, match="no L2 penalty"):
         outputs_and_loss(build_model({"name": "unet", "widths": [4, 4]}), Recipe(steps=1, l2=True))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_optimizers_take_the_very_steps_of_torchs_and_resume_from_their_state(optimizer):
+    recipe = parse(Recipe, {"steps": 1, "optimizer": optimizer, "momentum": 0.9, "weight_decay": 0.1}, "recipe")
+    ours, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
+    theirs.load_state_dict(ours.state_dict())
+    made = recipe.make_optimizer(ours)
+    usual = OPTIMIZERS[optimizer](theirs.parameters(), lr=1.0)
+    usual.load_state_dict(made.state_dict())  # the settings; there is no state yet
+    assert isinstance(made, OPTIMIZERS[optimizer])
+    for step in range(4):
+        if step == 2:  # each resumes from the state of the other
+            states = made.state_dict(), usual.state_dict()
+            made, usual = recipe.make_optimizer(ours), type(usual)(theirs.parameters(), lr=1.0)
+            made.load_state_dict(states[1])
+            usual.load_state_dict(states[0])
+        for model, taken in ((ours, made), (theirs, usual)):
+            taken.zero_grad(set_to_none=True)
+            assert model.weight.grad is None
+            model(torch.linspace(-1, 1, 10).reshape(2, 5)).square().sum().backward()
+            taken.step()
+        assert torch.equal(ours.weight, theirs.weight)
+        assert torch.equal(ours.bias, theirs.bias)
+
+
+def test_an_optimizer_does_not_load_torchs_compiler():
+    code = """if True:
+        import sys, torch
+        from retina_kit.training.recipe import Recipe
+        model = torch.nn.Linear(2, 1)
+        for name in ("sgd", "adam", "adamw", "rmsprop"):
+            optimizer = Recipe(steps=1, optimizer=name).make_optimizer(model)
+            optimizer.zero_grad(set_to_none=True)
+            model(torch.ones(1, 2)).sum().backward()
+            optimizer.step()
+            optimizer.load_state_dict(optimizer.state_dict())
+        print("torch._dynamo" in sys.modules)"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"

@@ -11,6 +11,14 @@ from torch import nn
 from retina_kit.data.augment import Augmentation
 from retina_kit.schema import STRICT, Count, Positive
 from retina_kit.training.losses import LossName
+from retina_kit.training.optimizers import without_compiler
+
+OPTIMIZERS = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -79,10 +87,9 @@ class Recipe:
         """Make the optimizer of the weights that are not frozen."""
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         rate, decay = self.learning_rate, self.weight_decay
+        kind = without_compiler(OPTIMIZERS[self.optimizer])
         if self.optimizer == "sgd":
-            return torch.optim.SGD(weights, lr=rate, momentum=self.momentum, weight_decay=decay, fused=True)
-        if self.optimizer == "adam":
-            return torch.optim.Adam(weights, lr=rate, eps=self.epsilon, weight_decay=decay, fused=True)
-        if self.optimizer == "adamw":
-            return torch.optim.AdamW(weights, lr=rate, eps=self.epsilon, weight_decay=decay, fused=True)
-        return torch.optim.RMSprop(weights, lr=rate, alpha=0.9, eps=self.epsilon, weight_decay=decay)
+            return kind(weights, lr=rate, momentum=self.momentum, weight_decay=decay, fused=True)
+        if self.optimizer == "rmsprop":
+            return kind(weights, lr=rate, alpha=0.9, eps=self.epsilon, weight_decay=decay)
+        return kind(weights, lr=rate, eps=self.epsilon, weight_decay=decay, fused=True)
