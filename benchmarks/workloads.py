@@ -25,6 +25,7 @@ from retina_kit.evaluation.summary import summarize
 from retina_kit.files import kit_root
 from retina_kit.machine import peak_memory_mb
 from retina_kit.models.build import build_model
+from retina_kit.models.layout import to_device
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import choose_device
 from retina_kit.training.inference import predict_probability, window_starts
@@ -73,7 +74,7 @@ def sliding_windows(device, repeats):
     settings = {"name": "unet_s5_d16", "head": "fcn", "base_width": 16}
     image_set = generate_oct(2, 4, (496, 768), seed=0)
     batches = make_batches(image_set, Recipe(steps=1), device, in_channels=3)
-    model = build_model(settings).to(device=device, memory_format=torch.channels_last)
+    model = to_device(build_model(settings), device)
     seconds, images = [], torch.from_numpy(image_set.images)
     for _ in range(repeats + 1):
         began = time.perf_counter()

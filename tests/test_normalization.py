@@ -29,4 +29,3 @@ def test_gray_images_of_any_number_and_side_are_repeated_for_a_color_network():
     found = Normalization(0.0, 1.0, in_channels=3, device="cpu").inputs(images)
     assert found.shape == (2, 3, 3, 4)
     assert torch.equal(found, images.float().repeat(1, 3, 1, 1))
-    assert found.is_contiguous(memory_format=torch.channels_last)

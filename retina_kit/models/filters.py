@@ -1,12 +1,12 @@
 """What makes a filter respond most? Gradient ascent on the input, all filters of a layer at once."""
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from retina_kit.errors import UsageError
+from retina_kit.models.layout import to_device
 
 
 def convolutions(model: nn.Module) -> list[nn.Conv2d]:
@@ -45,8 +45,8 @@ def maximize_filters(
     >>> maximize_filters(UNet(widths=(4, 4)), layer=1, num_filters=2, size=8, num_steps=1).shape
     torch.Size([2, 1, 8, 8])
     """
-    frozen: Any = copy.deepcopy(model).eval().requires_grad_(False)
-    frozen.to(memory_format=torch.channels_last)
+    frozen = copy.deepcopy(model).eval().requires_grad_(False)
+    to_device(frozen, next(frozen.parameters()).device)
     found = convolutions(frozen)
     if not 1 <= layer <= len(found):
         raise UsageError(f"layer {layer} is not one of the {len(found)} convolutions of this network, counted from 1")

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from retina_kit.models.layout import layout_of
+
 
 class ConvUnit(nn.Sequential):
     """Convolution without bias, BatchNorm, ReLU."""
@@ -117,6 +119,6 @@ class ASPPHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Give logits from a pixel's surroundings and the mean of the image."""
         pooled = self.image_pool(features.mean(dim=(2, 3), keepdim=True))
-        parts = [pooled.expand(-1, -1, *features.shape[-2:]).contiguous(memory_format=torch.channels_last)]
+        parts = [pooled.expand(-1, -1, *features.shape[-2:]).contiguous(memory_format=layout_of(features))]
         parts += [branch(features) for branch in self.branches]
         return self.classifier(self.conv(torch.cat(parts, dim=1)))

@@ -50,7 +50,7 @@ class LocalizeThenSegment(nn.Module):
         rows, columns = self.places(images)
         which = torch.arange(len(images), device=images.device)[:, None, None]
         windows = images.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2)
-        logits = self.unet(windows.contiguous(memory_format=torch.channels_last))
+        logits = self.unet(windows.contiguous())
         whole = logits.new_full((len(images), *images.shape[-2:], logits.shape[1]), OUTSIDE)
         whole = whole.index_put((which, rows, columns), logits.permute(0, 2, 3, 1))
         return whole.permute(0, 3, 1, 2)

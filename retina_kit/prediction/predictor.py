@@ -15,6 +15,7 @@ from retina_kit.data.image_files import read_page, scaled_to_8_bit
 from retina_kit.data.transforms import resize_images, to_gray
 from retina_kit.errors import DataError, UsageError
 from retina_kit.models.build import build_model, without_weights
+from retina_kit.models.layout import to_device
 from retina_kit.prediction.described import check_description, check_network, check_outputs
 from retina_kit.prediction.sides import multiple_of_sides, padded_to, resampled
 from retina_kit.training.arm import SEGMENTS
@@ -60,7 +61,7 @@ class TrainedNetwork:
         check_network(metadata, tensors, path)
         model = build_model(without_weights(metadata.network))
         model.load_state_dict(tensors)
-        return cls(model.to(device=on, memory_format=torch.channels_last).eval(), metadata, on, precision)  # type: ignore[call-overload]
+        return cls(to_device(model, on).eval(), metadata, on, precision)
 
     def prepare(self, image: np.ndarray) -> Prepared:
         """Bring an image, uint8 (H, W) or (H, W, 3), to what the network was trained on."""

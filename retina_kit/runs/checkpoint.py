@@ -114,8 +114,8 @@ class Checkpoint:
     def _restore_optimizer(self, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
         """Restore momenta and step counts in the memory layout of the weights they belong to.
 
-        Files keep tensors in plain order, but weights are channels last in memory, and a fused optimizer walks through
-        weight and momentum side by side: a momentum in another order would silently update the wrong weights.
+        Files keep tensors in plain order, but most networks are channels last in memory, and a fused optimizer walks
+        through weight and momentum side by side: a momentum in another order would silently update the wrong weights.
         """
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         state: dict[int, dict[str, torch.Tensor]] = {}

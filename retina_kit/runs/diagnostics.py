@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from retina_kit.errors import SetupError
+from retina_kit.models.layout import to_device
 from retina_kit.training.arm import Arm
 from retina_kit.training.device import autocast, give_back_freed_memory
 from retina_kit.training.loop import TrainingDiverged, as_float32, outputs_and_loss
@@ -94,7 +95,7 @@ def try_step(
         torch.cuda.empty_cache()
     else:
         give_back_freed_memory()
-    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    to_device(model, device).train()
     optimizer = recipe.make_optimizer(model)
     predict, loss_of = outputs_and_loss(model, recipe)
     with autocast(device, precision):

@@ -16,6 +16,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from retina_kit.models.layout import to_device
 from retina_kit.runs.execute import peak_memory_mb
 from retina_kit.runs.plan import Job
 from retina_kit.runs.store import RunStore, canonical_hash
@@ -67,7 +68,7 @@ def probe(job: Job, data_root: str | Path, device: torch.device) -> dict[str, An
     """Measure the cost of a job on a few real steps of it, and on predicting a few of its test images."""
     task = prepare_arm(job.arm, job.seed, job.fold, data_root)
     model, batches = start_model(job.arm, job.seed), task.make_batches(job.seed, device)
-    model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    to_device(model, device)
     step = _cost_of_a_step(job, model, batches, device) if len(batches) else Step(0.0, 0.0, 0.0)
     for number in (1, PROBE_IMAGES):  # the first one is slow, unless it is large
         index, began = task.test[:number], time.perf_counter()

@@ -47,14 +47,14 @@ class Batches:
         return self.recipe.num_steps(len(self.images))
 
     def sample(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images, float (B, C, h, w) channels last, and the targets of one step."""
+        """Return the images, float (B, C, h, w), and the targets of one step."""
         index = self.index_of(step)
         images, targets = self.normalized(index, step), self.targets[index]
         if targets.dim() >= 3:
             generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
             images, targets = augment_images(images, targets, self.recipe.augmentation, generator)
             images, targets = pad_to_fit(images, targets)
-        return self.normalization.as_channels_last(images), targets
+        return self.normalization.repeat_gray(images), targets
 
     def normalized(self, index: Tensor, step: int) -> Tensor:
         """Return the images at `index`, normalized; their colors are distorted first if the recipe asks for it."""
@@ -64,7 +64,7 @@ class Batches:
         return self.normalization.normalize(images)
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Turn uint8 images (N, C, h, w) into what the network takes: on the device, normalized, channels last."""
+        """Turn uint8 images (N, C, h, w) into what the network takes: on the device, normalized."""
         return self.normalization.inputs(images)
 
     def index_of(self, step: int) -> Tensor:

@@ -59,9 +59,8 @@ def predict_logits(
 
 def _whole(model: nn.Module, images: Tensor, precision: str) -> Tensor:
     """Return the logits of one batch of whole images."""
-    padded = pad_to_multiple(images).contiguous(memory_format=torch.channels_last)
     with autocast(images.device, precision):
-        logits = model(padded)
+        logits = model(pad_to_multiple(images))
     return logits.float()[..., : images.shape[-2], : images.shape[-1]]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from retina_kit.errors import KitError, UsageError
+from retina_kit.models.layout import to_device
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import autocast, seed_generator
 from retina_kit.training.losses import LOSSES, with_auxiliary
@@ -54,7 +55,7 @@ def fit(
     called every `recipe.validate_every` steps. `watch` is called after each step and may return True to stop early.
     `checkpoint` saves now and then and lets an interrupted run resume.
     """
-    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    to_device(model, device).train()
     optimizer = recipe.make_optimizer(model)
     predict, loss_of = outputs_and_loss(model, recipe)
     num_steps = len(batches)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from retina_kit.errors import UsageError
+from retina_kit.models.layout import to_device
 from retina_kit.training.batches import Batches
 from retina_kit.training.inference import pad_to_multiple
 
@@ -35,13 +36,13 @@ def calibrate_norms(model: nn.Module, batches: Batches, parts: Iterable[str], ba
     """
     norms = [norm for part in parts for norm in norms_of(model, part)]
     momenta = [norm.momentum for norm in norms]
-    model.to(device=batches.images.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    to_device(model, batches.images.device).eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a cumulative average
         norm.train()
     for some in batches.images.split(batch_size):
-        model(pad_to_multiple(batches.inputs(some)).contiguous(memory_format=torch.channels_last))
+        model(pad_to_multiple(batches.inputs(some)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.eval()

@@ -29,13 +29,13 @@ class Normalization:
         self.in_channels = in_channels
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Turn uint8 images (N, C, h, w) into what the network takes: on the device, normalized, channels last."""
-        return self.as_channels_last(self.normalize(images.to(self.mean.device)))
+        """Turn uint8 images (N, C, h, w) into what the network takes: on the device, normalized."""
+        return self.repeat_gray(self.normalize(images.to(self.mean.device)))
 
     def normalize(self, images: Tensor) -> Tensor:
         """Return uint8 images as float32, (gray value - mean) / std."""
         return (images.to(torch.float32) - self.mean) / self.std
 
-    def as_channels_last(self, images: Tensor) -> Tensor:
-        """Repeat gray images to the network's channels and lay them out channels last."""
-        return images.expand(-1, self.in_channels, -1, -1).contiguous(memory_format=torch.channels_last)
+    def repeat_gray(self, images: Tensor) -> Tensor:
+        """Repeat gray images to the network's channels; its first convolution lays them out as its weights are."""
+        return images.expand(-1, self.in_channels, -1, -1).contiguous()

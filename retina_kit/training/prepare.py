@@ -4,7 +4,6 @@ import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -15,6 +14,7 @@ from retina_kit.data.dataset import load_images
 from retina_kit.data.splits import choose_split
 from retina_kit.errors import UsageError
 from retina_kit.models.build import build_model, without_weights
+from retina_kit.models.layout import to_device
 from retina_kit.training.arm import Arm, Data
 from retina_kit.training.batches import Batches
 from retina_kit.training.tasks.classify import Classification
@@ -99,6 +99,6 @@ def score_variants(
 
 def trained_model(arm: Arm, weights: Mapping[str, Tensor], device: torch.device) -> nn.Module:
     """Build an arm's network with trained weights, ready to predict on a device."""
-    model: Any = build_model(without_weights(arm.model))
+    model = build_model(without_weights(arm.model))
     model.load_state_dict(weights)
-    return model.to(device=device, memory_format=torch.channels_last)
+    return to_device(model, device)

@@ -99,12 +99,12 @@ class PointBatches(Batches):
     """Training batches whose targets are centers: a mirrored image has its center on the other side."""
 
     def sample(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images, float (B, C, h, w) channels last, and the centers (B, 2) of one step."""
+        """Return the images, float (B, C, h, w), and the centers (B, 2) of one step."""
         index = self.index_of(step)
         generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
         images, targets = self.normalized(index, step), self.targets[index]
         images, targets = augment_points(images, targets, self.recipe.augmentation, generator)
-        return self.normalization.as_channels_last(images), targets
+        return self.normalization.repeat_gray(images), targets
 
 
 def columns_of(image_set: ImageSet, names: tuple[str, ...]) -> np.ndarray:
