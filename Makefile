@@ -17,15 +17,33 @@ unexport PYTHONDONTWRITEBYTECODE
 setup: $(READY)
 
 $(VENV)/.ready-default: requirements.lock pyproject.toml
+$(VENV)/.ready-cpu: requirements-cpu.lock pyproject.toml
+$(DEVELOP): $(READY) requirements-dev.lock
+
+# One make at a time installs; one that had to wait then looks again at what is left to do (and at the choice of TORCH).
+ifndef ALONE
+INSTALL := $(PYTHON) .ci/one_at_a_time.py $(MAKE) --no-print-directory ALONE=yes
+$(VENV)/.ready-default $(VENV)/.ready-cpu:
+	@$(INSTALL) setup
+
+$(DEVELOP):
+	@$(INSTALL) $@
+else
+$(VENV)/.ready-default:
 	$(call new_environment)
 	$(PIP) install --no-compile --require-hashes --requirement requirements.lock
 	$(call install_kit)
 
-$(VENV)/.ready-cpu: requirements-cpu.lock pyproject.toml
+$(VENV)/.ready-cpu:
 	$(call new_environment)
 	$(PIP) install $(UV)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu --requirement requirements-cpu.lock
 	$(call install_kit)
+
+$(DEVELOP):
+	$(PIP) install --no-deps --require-hashes --requirement requirements-dev.lock
+	touch $@
+endif
 
 define new_environment
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "retina-kit needs Python 3.11 or later")'
@@ -36,10 +54,6 @@ define install_kit
 $(PIP) install --no-deps --no-build-isolation --editable .
 touch $@
 endef
-
-$(DEVELOP): $(READY) requirements-dev.lock
-	$(PIP) install --no-deps --require-hashes --requirement requirements-dev.lock
-	touch $@
 
 reproduce: setup
 	$(BIN)/retina-kit run
