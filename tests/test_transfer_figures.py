@@ -58,3 +58,13 @@ def test_a_network_is_drawn_as_its_blocks():
 )
 def test_a_figure_shows_something(draw):
     assert pixels_of(draw()).std() > 3
+
+
+def test_equal_p_values_do_not_hide_each_other():
+    """Below the lowest value all tests are plotted at the same place."""
+    ax = figures.plot_p_values(comparison().assign(p_t=1e-12, p_wilcoxon=1e-10, p_value=0.0), lowest=1e-8)
+    lines = ax.get_lines()[:3]
+    assert all(list(line.get_ydata()) == [1e-8, 1e-8] for line in lines)
+    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 3
+    assert lines[0].get_linewidth() > lines[1].get_linewidth()
+    assert lines[1].get_fillstyle() == "none"

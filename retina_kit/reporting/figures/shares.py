@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from textwrap import shorten
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,12 @@ from matplotlib.axes import Axes
 from retina_kit.reporting.figures.axes import COLORS, legend_on_the_right, new_axes
 from retina_kit.reporting.units import name_of_metric
 
+# The first is a broad line with filled dots, the others lie on it: values that are equal can all be seen.
+STYLES: tuple[dict[str, Any], ...] = (
+    {"linestyle": "-", "marker": "o", "linewidth": 4, "markersize": 9, "alpha": 0.5},
+    {"linestyle": "--", "marker": "s", "linewidth": 1.6, "markersize": 7, "fillstyle": "none"},
+    {"linestyle": ":", "marker": "x", "linewidth": 1.6, "markersize": 6},
+)
 TESTS = {"p_t": "paired t-test", "p_wilcoxon": "Wilcoxon", "p_value": "t, patients and seeds"}
 SHARE = "% of the training images of a fold"
 
@@ -37,10 +44,13 @@ def plot_dice_by_share(table: pd.DataFrame, families: Mapping[str, str], ax: Axe
 
 
 def plot_p_values(comparison: pd.DataFrame, ax: Axes | None = None, *, lowest: float = 1e-8) -> Axes:
-    """Plot the p-values of one pair of families against the percentage, one line per test, on a logarithmic axis."""
+    """Plot the p-values of one pair of families against the percentage, one line per test, on a logarithmic axis.
+
+    Smaller values than `lowest` are plotted at `lowest`.
+    """
     ax = ax or new_axes(6, 3.2)
-    for color, (column, label) in zip(COLORS, TESTS.items(), strict=False):
-        ax.plot(comparison["percent"], comparison[column].clip(lower=lowest), "o-", color=color, label=label)
+    for color, style, (column, label) in zip(COLORS, STYLES, TESTS.items(), strict=False):
+        ax.plot(comparison["percent"], comparison[column].clip(lower=lowest), color=color, label=label, **style)
     ax.axhline(0.05, color="0.3", linewidth=0.8, linestyle="--")
     ax.annotate("0.05", (0, 0.05), fontsize=8, va="bottom")
     ax.set(xlabel=SHARE, ylabel="p-value", yscale="log", xlim=(0, 105))
