@@ -51,10 +51,10 @@ def most_expensive(experiment):
     return max(found.values(), key=lambda entry: entry[0])[1:]
 
 
-def started(arm):
+def started(arm, device=CPU):
     """Return an arm's task, its network before the first step and its batches."""
     task = prepare_arm(arm, 0, 0 if arm.folds else None, "data")
-    return task, start_model(arm, 0), task.make_batches(0, CPU)
+    return task, start_model(arm, 0), task.make_batches(0, device)
 
 
 def seconds_a_step(arm, steps):

@@ -54,13 +54,12 @@ def write_hrf(folder):
             Image.fromarray(array).resize((width, height), Image.Resampling.NEAREST).save(folder / path)
 
 
-def prepare_data(folder, data_root):
-    """Make a data root in `folder`: links to the packs of `data_root`, and the releases that are written here."""
+def prepare_data(folder, data_root, cells):
+    """Make a data root in `folder` for some (paper, data): links to packs of `data_root`, and releases written here."""
     root = folder / "data"
     root.mkdir()
     writers = {"retouch": write_retouch, "aroi": lambda given: write_aroi(given, num_patients=24), "hrf": write_hrf}
-    sources = [source for key in list_papers() for source in find_paper(key).data.values()]
-    for pack in sorted({pack for source in sources for pack in source.packs}):
+    for pack in sorted({pack for paper, data in cells for pack in find_paper(paper).data[data].packs}):
         if pack in writers:
             writers[pack](folder / pack)
             import_pack(pack, folder / pack, root, progress=False)
@@ -123,16 +122,15 @@ def main():
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     failed = False
+    cells = [(key, data) for key in options.papers for data in find_paper(key).data]
+    cells = [(paper, data) for paper, data in cells if options.data is None or data in options.data]
     with tempfile.TemporaryDirectory() as folder:
-        prepare_data(Path(folder), options.data_root)
-        for paper, data in [(key, data) for key in options.papers for data in find_paper(key).data]:
-            if options.data is None or data in options.data:
-                row = run_cell(paper, data, Path(folder), options)
-                keep_row(row)
-                print(
-                    f"{paper} {data}: exit {row['exit_code']} after {row['seconds']} s, {row['runs']} runs", flush=True
-                )
-                failed = failed or row["exit_code"] != 0 or row["files_missing"] != ""
+        prepare_data(Path(folder), options.data_root, cells)
+        for paper, data in cells:
+            row = run_cell(paper, data, Path(folder), options)
+            keep_row(row)
+            print(f"{paper} {data}: exit {row['exit_code']} after {row['seconds']} s, {row['runs']} runs", flush=True)
+            failed = failed or row["exit_code"] != 0 or row["files_missing"] != ""
     return int(failed)
 
 
