@@ -91,11 +91,13 @@ def check_name(kind: str, name: str, known: Sequence[str]) -> None:
 
 
 def checked_seeds(seeds: Any) -> list[int]:
-    """Return seeds as a list; anything but whole numbers is an error, such as the text that papermill may pass on."""
+    """Return seeds as a list; anything but whole numbers, each once, is an error, such as text from papermill."""
     if not isinstance(seeds, list | tuple) or not all(isinstance(s, int) and not isinstance(s, bool) for s in seeds):
         raise UsageError(f"seeds={seeds!r} must be a list of whole numbers, such as [0, 1, 2]")
     if not seeds:
         raise UsageError("at least one seed is needed, such as --seeds 0")
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"seeds={list(seeds)} has a seed twice; give each once, such as {list(range(len(seeds)))}")
     return list(seeds)
 
 

@@ -80,6 +80,8 @@ class Session:
         if options.output_root.exists() and not options.output_root.is_dir():
             raise UsageError(f"--output-root {options.output_root} is a file; name a folder, or one yet to be made")
         check_cluster_options(options)
+        if not options.scheduler:
+            choose_device(options.device)
         self.workers = options.num_workers()
         self.experiments = [Experiment(paper, **options.parameters()) for paper in papers or list_papers()]
         for experiment in self.experiments:

@@ -338,7 +338,7 @@ def test_alpha_and_colors_that_disagree_are_refused(tmp_path):
     [
         (lambda m, k: cv2.resize(m, (2 * W, 2 * H), interpolation=cv2.INTER_NEAREST), "2 times .* add --resize-masks"),
         (lambda m, k: m.T.copy(), "turned by 90 degrees or transposed"),
-        (lambda m, k: m[:40], "do not belong together, or one was cropped"),
+        (lambda m, k: m[:40], "do not belong together, or one was cropped; replace one of them"),
     ],
     ids=["larger", "transposed", "cropped"],
 )

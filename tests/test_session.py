@@ -57,6 +57,9 @@ def test_the_small_networks_of_the_short_profiles_get_one_thread(tmp_path):
         ({"workers": 2, "scheduler": "tcp://somewhere:8786"}, "use --workers .* or --scheduler .*, not both"),
         ({"precision": "float16"}, "no precision is called 'float16'"),
         ({"overrides": {"step": "3"}}, "'step'"),
+        ({"seeds": [0, 1, 0]}, r"seeds=\[0, 1, 0\] has a seed twice; give each once, such as \[0, 1, 2\]"),
+        ({"device": "cdua"}, "device 'cdua' is not one of auto, cpu"),
+        ({"device": "cdua", "workers": 2}, "device 'cdua' is not one of auto, cpu"),
     ],
 )
 def test_a_wrong_option_stops_a_session_before_it_starts(tmp_path, options, message):

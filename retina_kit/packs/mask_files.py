@@ -127,7 +127,7 @@ def fit_mask(mask: np.ndarray, size: tuple[int, int], path: Path, rules: MaskRul
     same_shape = abs(ratio[0] / ratio[1] - 1) < 0.02
     if same_shape and rules.resize:
         return cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(bool)
-    cause = "they do not belong together, or one was cropped"
+    cause = "they do not belong together, or one was cropped; replace one of them, or pair them with --table"
     if same_shape:
         cause = f"it has {ratio[0]:.3g} times its image's size; add --resize-masks"
     elif mask.shape == size[::-1]:

@@ -161,7 +161,8 @@ def _complain_about_left(
     if without and not stray:
         remedies.insert(0, "if these eyes are healthy, add --missing-mask empty")
     listed = "; ".join(problems[:MAX_NAMED]) + ("; ..." if len(problems) > MAX_NAMED else "")
-    raise DataError(f"{len(problems)} files cannot be paired by name: {listed}. {', '.join(remedies).capitalize()}")
+    files = "1 file" if len(problems) == 1 else f"{len(problems)} files"
+    raise DataError(f"{files} cannot be paired by name: {listed}. {', '.join(remedies).capitalize()}")
 
 
 def read_table(path: Path, missing_is_empty: bool = False) -> list[Entry]:
