@@ -66,8 +66,8 @@ def test_of_two_makes_at_once_the_second_waits_and_finds_all_ready(clone, target
     second = start(clone, target)
     texts = [make.communicate(timeout=60)[0] for make in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], texts
-    assert WAITS not in texts[0]
-    assert texts[1].count(WAITS) >= 1
+    assert WAITS in texts[1]
+    assert WAITS not in texts[0] or target != "setup"  # the tools of developers are a second step: either may be first
     assert environments_made(clone) == 1
     third = start(clone, target)
     assert WAITS not in third.communicate(timeout=60)[0]
