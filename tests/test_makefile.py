@@ -19,7 +19,7 @@ case "$*" in
 esac
 """
 PIP = """#!/bin/sh
-touch .venv/pip-$$ && sleep 0.4 && test -e .venv/pip-$$ || { echo "the environment was taken away"; exit 1; }
+touch .venv/pip-$$ && sleep 1 && test -e .venv/pip-$$ || { echo "the environment was taken away"; exit 1; }
 """
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
