@@ -2,10 +2,10 @@
 
     python -m benchmarks.gpu_steps [--profile lesson] [--save gpu_steps]       # needs a CUDA device
 
-For the arm of each paper that is named below: seconds of a step in the kit's loop, seconds that kernels run and their
-number (torch.profiler), seconds of sampling the batch, and seconds of the same forward and backward pass and update when
-they are recorded once and replayed as a CUDA graph. What is left between the first and the second figure is Python and
-the launches of kernels: that is what a graph, or several runs side by side, can win.
+For the arm of each paper that is named below: seconds of a step in the kit's loop; seconds that kernels run, and their
+number (torch.profiler); seconds of sampling the batch; and seconds of the same update when it is recorded once and
+replayed as a CUDA graph. What is left between the first and the second figure is Python and the launches of kernels:
+that is what a graph, or several runs side by side, can win.
 """
 
 import argparse

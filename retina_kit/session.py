@@ -47,14 +47,17 @@ class RunOptions:
     fresh: bool = False
 
     def num_workers(self) -> int:
-        """Choose the number of worker processes: by default one per core, or one on a GPU.
+        """Choose the number of worker processes: by default one per core, or what fits on a GPU.
 
-        The profile `smoke` has one by default: it ends before a second process has started.
+        The profile `smoke` has one by default: it ends before a second process has started. A cluster brings its own
+        workers, and the device is theirs.
 
         >>> RunOptions(profile="smoke").num_workers(), RunOptions(workers=4).num_workers()
         (1, 4)
         """
-        return self.workers or (1 if self.profile == "smoke" else sensible_workers(choose_device(self.device)))
+        if self.workers:
+            return self.workers
+        return 1 if self.profile == "smoke" or self.scheduler else sensible_workers(choose_device(self.device))
 
     def parameters(self) -> dict[str, Any]:
         """Give what an experiment, and the notebook that calls it, is made from, as JSON-able data."""

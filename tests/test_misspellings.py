@@ -1,8 +1,6 @@
 """Every key of every experiment, card and published file, misspelled one at a time, is refused by name."""
 
 import ast
-import functools
-import inspect
 import re
 import shutil
 
@@ -65,9 +63,7 @@ def accepted(source, names, load):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", list_papers())
-def test_no_key_of_an_experiment_can_be_misspelled(paper, tmp_path, monkeypatch):
-    # Each load asks for the signatures of the same few networks about a thousand times: half of its time.
-    monkeypatch.setattr(inspect, "signature", functools.cache(inspect.signature))
+def test_no_key_of_an_experiment_can_be_misspelled(paper, tmp_path):
     notebooks = tmp_path / "notebooks"
     (notebooks / "experiments").mkdir(parents=True)
     for path in (kit_root() / "notebooks").glob("[0-9]*.py"):

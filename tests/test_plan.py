@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -12,6 +13,7 @@ import torch
 from small_arm import TRANSFER, small_arm, small_jobs, train
 
 from retina_kit.errors import Interrupted, KitError, SetupError, UsageError
+from retina_kit.runs import workers
 from retina_kit.runs.execute import identity_of
 from retina_kit.runs.plan import in_order
 from retina_kit.runs.reuse import CHANGED, FINISHED, INTERRUPTED, RETRAIN, SAME, TO_TRAIN, explain_reuse, jobs_to_train
@@ -338,6 +340,15 @@ def test_losses_are_read_rarely():
     assert seen == [1, 101, 201, 301, 401, 501, 601, 701, 801, 901, 1000]
 
 
-def test_a_gpu_has_one_worker_and_a_cpu_no_more_than_cores():
-    assert sensible_workers(torch.device("cuda")) == 1
+def test_a_cpu_has_no_more_workers_than_cores_and_an_accelerator_that_nobody_measured_has_one():
     assert 1 <= sensible_workers(torch.device("cpu")) <= os.cpu_count()
+    assert sensible_workers(torch.device("xpu")) == 1
+
+
+@pytest.mark.parametrize(("gib", "cores", "number"), [(8, 16, 1), (24, 16, 1), (80, 16, 4), (141, 16, 7), (141, 2, 2)])
+def test_a_gpu_has_as_many_workers_as_its_memory_and_the_cores_allow(monkeypatch, gib, cores, number):
+    monkeypatch.setattr(workers, "usable_cores", lambda: cores)
+    monkeypatch.setattr(workers, "total_memory", lambda: 128 * 2**30)
+    properties = SimpleNamespace(total_memory=gib * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    assert sensible_workers(torch.device("cuda")) == number

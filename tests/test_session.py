@@ -68,6 +68,10 @@ def test_a_wrong_option_stops_a_session_before_it_starts(tmp_path, options, mess
     assert not (tmp_path / "outputs").exists()
 
 
+def test_the_device_of_a_cluster_is_not_looked_for_on_this_machine():
+    assert RunOptions(scheduler="tcp://127.0.0.1:1", device="cuda").num_workers() == 1
+
+
 def test_a_folder_that_cannot_be_made_is_named_with_the_one_that_refuses_it():
     if not Path("/proc/self").is_dir():
         pytest.skip("needs /proc")

@@ -1,5 +1,6 @@
 """From an arm's model table to a network, and from a network to its number of weights."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -40,7 +41,7 @@ def network(name: str, **options: Any) -> dict[str, Any]:
     """
     if name not in MODELS:
         raise unknown_name("model", name, MODELS)
-    known = list(inspect.signature(MODELS[name]).parameters)
+    known = list(_parameters_of(name))
     for option, value in options.items():
         if option not in known:
             raise UsageError(f"model {name!r} has no setting {option!r}{did_you_mean(option, known)}")
@@ -55,8 +56,14 @@ def num_classes_of(settings: Mapping[str, Any]) -> int:
     >>> num_classes_of({"name": "unet"}), num_classes_of({"name": "unet", "num_classes": 4})
     (1, 4)
     """
-    parameter = inspect.signature(MODELS[settings["name"]]).parameters.get("num_classes")
+    parameter = _parameters_of(settings["name"]).get("num_classes")
     return settings.get("num_classes", parameter.default) if parameter else 0
+
+
+@functools.cache
+def _parameters_of(name: str) -> Mapping[str, inspect.Parameter]:
+    """Look up the settings of a model once: an experiment names some models hundreds of times."""
+    return inspect.signature(MODELS[name]).parameters
 
 
 def build_model(settings: Mapping[str, Any]) -> nn.Module:
