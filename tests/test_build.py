@@ -1,5 +1,8 @@
 """From a table of settings to a network, to its count of weights and to its table of layers."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -51,6 +54,19 @@ def test_a_network_compiles_into_one_graph(name):
     for call in (model, getattr(model, "forward_with_auxiliary", model)):
         outputs = torch.compile(call, backend="eager", fullgraph=True)(torch.randn(2, 3, 64, 64))
         sum(part.sum() for part in outputs).backward()
+
+
+def test_a_network_that_is_only_checked_does_not_load_torchs_compiler():
+    tables = [{"name": name, **table} for name, table in NARROW.items()]
+    tables.append({"name": "encoder_decoder", "encoder": "efficientnet_lite0"})
+    code = f"""if True:
+        import sys, torch
+        from retina_kit.models.build import build_model
+        with torch.device("meta"):
+            [build_model(table) for table in {tables}]
+        print("torch._dynamo" in sys.modules)"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("name", NARROW)

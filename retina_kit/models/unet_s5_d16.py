@@ -98,7 +98,7 @@ class UNetS5D16(nn.Module):
 def init_kaiming(model: nn.Module) -> None:
     """Initialize convolutions with Kaiming normal (fan out, ReLU) and classifiers with a normal of SD 0.01."""
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # torch loads its compiler to fill those
             if module.bias is None:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             else:
