@@ -269,7 +269,8 @@ layers, num_steps = experiment.parameters["filter_layers"], experiment.parameter
 networks = {labels[arm]: experiment.trained(arm) for arm in ("scratch_small", "source", "transfer_small")}
 liked = {
     label: [
-        filters.as_images(filters.maximize_filters(network, layer, num_steps=num_steps)).numpy() for layer in layers
+        filters.as_images(filters.maximize_filters(network, layer, num_steps=num_steps)).cpu().numpy()
+        for layer in layers
     ]
     for label, network in networks.items()
 }

@@ -146,8 +146,8 @@ pixels = report.save_table(
 )
 show(pixels.round(5))
 index = {lesion: (b.targets == 1).any(dim=(1, 2)).nonzero()[:4, 0] for lesion, b in batches_of.items()}
-shown = np.concatenate([batches_of[lesion].images[some].numpy() for lesion, some in index.items()])
-masks = np.concatenate([(batches_of[lesion].targets[some] == 1).numpy() for lesion, some in index.items()])
+shown = np.concatenate([batches_of[lesion].images[some].cpu().numpy() for lesion, some in index.items()])
+masks = np.concatenate([(batches_of[lesion].targets[some] == 1).cpu().numpy() for lesion, some in index.items()])
 titles = [lesion for lesion, some in index.items() for _ in some]
 figure2 = figures.plot_images(shown, masks, titles)
 report.save_figure("figure2", figure2, alt="Figure 2: patches of the three lesions and their masks")

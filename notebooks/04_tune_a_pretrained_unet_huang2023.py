@@ -120,8 +120,8 @@ arm = experiment.arm("psp_chase")
 recipe = arm.recipe
 batches = experiment.batches("psp_chase")
 crops, crop_targets = batches.sample(0)
-shown = (crops[:, :1] * batches.std + batches.mean).clamp(0, 255).byte().numpy()
-show(figures.plot_images(shown, crop_targets.numpy() == 1), alt="A batch of augmented crops with their fluid")
+shown = (crops[:, :1] * batches.std + batches.mean).clamp(0, 255).byte().cpu().numpy()
+show(figures.plot_images(shown, crop_targets.cpu().numpy() == 1), alt="A batch of augmented crops with their fluid")
 
 # %% [markdown]
 # ## 5 · The network

@@ -22,7 +22,9 @@ Fraction = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N, mps or xpu")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16")]
-Workers = Annotated[int | None, typer.Option(help="processes that train side by side; default: one per core", min=1)]
+Workers = Annotated[
+    int | None, typer.Option(help="processes at once; default: one per core, or per 20 GiB of a GPU", min=1)
+]
 Scheduler = Annotated[str | None, typer.Option(help="train on a Dask cluster: tcp://HOST:PORT of its scheduler")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="retrain even if cached results exist")]
 Explain = Annotated[bool, typer.Option("--explain", help="list what would be trained or reused, and why, and stop")]

@@ -11,7 +11,9 @@ from retina_kit.errors import UsageError
 paper_app = typer.Typer(no_args_is_help=True, help="Papers, the kit's and your own: new, notebook, report, settings.")
 
 Paper = Annotated[str, typer.Argument(help="a paper's key, or the folder of one of your own")]
-Workers = Annotated[int | None, typer.Option(help="processes that train side by side; default: one per core", min=1)]
+Workers = Annotated[
+    int | None, typer.Option(help="processes at once; default: one per core, or per 20 GiB of a GPU", min=1)
+]
 
 
 @paper_app.command("new")
