@@ -4,9 +4,11 @@
     python -m benchmarks.verdicts --train --data-root data    first trains the null data again (pack oct_dme_chiu2015)
 
 Null data: one arm, a small U-Net on the 110 real scans of ten patients, cross-validated over five folds of two patients
-with 20 seeds; results/null_scores.csv holds its counts per scan. A repetition deals disjoint seeds to two names, a and
-b, and asks whether they differ. Coverage: scores simulated as patient + fold + seed + network + rest, normal, with
-a true difference of 0 and the standard deviations of CASES.
+with 20 seeds; results/null_scores.csv holds its counts per scan. A repetition deals disjoint seeds to as many names as
+there are seeds for, and asks of a and b, c and d, and so on, whether they differ. Coverage: scores simulated as patient
++ fold + seed + network + rest, normal, with a true difference of 0 and the standard deviations of CASES. Seed noise is
+shared with OTHERS other arms, whose standard deviations differ from the arm's and from one another's by a factor,
+log-normal with SPREAD, as those of hu2018's arms do.
 """
 
 import argparse
@@ -19,13 +21,14 @@ import pandas as pd
 
 from benchmarks.machine import describe_machine, write_json
 from retina_kit.evaluation.claims import Claim, evaluate_claims
-from retina_kit.evaluation.noise import noise_of
+from retina_kit.evaluation.noise import noise_of, usual_variance
 from retina_kit.evaluation.verdicts import INCONCLUSIVE
 from retina_kit.training.device import choose_device
 
 RESULTS = Path(__file__).parent / "results"
 NULL_SCORES = RESULTS / "null_scores.csv"
 SIZE, WIDTHS, STEPS, NUM_SEEDS, NUM_FOLDS = (64, 96), (8, 16, 32, 64), 150, 20, 5
+OTHERS, SPREAD = 11, 0.3
 CASES = {  # standard deviations of patient, fold, seed, network (fold x seed) and rest
     "patients": (1.0, 0.0, 0.0, 0.0, 1.0),
     "seeds": (0.3, 0.0, 1.0, 0.0, 1.0),
@@ -74,10 +77,11 @@ def train_null(data_root, seeds=NUM_SEEDS):
 
 
 def deal(scores, rng, num_seeds):
-    """Return the scores of disjoint seeds of one arm under two names, a and b."""
-    chosen = rng.permutation(scores["seed"].unique())[: 2 * num_seeds].reshape(2, num_seeds)
+    """Return the scores of disjoint seeds of one arm under the names a, b and so on."""
+    seeds = rng.permutation(scores["seed"].unique())
+    chosen = seeds[: len(seeds) // num_seeds * num_seeds].reshape(-1, num_seeds)
     parts = []
-    for arm, seeds in zip("ab", chosen, strict=True):
+    for arm, seeds in zip("abcdefghij", chosen, strict=False):
         place = {seed: number for number, seed in enumerate(seeds)}
         rows = scores[scores["seed"].isin(seeds)]
         parts.append(rows.assign(arm=arm, seed=rows["seed"].map(place)))
@@ -87,22 +91,27 @@ def deal(scores, rng, num_seeds):
 def false_positives(scores, repetitions=400, num_seeds=3, seed=0):
     """Return the share of repetitions in which the same arm under two names gets a verdict, per reading of Dice."""
     rng = np.random.default_rng(seed)
+    readings = {"per image": ("dice", False), "pooled": ("dice", True), "fluid-bearing": ("dice_nonempty", False)}
+    n = scores["seed"].nunique() // num_seeds // 2
+    pairs = list(zip("acegi"[:n], "bdfhj"[:n], strict=True))
     claims = [
-        Claim("per image", "", "control", "greater", ("a", "b"), pooled=False),
-        Claim("pooled", "", "control", "greater", ("a", "b")),
-        Claim("fluid-bearing", "", "control", "greater", ("a", "b"), metric="dice_nonempty", pooled=False),
+        Claim(f"{name}: {pair}", "", "control", "greater", pair, metric=metric, pooled=pooled)
+        for (name, (metric, pooled)), pair in itertools.product(readings.items(), pairs)
     ]
     found = [evaluate_claims(claims, deal(scores, rng, num_seeds), synthetic=False) for _ in range(repetitions)]
     verdicts = pd.concat(found)
-    return verdicts.assign(wrong=verdicts["verdict"] != INCONCLUSIVE).groupby("claim")["wrong"].mean().to_dict()
+    reading = verdicts["claim"].str.split(":").str[0].rename("reading")
+    return (verdicts["verdict"] != INCONCLUSIVE).groupby(reading).mean().to_dict()
 
 
-def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0):
+def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0, others=OTHERS):
     """Return how often the 95 % interval covers 0, the true mean of simulated scores; `sizes` as in CASES."""
     rng = np.random.default_rng(seed)
-    patient, fold, of_seed, network, rest = sizes
+    patient, fold, *of_seeds = sizes
     place, covered = np.arange(num_patients) % max(num_folds, 1), 0
+    parts = np.array([1, 1 / max(num_folds, 1), 1 / num_patients])  # of a variance in that of the mean
     for _ in range(repetitions):
+        of_seed, network, rest = np.array(of_seeds) * np.exp(SPREAD * rng.normal() if others else 0.0)
         scores = patient * rng.normal(size=(num_patients, 1)) + of_seed * rng.normal(size=(1, num_seeds))
         scores = scores + rest * rng.normal(size=(num_patients, num_seeds))
         if num_folds:
@@ -110,6 +119,11 @@ def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0
             scores = scores + shared[place]
         by_seed = scores.mean(axis=0)
         noise = noise_of((scores - by_seed) / num_patients, by_seed, place if num_folds else None)
+        if others:
+            expected = np.square(of_seeds) @ parts * np.exp(2 * SPREAD * rng.normal(size=others))
+            found = expected * rng.chisquare(num_seeds - 1, others) / (num_seeds - 1)
+            usual, degrees = usual_variance([*found, by_seed.var(ddof=1)], [num_seeds - 1] * (others + 1))
+            noise = noise.borrow(usual / num_seeds, degrees)
         covered += abs(by_seed.mean()) <= noise.half_width()
     return covered / repetitions
 

@@ -1,5 +1,6 @@
 """Verdicts on claims, on scores where the answer is plain."""
 
+import dataclasses
 from typing import get_args
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy import stats
 
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.claims import COLUMNS, Claim, Test, evaluate_claims
-from retina_kit.evaluation.evidence import Estimate, gather_evidence
+from retina_kit.evaluation.evidence import Estimate, gather_evidence, usual_seed_noise
 from retina_kit.evaluation.verdicts import TESTS, verdict_of
 from retina_kit.schema import parse
 
@@ -156,8 +157,34 @@ def test_seed_noise_and_folds_widen_the_interval():
     assert folds["ci_high"] - folds["ci_low"] > 1.5 * (alone["ci_high"] - alone["ci_low"])
 
 
+def test_claims_of_four_arms_or_more_tell_each_other_how_much_seeds_vary():
+    scores = scores_of({"tuned": 0.8, "scratch": 0.7, "a": 0.6, "b": 0.5, "other": 0.4}, seed_noise=0.03)
+    claims = [parsed({"id": pair[0], "test": "greater", "arms": pair}) for pair in (["tuned", "scratch"], ["a", "b"])]
+    alone, together = (evaluate_claims(some, scores, synthetic=True).iloc[0] for some in (claims[:1], claims))
+    own = gather_evidence(scores, ["tuned", "scratch"], "dice", pooled=False).noise({"tuned": 1, "scratch": -1})
+    named = scores[scores["arm"] != "other"]
+    usual, degrees = usual_seed_noise(named, "dice", pooled=False)
+    assert usual == pytest.approx(named.groupby(["arm", "seed"])["dice"].mean().groupby("arm").var().mean())
+    assert 0 < degrees <= 4
+    seeds = (2 * own.seeds + degrees * 2 * usual / 3) / (2 + degrees)
+    borrowed = dataclasses.replace(own, seeds=seeds, borrowed=degrees)
+    assert (alone["ci_high"] - alone["ci_low"]) / 2 == pytest.approx(own.half_width())
+    assert (together["ci_high"] - together["ci_low"]) / 2 == pytest.approx(borrowed.half_width())
+
+
+def test_too_few_arms_or_seeds_tell_nothing_about_the_noise_of_others():
+    scores = scores_of({"tuned": 0.8, "scratch": 0.7, "a": 0.6, "b": 0.5}, seed_noise=0.03)
+    few = (
+        scores[scores["arm"] != "b"],
+        scores[scores["seed"] < 2],
+        scores.drop(columns="seed"),
+        scores.assign(dice=0.5),
+    )
+    assert [usual_seed_noise(some, "dice", pooled=False) for some in few] == [(0.0, 0.0)] * 4
+
+
 def test_every_pair_of_a_conjunction_counts_after_holms_correction():
-    levels = {"t1": 0.7, "s1": 0.6, "t2": 0.75, "s2": 0.65, "t3": 0.71, "s3": 0.7}
+    levels = {"t1": 0.7, "s1": 0.6, "t2": 0.75, "s2": 0.65, "t3": 0.7, "s3": 0.7}
     pairs = [["t1", "s1"], ["t2", "s2"]]
     row = one(scores_of(levels, noise=0.02), test="all_greater", arms=pairs)
     assert row["verdict"] == "supported" and "of 2" in row["statistic"]

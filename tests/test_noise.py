@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from retina_kit.evaluation.noise import Noise, holm, noise_of
+from retina_kit.evaluation.noise import Noise, holm, noise_of, usual_variance
 
 T1, T2, T15 = 12.706205, 4.302653, 2.131450  # 97.5 % quantiles of Student's t with 1, 2 and 15 degrees of freedom
 
@@ -38,6 +38,27 @@ def test_seeds_add_what_patients_do_not_account_for():
     assert noise.half_width() ** 2 == pytest.approx(T15**2 * 0.01 + T2**2 * 0.04 - T2 * T15 * 0.01)
     assert dataclasses.replace(noise, shared=1.0).half_width() == pytest.approx(T15 * 0.1)
     assert Noise(seeds=0.04, num_seeds=2).half_width() == pytest.approx(T1 * 0.2)
+
+
+def test_arms_lend_the_more_degrees_of_freedom_the_more_alike_they_are():
+    rng = np.random.default_rng(0)
+    chance = rng.chisquare(2, 2000) / 2
+    alike, unlike = (
+        usual_variance(factor * chance, np.full(2000, 2))[1] for factor in (1, np.exp(rng.normal(size=2000)))
+    )
+    assert alike == 4 and 1 < unlike < 4
+    # if the true variances are scaled inverse chi squared of 3 degrees of freedom, 3 are found
+    true = 3 / rng.chisquare(3, 20000)
+    assert usual_variance(true * rng.chisquare(2, 20000) / 2, np.full(20000, 2))[1] == pytest.approx(3, rel=0.1)
+
+
+def test_borrowed_degrees_of_freedom_are_averaged_in_and_shorten_the_quantile():
+    own = Noise(patients=0.01, num_patients=16, seeds=0.04, shared=0.01, num_seeds=3)
+    shared = own.borrow(0.1, 4)
+    assert shared.seeds == pytest.approx((2 * 0.04 + 4 * 0.1) / 6)
+    t6 = stats.t.ppf(0.975, 6)
+    assert shared.half_width() ** 2 == pytest.approx(T15**2 * 0.01 + t6**2 * 0.08 - t6 * T15 * 0.01)
+    assert Noise(patients=0.01, num_patients=16).borrow(0.1, 4) == Noise(patients=0.01, num_patients=16)  # one seed
 
 
 @pytest.mark.parametrize("value", [0.05, -0.2, 0.2131, 1.0])

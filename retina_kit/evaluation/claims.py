@@ -1,5 +1,6 @@
 """Claims of a paper and what our scores make of them: supported, not supported or inconclusive (docs/verdicts.md)."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Collection, Sequence
@@ -10,7 +11,7 @@ import pydantic.dataclasses
 from pydantic import BeforeValidator, Field, model_validator
 
 from retina_kit.errors import UsageError, did_you_mean, unknown_name
-from retina_kit.evaluation.evidence import Evidence, gather_evidence
+from retina_kit.evaluation.evidence import Evidence, gather_evidence, usual_seed_noise
 from retina_kit.evaluation.noise import holm
 from retina_kit.evaluation.verdicts import INCONCLUSIVE, TESTS, Outcome
 from retina_kit.schema import STRICT, as_tuple
@@ -38,6 +39,7 @@ Test = Literal[
 ANY, TWO, ONE = (2, math.inf), (2, 2), (1, 1)
 NUM_ARMS = {"greater": TWO, "not_worse": TWO, "above_value": ONE, "reaches_value": ONE, "linear_with": (3, math.inf)}
 NUM_ARMS |= dict.fromkeys(("all_greater", "greater_on_average", "equivalent", "rises_with", "gain_grows"), ANY)
+Reading = tuple[str, str, bool]  # variant, metric, pooled
 PAIRS = ("all_greater", "greater_on_average", "gain_grows")
 MAY_HAVE_MARGIN = ("greater", "all_greater", "greater_on_average")
 NEEDS_MARGIN = ("equivalent", "not_worse", "reaches_value", "linear_with")
@@ -153,13 +155,12 @@ def evaluate_claims(
     >>> found["verdict"], found["sentence"]
     ('supported', 'dice, tuned minus scratch: +0.250 (95 % interval +0.250 to +0.250), 6 patients, 3 seeds')
     """
-    records = []
+    records, usual = [], _usual_seed_noise(claims, scores)
     for claim in claims:
         for arm in claim.arm_names() if known_arms is not None else []:
             if arm not in (known_arms or ()):
                 raise UsageError(f"claim {claim.id!r}: {unknown_name('arm', arm, known_arms or ())}")
-        chosen = scores[scores["variant"] == claim.variant] if "variant" in scores else scores
-        records.append(_evaluate(claim, chosen, synthetic))
+        records.append(_evaluate(claim, _of_variant(scores, claim.variant), synthetic, usual[_reading(claim)]))
     table = pd.DataFrame(records, columns=COLUMNS)
     for kind in get_args(Kind):
         tested = (table["kind"] == kind) & table["p_value"].notna()
@@ -167,8 +168,30 @@ def evaluate_claims(
     return table
 
 
-def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool) -> dict[str, Any]:
-    """Return one row of evaluate_claims as a dict."""
+def _reading(claim: Claim) -> Reading:
+    """Return what a claim reads of its arms: claims of one reading tell each other how much seeds vary it."""
+    return claim.variant, claim.metric, claim.pooled
+
+
+def _of_variant(scores: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """Return the scores of one checkpoint and inference mode; all of them if they are not told apart."""
+    return scores[scores["variant"] == variant] if "variant" in scores else scores
+
+
+def _usual_seed_noise(claims: Sequence[Claim], scores: pd.DataFrame) -> dict[Reading, tuple[float, float]]:
+    """Return the seed noise that is usual, and its degrees of freedom, for each reading of the arms concerned."""
+    arms: dict[Reading, set[str]] = {}
+    for claim in claims:
+        arms.setdefault(_reading(claim), set()).update(claim.arm_names())
+    found = {}
+    for (variant, metric, pooled), names in arms.items():
+        chosen = _of_variant(scores, variant)
+        found[variant, metric, pooled] = usual_seed_noise(chosen[chosen["arm"].isin(names)], metric, pooled)
+    return found
+
+
+def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool, usual: tuple[float, float]) -> dict[str, Any]:
+    """Return one row of evaluate_claims as a dict; `usual` is the seed noise that is usual for the score of an arm."""
     row: dict[str, Any] = {"claim": claim.id, "statement": claim.statement, "kind": claim.kind}
     row |= {"scope": "direction only (synthetic data)" if synthetic else "number", "verdict": INCONCLUSIVE}
     row |= {"n_patients": 0, "n_seeds": 0, "statistic": "", "rule": ""}
@@ -177,6 +200,7 @@ def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool) -> dict[str, 
     if missing:
         return row | {"sentence": f"not tested: no run of {', '.join(missing)}"}
     evidence = gather_evidence(scores, claim.arm_names(), claim.metric, claim.pooled)
+    evidence = dataclasses.replace(evidence, usual=usual)
     outcome = TESTS[claim.test](claim, evidence)
     found, reason = outcome.estimate, _why_inconclusive(claim, evidence, outcome, synthetic)
     row |= {"n_patients": evidence.num_patients, "n_seeds": evidence.num_seeds, "statistic": outcome.statistic}

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from retina_kit.evaluation.noise import ROUNDING, Noise, noise_of
+from retina_kit.evaluation.noise import ROUNDING, Noise, noise_of, usual_variance
 from retina_kit.evaluation.patients import mean_of_known, patient_sums, scored_in_all_arms
 
 PATIENTS_FOR_VERDICT = 6  # with fewer the patients cannot speak for others
 MIN_SEEDS = 3  # with fewer the noise of training is as good as unknown
+MIN_ARMS = 4  # with fewer it is not known what is usual
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Evidence:
     num_images: int = 0  # that have a score in every arm that tested them
     num_left_out: int = 0  # images that have none
     folds_share_patients: bool = False  # images were left out, not patients: fold noise is unknown
+    usual: tuple[float, float] = (0.0, 0.0)  # variance over seeds that is usual for an arm's score, degrees of freedom
 
     @property
     def num_seeds(self) -> int:
@@ -144,7 +146,7 @@ class Evidence:
             return None
         if self.fixed_patients:
             of_seeds = float(self._sum_by_seed(weights).var(ddof=1))
-            return Noise(seeds=of_seeds / self.num_seeds, num_seeds=self.num_seeds)
+            return self._borrow(Noise(seeds=of_seeds / self.num_seeds, num_seeds=self.num_seeds), weights)
         return self._noise(weights)
 
     def _noise(self, weights: Mapping[str, float]) -> Noise:
@@ -155,7 +157,12 @@ class Evidence:
         by_seed = self._sum_by_seed(weights)
         if self.num_seeds < MIN_SEEDS:
             shares, by_seed = shares.mean(axis=1, keepdims=True), by_seed.mean(keepdims=True)
-        return noise_of(shares, by_seed, self.folds, self.num_patients)
+        return self._borrow(noise_of(shares, by_seed, self.folds, self.num_patients), weights)
+
+    def _borrow(self, noise: Noise, weights: Mapping[str, float]) -> Noise:
+        """Average the variance of the seeds with that which is usual for a weighted sum of arms, if that is known."""
+        of_arm, degrees = self.usual
+        return noise.borrow(of_arm * sum(weight**2 for weight in weights.values()) / self.num_seeds, degrees)
 
     def _sum_by_seed(self, weights: Mapping[str, float]) -> np.ndarray:
         """Return a weighted sum of arms for each seed."""
@@ -206,6 +213,25 @@ def gather_evidence(scores: pd.DataFrame, arms: Sequence[str], metric: str, pool
         num_left_out=tested - scores["id"].nunique(),
         folds_share_patients=folds_share_patients,
     )
+
+
+def usual_seed_noise(scores: pd.DataFrame, metric: str, pooled: bool) -> tuple[float, float]:
+    """Return the variance over seeds that is usual for the score of an arm, and its degrees of freedom.
+
+    Both are 0 if fewer than MIN_ARMS arms have a score that varies over at least MIN_SEEDS seeds.
+
+    >>> rows = pd.DataFrame({"id": 0, "patient": 0, "seed": [0, 1, 2], "dice": [0.25, 0.5, 0.75]})
+    >>> usual_seed_noise(pd.concat([rows.assign(arm=arm) for arm in "abcd"]), "dice", pooled=False)
+    (0.0625, 4.0)
+    """
+    variances, degrees = [], []
+    for _, table in scores.groupby("arm") if "seed" in scores else ():
+        by_seed = patient_sums(table, metric, pooled=pooled).by_seed()
+        by_seed = by_seed[~np.isnan(by_seed)]
+        if len(by_seed) >= MIN_SEEDS and by_seed.std() > ROUNDING:
+            variances.append(by_seed.var(ddof=1))
+            degrees.append(len(by_seed) - 1)
+    return usual_variance(variances, degrees) if len(variances) >= MIN_ARMS else (0.0, 0.0)
 
 
 def _groups(tables: Mapping[str, pd.DataFrame]) -> list[int]:
