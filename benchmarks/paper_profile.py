@@ -120,6 +120,7 @@ def main():
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--save", type=Path, default=RESULTS, help="the table that gets the rows")
     options = parser.parse_args()
     failed = False
     cells = [(key, data) for key in options.papers for data in find_paper(key).data]
@@ -128,7 +129,7 @@ def main():
         prepare_data(Path(folder), options.data_root, cells)
         for paper, data in cells:
             row = run_cell(paper, data, Path(folder), options)
-            keep_row(row)
+            keep_row(row, options.save)
             print(f"{paper} {data}: exit {row['exit_code']} after {row['seconds']} s, {row['runs']} runs", flush=True)
             failed = failed or row["exit_code"] != 0 or row["files_missing"] != ""
     return int(failed)
