@@ -3,9 +3,10 @@
 #
 # DATA is a data root with the public packs, OUT gets the results: first all notebooks at smoke size, then what a step
 # costs, then profile `paper` at a fraction, then the lessons on real images as long as there is time. After each part
-# what is finished is in OUT, runs as zip files that `retina-kit store import` takes on another machine.
+# what is finished is in OUT, runs as zip files that `retina-kit store import` takes on another machine; half a minute
+# is kept for the last one.
 set -uo pipefail
-end=$((SECONDS + $1)) data=$(realpath "$2") out=$(realpath -m "$3") device=${4:-cuda}
+end=$((SECONDS + $1 - 30)) data=$(realpath "$2") out=$(realpath -m "$3") device=${4:-cuda}
 cd "$(dirname "$0")/.." && mkdir -p "$out/logs"
 export PYTHONUNBUFFERED=1 MPLBACKEND=agg PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 papers=(hu2018 melinscak2020 ortiz2022 huang2023)

@@ -104,14 +104,14 @@ def false_positives(scores, repetitions=400, num_seeds=3, seed=0):
     return (verdicts["verdict"] != INCONCLUSIVE).groupby(reading).mean().to_dict()
 
 
-def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0, others=OTHERS):
+def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0):
     """Return how often the 95 % interval covers 0, the true mean of simulated scores; `sizes` as in CASES."""
     rng = np.random.default_rng(seed)
     patient, fold, *of_seeds = sizes
     place, covered = np.arange(num_patients) % max(num_folds, 1), 0
     parts = np.array([1, 1 / max(num_folds, 1), 1 / num_patients])  # of a variance in that of the mean
     for _ in range(repetitions):
-        of_seed, network, rest = np.array(of_seeds) * np.exp(SPREAD * rng.normal() if others else 0.0)
+        of_seed, network, rest = np.array(of_seeds) * np.exp(SPREAD * rng.normal())
         scores = patient * rng.normal(size=(num_patients, 1)) + of_seed * rng.normal(size=(1, num_seeds))
         scores = scores + rest * rng.normal(size=(num_patients, num_seeds))
         if num_folds:
@@ -119,11 +119,10 @@ def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0
             scores = scores + shared[place]
         by_seed = scores.mean(axis=0)
         noise = noise_of((scores - by_seed) / num_patients, by_seed, place if num_folds else None)
-        if others:
-            expected = np.square(of_seeds) @ parts * np.exp(2 * SPREAD * rng.normal(size=others))
-            found = expected * rng.chisquare(num_seeds - 1, others) / (num_seeds - 1)
-            usual, degrees = usual_variance([*found, by_seed.var(ddof=1)], [num_seeds - 1] * (others + 1))
-            noise = noise.borrow(usual / num_seeds, degrees)
+        expected = np.square(of_seeds) @ parts * np.exp(2 * SPREAD * rng.normal(size=OTHERS))
+        found = expected * rng.chisquare(num_seeds - 1, OTHERS) / (num_seeds - 1)
+        usual, degrees = usual_variance([*found, by_seed.var(ddof=1)], [num_seeds - 1] * (OTHERS + 1))
+        noise = noise.borrow(usual / num_seeds, degrees)
         covered += abs(by_seed.mean()) <= noise.half_width()
     return covered / repetitions
 

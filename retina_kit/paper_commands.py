@@ -5,15 +5,24 @@ from typing import Annotated
 
 import typer
 
-from retina_kit.cli_options import Data, DataRoot, Device, Json, OutputRoot, Precision, Profile, Seeds, Set, finish
+from retina_kit.cli_options import (
+    Data,
+    DataRoot,
+    Device,
+    Json,
+    OutputRoot,
+    Precision,
+    Profile,
+    Seeds,
+    Set,
+    Workers,
+    finish,
+)
 from retina_kit.errors import UsageError
 
 paper_app = typer.Typer(no_args_is_help=True, help="Papers, the kit's and your own: new, notebook, report, settings.")
 
 Paper = Annotated[str, typer.Argument(help="a paper's key, or the folder of one of your own")]
-Workers = Annotated[
-    int | None, typer.Option(help="processes at once; default: one per core, or per 20 GiB of a GPU", min=1)
-]
 
 
 @paper_app.command("new")

@@ -10,7 +10,7 @@ V_P, V_F and V_S are the variances of the mean as patients, folds and seeds show
 contain, the variance that is left when patient and seed are known.
 
 Three seeds tell little about their own variance: half widths of a claim differed up to fivefold between sets of three.
-Where the arms of a paper are judged together, V_S is averaged with V_0, the mean of what the seeds of all arms show. It
+So V_S is averaged with V_0, the mean of what the seeds show of every arm that a paper's claims read in the same way. It
 has the more degrees of freedom the more alike the arms are in it (after the moderated t statistic of Smyth 2004):
 
     V_S <- (d V_S + d_0 V_0) / (d + d_0),  d = seeds - 1 own degrees of freedom, d_0 borrowed ones; t_S has d + d_0
