@@ -1,5 +1,6 @@
 """Comparisons of arms: shares paired with shares, and failures that a mean hides."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from retina_kit.errors import UsageError
+from retina_kit.evaluation.claims import Claim, evaluate_claims
 from retina_kit.evaluation.comparisons import compare_families, spread_over_images, training_shares
 
 ARMS = [
@@ -43,6 +45,25 @@ def test_families_are_compared_where_both_have_a_share():
     assert row["p_t"] < 0.05
     assert row["p_wilcoxon"] == pytest.approx(1 / 16)  # five pairs differ, all to one side: 2 / 2**5
     assert (row["n_images"], row["n_patients"]) == (6, 6)
+
+
+def test_a_family_and_the_claim_about_it_have_the_same_interval():
+    rng = np.random.default_rng(0)
+    arms = [f"{family}_{percent}" for family in ("kept", "drawn") for percent in (10, 100)]
+    parts = []
+    for place, (arm, seed) in enumerate(itertools.product(arms, range(3))):
+        dice = 0.5 + 0.02 * place + 0.05 * rng.normal() + 0.05 * rng.normal(size=8)
+        parts.append(pd.DataFrame({"arm": arm, "seed": seed, "id": range(8), "patient": range(8), "dice": dice}))
+    scores = pd.concat(parts)
+    shares = pd.DataFrame({"arm": arms, "family": ["kept"] * 2 + ["drawn"] * 2, "percent": [10, 100] * 2})
+    found = compare_families(scores, shares, [("kept", "drawn")])
+    claims = [
+        Claim(f"at {percent} %", "", "control", "greater", (f"kept_{percent}", f"drawn_{percent}"), pooled=False)
+        for percent in (10, 100)
+    ]
+    verdicts = evaluate_claims(claims, scores, synthetic=True)
+    for name in ("ci_low", "ci_high", "p_value"):
+        assert found[name].tolist() == pytest.approx(verdicts[name].tolist())
 
 
 def test_families_without_a_common_seed_keep_a_row_that_says_so():

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from retina_kit.errors import UsageError
+from retina_kit.evaluation.evidence import usual_seed_noise
 from retina_kit.evaluation.paired import differences_per_image, paired_difference, paired_t, wilcoxon
 from retina_kit.evaluation.patients import values_per_image
 
@@ -40,31 +41,35 @@ def compare_families(
     """Return one row per pair of families and share: the paired difference and the p-values of three tests.
 
     `shares` comes from training_shares, `pairs` lists (family, baseline). p_t and p_wilcoxon pair images as if they
-    were independent (Hu 2018, Figure 2b); p_value and the interval are those of a verdict, over patients and seeds.
-    Shares that only one of the two has are left out, pairs without a common seed keep a row without numbers. Raises
+    were independent (Hu 2018, Figure 2b); p_value and the interval are those of a verdict, over patients and seeds,
+    with the seed noise that all arms of `shares` show together. Shares that only one of the two has are left out, pairs
+    without a common seed keep a row without numbers. Raises
     UsageError if no share is left, or if a pair was not tested on the same images.
     """
     pairs = list(pairs)
     arms = {(row["family"], row["percent"]): row["arm"] for row in shares.to_dict("records")}
+    usual = usual_seed_noise(scores[scores["arm"].isin(shares["arm"])], metric, pooled=False)
     records = []
     for family, baseline in pairs:
         for percent in sorted({share for _, share in arms}):
             if (family, percent) in arms and (baseline, percent) in arms:
                 names = arms[family, percent], arms[baseline, percent]
                 key = {"family": family, "baseline": baseline, "percent": percent}
-                records.append(key | _difference(scores, *names, metric))
+                records.append(key | _difference(scores, *names, metric, usual))
     if not records:
         raise UsageError(f"no share of the training images is common to the families of {pairs}")
     return pd.DataFrame(records, columns=COMPARISON_COLUMNS)
 
 
-def _difference(scores: pd.DataFrame, arm: str, baseline: str, metric: str) -> dict[str, Any]:
+def _difference(
+    scores: pd.DataFrame, arm: str, baseline: str, metric: str, usual: tuple[float, float]
+) -> dict[str, Any]:
     """Return the paired difference of two arms as the columns of a table."""
     of_arm, of_baseline = (scores[scores["arm"] == name] for name in (arm, baseline))
     if not set(of_arm["seed"]) & set(of_baseline["seed"]):
         return {"note": "no seed in common"}
     try:
-        found = paired_difference(of_baseline, of_arm, metric)
+        found = paired_difference(of_baseline, of_arm, metric, usual=usual)
     except UsageError as error:
         raise UsageError(f"arms {arm} and {baseline}: {error}") from error
     images = differences_per_image(of_baseline, of_arm, metric)

@@ -4,6 +4,7 @@
 that both have are compared.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -33,11 +34,17 @@ class PairedDifference:
 
 
 def paired_difference(
-    a: pd.DataFrame, b: pd.DataFrame, metric: str = "dice", *, pooled: bool = False
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    metric: str = "dice",
+    *,
+    pooled: bool = False,
+    usual: tuple[float, float] = (0.0, 0.0),
 ) -> PairedDifference:
     """Return the PairedDifference of two tables, by the rules of a verdict (docs/verdicts.md).
 
-    `pooled` adds the counts of all images before the metric is taken. Raises UsageError if they share no seed or were
+    `pooled` adds the counts of all images before the metric is taken. `usual` is what several arms show of seed noise
+    (`usual_seed_noise`); without it the interval is of the two alone. Raises UsageError if they share no seed or were
     tested on other images.
 
     >>> rows = pd.DataFrame({"id": range(6), "patient": range(6), "seed": 0})
@@ -49,6 +56,7 @@ def paired_difference(
     if set(a["id"]) != set(b["id"]):
         raise UsageError("not tested on the same images, so the scores cannot be paired")
     evidence = gather_evidence(pd.concat([a.assign(arm="a"), b.assign(arm="b")]), ["a", "b"], metric, pooled)
+    evidence = dataclasses.replace(evidence, usual=usual)
     found = evidence.combine({"b": 1.0, "a": -1.0})
     return PairedDifference(
         a=evidence.score("a"),
