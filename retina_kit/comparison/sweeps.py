@@ -55,15 +55,14 @@ class Sweep:
 
     def save(self) -> Path:
         """Write sweep.csv, sweep.png, sweep.svg and sweep.json to the sweep's folder, and return it."""
+        from retina_kit.reporting.figures.rendering import write_figure
+
         figure = self.figure().get_figure(root=True)
         if figure is None:
             raise UsageError("the figure of this sweep was closed")
         with atomic_path(self.folder / "sweep.csv") as path:
             self.table.to_csv(path, index=False)
-        for kind in ("png", "svg"):
-            metadata = {"Date": None} if kind == "svg" else {"Software": None}
-            with atomic_path(self.folder / f"sweep.{kind}") as path:
-                figure.savefig(path, format=kind, dpi=120, bbox_inches="tight", metadata=metadata)
+        write_figure(figure, self.folder, "sweep")
         runs = [sorted(job.key for job in experiment.jobs) for experiment in self.experiments]
         facts = {"paper": self.paper, "setting": self.setting, "values": self.values, "runs": runs}
         with atomic_path(self.folder / "sweep.json") as path:

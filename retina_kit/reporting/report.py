@@ -19,6 +19,7 @@ from retina_kit.files import atomic_path, kit_root
 from retina_kit.machine import peak_memory_mb
 from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.figures.plotted import plotted_data
+from retina_kit.reporting.figures.rendering import write_figure
 from retina_kit.reporting.tables import is_tidy
 
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "opencv-python", "papermill", "matplotlib")
@@ -49,10 +50,7 @@ class Report:
         """
         figure = getattr(figure, "figure", figure)
         figure.set_label(alt or name)  # `show` reads it: the figure keeps its description in a notebook, too
-        for kind in ("png", "svg"):
-            metadata = {"Date": None} if kind == "svg" else {"Software": None}
-            with atomic_path(self.folder / "figures" / f"{name}.{kind}") as path:
-                figure.savefig(path, format=kind, dpi=120, bbox_inches="tight", metadata=metadata)
+        write_figure(figure, self.folder / "figures", name)
         data = plotted_data(figure)
         if len(data):
             with atomic_path(self.folder / "figures" / f"{name}.csv") as path:

@@ -10,7 +10,8 @@ import pandas as pd
 from torch import Tensor
 
 from retina_kit.reporting import figures
-from retina_kit.teaching.widgets.static import png_of, present
+from retina_kit.reporting.figures.rendering import png_of
+from retina_kit.teaching.widgets.static import present
 
 HOW_TO_STOP = "Interrupt the kernel (the square button) to stop."
 

@@ -3,7 +3,6 @@
 import base64
 import html
 import inspect
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,18 +12,12 @@ from ipywidgets import Widget
 
 from retina_kit.errors import unknown_name
 from retina_kit.reporting.figures.plotted import describe_axes, plotted_data
+from retina_kit.reporting.figures.rendering import png_of
 from retina_kit.reporting.living.pages import DATA_MIME, table_data
 from retina_kit.reporting.living.states import MIME
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 LEFT_ALIGNED = "<style>.kit-table th, .kit-table td {text-align: left !important}</style>"  # Jupyter aligns right
-
-
-def png_of(figure: Any) -> bytes:
-    """Render a figure, or the figure of some axes, as a PNG."""
-    buffer = io.BytesIO()
-    getattr(figure, "figure", figure).savefig(buffer, format="png", dpi=90)
-    return buffer.getvalue()
 
 
 def show(*things: Any, alt: str = "", num_rows: int = 12) -> None:

@@ -1,0 +1,52 @@
+"""From a figure to image files; it is laid out once, however many files it becomes."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from retina_kit.files import atomic_path
+
+METADATA = {"png": {"Software": None}, "svg": {"Date": None}}  # the same figure gives the same bytes
+
+
+def write_figure(figure: Any, folder: Path, name: str) -> None:
+    """Write a figure, or the figure of some axes, as <name>.png and <name>.svg, cut to what it shows."""
+    figure = getattr(figure, "figure", figure)
+    with laid_out(figure):
+        shown = figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
+        for kind, metadata in METADATA.items():
+            with atomic_path(folder / f"{name}.{kind}") as path:
+                figure.savefig(path, format=kind, dpi=120, bbox_inches=shown, metadata=metadata)
+
+
+def png_of(figure: Any) -> bytes:
+    """Render a figure, or the figure of some axes, as a PNG."""
+    buffer = io.BytesIO()
+    figure = getattr(figure, "figure", figure)
+    with laid_out(figure):
+        figure.savefig(buffer, format="png", dpi=90)
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def laid_out(figure: Figure) -> Iterator[None]:
+    """Lay a figure out, unless nothing on it has changed since the last time, and keep the layout while it is saved.
+
+    Matplotlib would do so for each file, which takes as long as drawing it: `savefig` does as long as the figure names
+    an engine for its layout.
+    """
+    if figure.stale:
+        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    figure.get_layout_engine = lambda: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del figure.get_layout_engine  # type: ignore[method-assign]
+        figure.set_layout_engine(engine)
+        figure.stale = False  # saving it at another resolution marks it, though nothing on it has changed
