@@ -120,7 +120,7 @@ class Session:
         """
         page = self._write_page()
         print(f"front page, one more paper at a time: {page}", file=sys.stderr, flush=True)
-        result = self._for_each(self._train, self._execute)
+        result = self._for_each(self._train, self._report)
         result["text"].append(f"front page: {page}")
         return result | {"index": str(page)}
 
@@ -147,12 +147,31 @@ class Session:
         experiment.train(workers=self.workers, fresh=self.options.fresh, cluster=self.cluster)
         return {"trained": num_missing, "loaded": len(experiment.jobs) - num_missing}
 
-    def _execute(self, experiment: Experiment) -> Row:
+    def _report(self, experiment: Experiment) -> Row:
+        """Execute a paper's notebook and write its page, unless they would come out as they are."""
+        from retina_kit.reporting.up_to_date import keep_record, made_from, what_changed
+
+        began, folder = time.perf_counter(), experiment.folder
+        promised = [*experiment.promised(), "notebook.ipynb", "notebook.html"]
+        runs = {experiment.store.folder / job.key for job in experiment.jobs}
+        made = made_from(self.options.parameters(), runs)
+        is_own = experiment.definition.files.is_own  # then nobody knows what its notebook reads
+        if is_own or what_changed(folder, made, promised):
+            self._execute(experiment)
+            keep_record(folder, made)
+            done = "executed"
+        else:
+            done = "up to date"
+            hint = f"delete {folder / 'notebook.ipynb'} to execute it again"
+            print(f"{experiment.paper}: its notebook is up to date; {hint}", file=sys.stderr, flush=True)
+        self._write_page()
+        return {"notebook": done, "notebook_seconds": round(time.perf_counter() - began, 1)}
+
+    def _execute(self, experiment: Experiment) -> None:
         from retina_kit.reporting.export import export_html
         from retina_kit.reporting.notebook import as_built, execute_notebook, read_parameters
 
         folder, files = experiment.folder, experiment.definition.files
-        began = time.perf_counter()
         promised = [folder / path for path in experiment.promised()]
         parameters = self.options.parameters() | {"workers": self.workers}
         if files.is_own:
@@ -162,8 +181,6 @@ class Session:
                 parameters["train_live"] = self.options.profile == "smoke"  # seconds there; else nobody watches
             execute_notebook(notebook, folder / "notebook.ipynb", parameters, promised=promised, cwd=Path.cwd())
         export_html(folder / "notebook.ipynb", folder / "notebook.html", experiment.title)
-        self._write_page()
-        return {"notebook_seconds": round(time.perf_counter() - began, 1)}
 
     @functools.cached_property
     def papers_described(self) -> dict[str, Row]:

@@ -191,6 +191,18 @@ def test_a_run_of_trained_papers_trains_nothing(first_run):
     assert [paper["state"] for paper in json.loads(done.stdout)["papers"]] == ["done"] * len(list_papers())
 
 
+def test_a_second_run_executes_no_notebook_whose_results_would_be_the_same(first_run, outputs):
+    folder = outputs / "hu2018" / "smoke-synthetic"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    done = retina_kit("run", "hu2018", "--profile", "smoke", "--json", cwd=first_run[0])
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["papers"]
+    assert (row["notebook"], row["state"]) == ("up to date", "done")
+    assert "hu2018: its notebook is up to date; delete " in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
+    assert {row["notebook"] for row in json.loads(first_run[1].stdout)["papers"]} == {"executed"}
+
+
 def test_plain_papermill_runs_the_notebook_too_and_gives_the_same_scores(outputs, tmp_path):
     """The notebook needs nothing that only the command line gives."""
     paper = find_paper("huang2023")

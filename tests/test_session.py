@@ -101,7 +101,7 @@ def test_the_front_page_exists_before_the_first_paper_is_trained(tmp_path, monke
         return {}
 
     monkeypatch.setattr(Session, "_train", stand_in)
-    monkeypatch.setattr(Session, "_execute", lambda *_: {})
+    monkeypatch.setattr(Session, "_report", lambda *_: {})
     assert session.run()["exit_code"] == 0
     assert existed == [True]
 
@@ -124,7 +124,7 @@ def test_a_notebook_is_executed_while_the_next_paper_trains(tmp_path, monkeypatc
 
     executed = threading.Event()
     monkeypatch.setattr(Session, "_train", train)
-    monkeypatch.setattr(Session, "_execute", execute)
+    monkeypatch.setattr(Session, "_report", execute)
     papers = ["hu2018", "ortiz2022", "huang2023"]
     result = Session(papers, smoke(tmp_path)).run()
     assert (log, [row["paper"] for row in result["papers"]], result["exit_code"]) == (papers, papers, 0)
@@ -140,7 +140,7 @@ def test_a_paper_whose_training_fails_has_no_notebook_and_the_next_one_follows(t
         return {}
 
     monkeypatch.setattr(Session, "_train", train)
-    monkeypatch.setattr(Session, "_execute", lambda self, experiment: executed.append(experiment.paper) or {})
+    monkeypatch.setattr(Session, "_report", lambda self, experiment: executed.append(experiment.paper) or {})
     result = Session(["hu2018", "huang2023"], smoke(tmp_path)).run()
     assert executed == ["huang2023"]
     assert [row["state"] for row in result["papers"]] == ["failed", "done"]
@@ -171,12 +171,11 @@ def test_an_interruption_stops_the_kernel_in_the_background(tmp_path):
 @pytest.mark.parametrize(("profile", "live"), [("smoke", True), ("lesson", False)])
 def test_a_batch_trains_live_only_where_that_takes_seconds(profile, live, tmp_path, monkeypatch):
     given = {}
-    monkeypatch.setattr(Session, "_train", lambda self, experiment: {})
     execute = "retina_kit.reporting.notebook.execute_notebook"
     monkeypatch.setattr(execute, lambda notebook, target, parameters, **_: given.update(parameters))
     monkeypatch.setattr("retina_kit.reporting.export.export_html", lambda *_: None)
-    options = dataclasses.replace(smoke(tmp_path), profile=profile)
-    assert Session(["huang2023"], options).run()["exit_code"] == 0
+    session = Session(["huang2023"], dataclasses.replace(smoke(tmp_path), profile=profile))
+    session._execute(session.experiments[0])
     assert given["train_live"] is live
 
 
