@@ -17,6 +17,8 @@ from retina_kit.models.localizer import Localizer
 from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
 
+SMALL = 10**10  # weights x pixels; an image takes less than half a second
+
 MODELS: dict[str, type[nn.Module]] = {
     "unet": UNet,
     "unet_s5_d16": UNetS5D16,
@@ -106,7 +108,8 @@ def count_parameters(model: nn.Module, *, statistics: bool = False) -> int:
 def describe_layers(settings: Mapping[str, Any], input_size: Sequence[int]) -> pd.DataFrame:
     """Tabulate a network's layers with weights: layer, kind, output (C, H, W), number of weights.
 
-    `input_size` is (C, H, W). The network is built on the meta device, so even the largest costs nothing. An
+    `input_size` is (C, H, W). A large network is built on the meta device, so that even the largest costs nothing; a
+    small one predicts an image, because torch loads its compiler for the meta device, which takes two seconds. An
     auxiliary head is part of the table; a layer that is used twice has one row.
 
     >>> describe_layers({"name": "unet", "widths": [8, 16]}, (1, 32, 32))["output (C, H, W)"].tolist()[:3]
@@ -121,6 +124,9 @@ def describe_layers(settings: Mapping[str, Any], input_size: Sequence[int]) -> p
         return hook
 
     with torch.device("meta"):
+        num_weights = count_parameters(build_model(settings))
+    device = "cpu" if num_weights * input_size[1] * input_size[2] < SMALL else "meta"
+    with torch.device(device), torch.random.fork_rng(devices=[]), torch.inference_mode():
         model = build_model(settings).eval()
         for name, module in model.named_modules():
             if not list(module.children()) and count_parameters(module):
