@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from retina_kit.data.card import folder_of_cards, kit_cards, parse_card, read_card
+from retina_kit.data.dataset import check_options
 from retina_kit.data.manifest import parse_manifest
 from retina_kit.errors import KitError
 from retina_kit.experiment_file import experiments_folder, list_papers, load_paper
@@ -63,7 +64,17 @@ def accepted(source, names, load):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", list_papers())
-def test_no_key_of_an_experiment_can_be_misspelled(paper, tmp_path):
+def test_no_key_of_an_experiment_can_be_misspelled(paper, tmp_path, monkeypatch):
+    remembered = {}
+
+    def check_once(dataset, options, data_root):
+        """Check options of a data set once: they are looked up in files, which stay the same."""
+        question = repr((dataset, options, data_root))
+        if question not in remembered:
+            check_options(dataset, options, data_root)
+            remembered[question] = True
+
+    monkeypatch.setattr("retina_kit.experiment_check.check_options", check_once)
     notebooks = tmp_path / "notebooks"
     (notebooks / "experiments").mkdir(parents=True)
     for path in (kit_root() / "notebooks").glob("[0-9]*.py"):
