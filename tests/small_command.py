@@ -42,4 +42,4 @@ def command_line(*arguments, cwd):
 def forget_data():
     """Forget what was read below a relative data root, which is another one in another folder."""
     manifest.forget_cards()
-    prepare._load.cache_clear()
+    prepare.KEPT.clear()

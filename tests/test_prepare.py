@@ -10,6 +10,7 @@ from small_arm import TRANSFER, small_arm
 from torch import nn
 
 from retina_kit.errors import UsageError
+from retina_kit.training import prepare
 from retina_kit.training.arm_training import ArmTraining
 from retina_kit.training.prepare import (
     check_network,
@@ -38,6 +39,21 @@ def test_a_data_set_is_read_once_whatever_the_order_of_its_options():
     images = images_of(arm, "nowhere")
     assert images_of(small_arm("same", data={"options": options}), "nowhere") is images
     assert images_of(small_arm("more", data={"options": options | {"seed": 2}}), "nowhere") is not images
+
+
+def test_a_process_keeps_the_data_sets_used_last_and_no_more_than_fit(monkeypatch):
+    kept = {}
+    monkeypatch.setattr(prepare, "KEPT", kept)
+    arms = [small_arm("arm", data={"options": small_arm("arm").data.options | {"seed": seed}}) for seed in (7, 8, 9)]
+    first, second = images_of(arms[0], "nowhere"), images_of(arms[1], "nowhere")
+    monkeypatch.setattr(prepare, "KEPT_BYTES", 2 * first.num_bytes)
+    assert images_of(arms[0], "nowhere") is first
+    third = images_of(arms[2], "nowhere")
+    assert [id(images) for images in kept.values()] == [id(first), id(third)], "the one not used for longest goes"
+    assert images_of(arms[1], "nowhere") is not second
+    monkeypatch.setattr(prepare, "KEPT_BYTES", 0)
+    fourth = images_of(arms[2], "nowhere")
+    assert list(kept.values()) == [fourth], "the last one is kept whatever its size"
 
 
 def test_an_arm_is_split_and_given_to_its_task():

@@ -1,11 +1,15 @@
 """Preprocessing, each step beside numbers that can be counted by hand."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 
 from retina_kit.data.transforms import (
+    Preprocessing,
     equalize,
+    fit_preprocessing,
     gamma,
     preprocess,
     resize_images,
@@ -106,3 +110,35 @@ def test_steps_follow_one_another_in_their_order():
 def test_an_unknown_step_is_named():
     with pytest.raises(UsageError, match=r"sharpen.*equalize"):
         preprocess(np.zeros((1, 1, 4, 4), np.uint8), ["sharpen"], np.array([0]))
+
+
+def test_images_are_treated_one_by_one_as_they_would_be_together():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (5, 3, 40, 60), dtype=np.uint8)
+    steps = fit_preprocessing(images, ["gray", "standardize", "equalize"], np.array([0, 3]))
+    together = images
+    for step in steps.steps:
+        together = step(together)
+    assert np.array_equal(steps.apply(images), together)
+    assert np.array_equal(steps.apply(images, (20, 30)), resize_images(together, (20, 30)))
+    assert np.array_equal(Preprocessing().apply(images, (20, 30)), resize_images(images, (20, 30)))
+
+
+def test_fitted_statistics_are_those_of_all_pixels_of_the_training_images():
+    images = np.random.default_rng(1).integers(0, 256, (6, 1, 50, 70), dtype=np.uint8)
+    (fitted,) = fit_preprocessing(images, ["standardize"], np.array([1, 4])).steps
+    assert (fitted.mean, fitted.std) == pytest.approx((images[[1, 4]].mean(), images[[1, 4]].std()), rel=1e-12)
+
+
+def test_a_large_data_set_is_prepared_in_the_memory_of_its_result():
+    """100 images of 1 MB: what lies between two steps is that of one image, not of all."""
+    images = np.random.default_rng(2).integers(0, 256, (100, 1, 1000, 1000), dtype=np.uint8)
+    steps = fit_preprocessing(images, ["standardize", "equalize"], np.arange(50))
+    tracemalloc.start()
+    try:
+        prepared = steps.apply(images, (100, 100))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert prepared.shape == (100, 1, 100, 100)
+    assert peak < 40 * 2**20, "standardized all at once they take 800 MB"

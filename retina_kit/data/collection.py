@@ -37,6 +37,11 @@ class ImageSet:
         """Count the images."""
         return len(self.images)
 
+    @property
+    def num_bytes(self) -> int:
+        """The memory that images and masks take."""
+        return self.images.nbytes + sum(mask.nbytes for mask in self.masks.values())
+
     def subset(self, index: Sequence[int] | np.ndarray) -> "ImageSet":
         """Take the images at these positions, in this order."""
         index = np.asarray(index)

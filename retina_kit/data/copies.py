@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from retina_kit.data.collection import ImageSet
+from retina_kit.data.large_arrays import new_array
 
 MAX_TURN = 20.0  # degrees
 MAX_SHIFT = 0.05  # of a side
@@ -33,13 +34,18 @@ def sample_moves(count: int, size: Sequence[int], rng: np.random.Generator) -> n
 
 def moved(stack: np.ndarray, moves: np.ndarray, *, nearest: bool = False) -> np.ndarray:
     """Apply one affine map each to images (N, C, H, W) or masks (N, H, W), uint8 or bool; outside is 0."""
+    result = np.zeros(stack.shape, stack.dtype)
+    _move_into(result, stack, moves, nearest=nearest)
+    return result
+
+
+def _move_into(result: np.ndarray, stack: np.ndarray, moves: np.ndarray, *, nearest: bool) -> None:
+    """Write what `moved` returns to an array of the same shape and type."""
     how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
     height, width = stack.shape[-2:]
-    result = np.zeros(stack.shape, np.uint8)
-    for item, move, out in zip(stack.view(np.uint8), moves, result, strict=True):
+    for item, move, out in zip(stack.view(np.uint8), moves, result.view(np.uint8), strict=True):
         for plane, target in zip(np.atleast_3d(item.T).T, np.atleast_3d(out.T).T, strict=True):
             target[:] = cv2.warpAffine(np.ascontiguousarray(plane), move, (width, height), flags=how)
-    return result.astype(stack.dtype)
 
 
 @overload
@@ -57,14 +63,24 @@ def with_copies(
     >>> images.shape, masks
     ((12, 1, 16, 16), None)
     """
+    moves = _moves_of_copies(images, num_copies, seed)
+    return _repeated(images, moves), None if masks is None else _repeated(masks, moves, nearest=True)
+
+
+def _moves_of_copies(images: np.ndarray, num_copies: int, seed: int) -> list[np.ndarray]:
+    """Sample the affine maps of all copies of images (N, C, H, W): (N, 2, 3) for each."""
     rng = np.random.default_rng([seed, 7])
-    all_images, all_masks = [images], [] if masks is None else [masks]
-    for _ in range(num_copies):
-        moves = sample_moves(len(images), images.shape[-2:], rng)
-        all_images.append(moved(images, moves))
-        if masks is not None:
-            all_masks.append(moved(masks, moves, nearest=True))
-    return np.concatenate(all_images), np.concatenate(all_masks) if all_masks else None
+    return [sample_moves(len(images), images.shape[-2:], rng) for _ in range(num_copies)]
+
+
+def _repeated(stack: np.ndarray, moves: Sequence[np.ndarray], *, nearest: bool = False) -> np.ndarray:
+    """Return a stack followed by a copy of it for each set of moves."""
+    repeated = new_array((len(stack) * (1 + len(moves)), *stack.shape[1:]), stack.dtype)
+    first, *copies = np.split(repeated, 1 + len(moves))
+    first[...] = stack
+    for copy, of_copy in zip(copies, moves, strict=True):
+        _move_into(copy, stack, of_copy, nearest=nearest)
+    return repeated
 
 
 def add_copies(image_set: ImageSet, num_copies: int, seed: int = 0) -> ImageSet:
@@ -72,8 +88,9 @@ def add_copies(image_set: ImageSet, num_copies: int, seed: int = 0) -> ImageSet:
 
     A copy keeps its patient: a split by patient keeps it with its original, a split by image does not.
     """
-    images, _ = with_copies(image_set.images, None, num_copies, seed)
-    masks = {name: with_copies(image_set.images, mask, num_copies, seed)[1] for name, mask in image_set.masks.items()}
+    moves = _moves_of_copies(image_set.images, num_copies, seed)
+    images = _repeated(image_set.images, moves)
+    masks = {name: _repeated(mask, moves, nearest=True) for name, mask in image_set.masks.items()}
     return ImageSet(images, masks, rows_with_copies(image_set.rows, num_copies), image_set.name)
 
 

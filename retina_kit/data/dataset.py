@@ -89,9 +89,10 @@ def load_images(
     for mask in masks:
         if mask not in image_set.masks:
             raise UsageError(f"{name} has no mask {mask!r}{did_you_mean(mask, image_set.masks)}")
-    kept = ImageSet(image_set.images, {mask: image_set.masks[mask] for mask in masks}, image_set.rows, name)
-    kept = crop_to_field(kept) if crop else kept
-    return add_copies(kept, copies) if copies else kept
+    image_set = ImageSet(image_set.images, {mask: image_set.masks[mask] for mask in masks}, image_set.rows, name)
+    if crop:
+        image_set = crop_to_field(image_set)  # by the same name: nothing keeps the images as they were in memory
+    return add_copies(image_set, copies) if copies else image_set
 
 
 def check_options(name: str, options: Mapping[str, Any], data_root: str | Path) -> Any:

@@ -1,10 +1,12 @@
 """Square patches without overlap, and which of them a network is trained on (Ortiz 2022, preprocessing)."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 from retina_kit.data.augment import IGNORE
+from retina_kit.data.large_arrays import new_array
 
 
 def padded_size(size: Sequence[int], side: int) -> tuple[int, int]:
@@ -75,4 +77,20 @@ def training_patches(
     """
     targets = cut_patches(masks.astype(np.uint8), side, fill=IGNORE)
     chosen = balanced_index(targets, per_lesion, seed)
-    return cut_patches(images, side)[chosen], targets[chosen]
+    return patches_at(images, side, chosen), targets[chosen]
+
+
+def patches_at(images: np.ndarray, side: int, index: np.ndarray) -> np.ndarray:
+    """Return the patches at ascending positions of `cut_patches(images, side)`, cut from one image at a time.
+
+    >>> images = np.arange(16).reshape(1, 1, 4, 4)
+    >>> patches_at(images, 2, np.array([1, 3])).tolist()
+    [[[[2, 3], [6, 7]]], [[[10, 11], [14, 15]]]]
+    """
+    tall, wide = padded_size(images.shape[-2:], side)
+    per_image = (tall // side) * (wide // side)
+    taken = new_array((len(index), *images.shape[1:-2], side, side), images.dtype)
+    ends = np.searchsorted(index, per_image * np.arange(len(images) + 1))
+    for k, (begin, end) in enumerate(itertools.pairwise(ends)):
+        taken[begin:end] = cut_patches(images[k : k + 1], side)[index[begin:end] - k * per_image]
+    return taken

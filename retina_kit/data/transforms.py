@@ -1,7 +1,7 @@
 """Preprocessing of whole images with OpenCV, before they become a resident tensor."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -130,8 +130,24 @@ class Preprocessing:
 
     steps: tuple[FittedStep, ...] = ()
 
-    def apply(self, images: np.ndarray) -> np.ndarray:
-        """Apply the steps in order to uint8 images (N, C, H, W)."""
+    def apply(self, images: np.ndarray, size: Sequence[int] | None = None) -> np.ndarray:
+        """Apply the steps in order to uint8 images (N, C, H, W), then resize them to `size` (h, w).
+
+        One image after the other, so that a large data set is not in memory as it is between two steps.
+        """
+        size = size or images.shape[-2:]
+        if not self.steps or not len(images):
+            return resize_images(images, size)
+        first = resize_images(self.of_one(images[0]), size)
+        treated = new_array((len(images), *first.shape[1:]), first.dtype)
+        treated[:1] = first
+        for k in range(1, len(images)):
+            treated[k : k + 1] = resize_images(self.of_one(images[k]), size)
+        return treated
+
+    def of_one(self, image: np.ndarray) -> np.ndarray:
+        """Apply the steps in order to one uint8 image (C, H, W), as (1, C, H, W)."""
+        images = image[None]
         for step in self.steps:
             images = step(images)
         return images
@@ -151,11 +167,23 @@ def fit_preprocessing(images: np.ndarray, names: Sequence[str], training: np.nda
         if name not in STEP_NAMES:
             raise unknown_name("preprocessing step", name, STEP_NAMES)
         if name == FITTED:
-            seen = Preprocessing(tuple(steps)).apply(images[training])
-            steps.append(FittedStep(name, float(seen.mean()), float(seen.std())))
+            before = Preprocessing(tuple(steps))
+            steps.append(FittedStep(name, *mean_and_std(before.of_one(images[k]) for k in training)))
         else:
             steps.append(FittedStep(name))
     return Preprocessing(tuple(steps))
+
+
+def mean_and_std(images: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Return the mean and the SD of all values of uint8 images; exact, whatever their number and order.
+
+    >>> mean_and_std([np.array([0, 100], np.uint8), np.array([200, 200], np.uint8)])
+    (125.0, 82.915619758885)
+    """
+    counts = sum((np.bincount(image.ravel(), minlength=256) for image in images), start=np.zeros(256, np.int64))
+    values, number = np.arange(256), counts.sum()
+    mean = (counts * values).sum() / number
+    return float(mean), float(np.sqrt((counts * (values - mean) ** 2).sum() / number))
 
 
 def preprocess(images: np.ndarray, steps: Sequence[str], training: np.ndarray) -> np.ndarray:

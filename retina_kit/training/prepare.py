@@ -1,6 +1,5 @@
 """From an arm to its task, its network before the first step, its scores and its predictions."""
 
-import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,9 @@ from retina_kit.training.tasks.localize import Localization
 from retina_kit.training.tasks.segment import Segmentation
 from retina_kit.training.tasks.segment_patches import PatchSegmentation
 from retina_kit.training.transfer import copy_weights, freeze
+
+KEPT_BYTES = 512 * 2**20  # about the public data sets of two arms; those of a synthetic lesson all fit
+KEPT: dict[str, ImageSet] = {}  # by what was asked for, the one used last at the end
 
 TASKS: dict[str, type[Task]] = {
     "segment": Segmentation,
@@ -47,15 +49,17 @@ def masks_of(data: Data) -> list[str]:
 
 
 def images_of(arm: Arm, data_root: str | Path) -> ImageSet:
-    """Load the images that an arm is trained and tested on; a process reads each data set once."""
+    """Load the images that an arm is trained and tested on.
+
+    A process keeps those that it used last, as many as fit into `KEPT_BYTES`, and at least the last ones.
+    """
     settings = {"name": arm.data.dataset, "masks": masks_of(arm.data), **arm.data.options}
-    return _load(json.dumps(settings, sort_keys=True), str(data_root))
-
-
-@functools.lru_cache(maxsize=12)
-def _load(settings: str, data_root: str) -> ImageSet:
-    """Load images as `settings`, a JSON text, describes them."""
-    return load_images(data_root=data_root, **json.loads(settings))
+    key = json.dumps([settings, str(data_root)], sort_keys=True)
+    image_set = KEPT.pop(key) if key in KEPT else load_images(data_root=data_root, **settings)
+    KEPT[key] = image_set
+    while len(KEPT) > 1 and sum(kept.num_bytes for kept in KEPT.values()) > KEPT_BYTES:
+        KEPT.pop(next(iter(KEPT)))
+    return image_set
 
 
 def prepare_arm(arm: Arm, seed: int, fold: int | None, data_root: str | Path) -> Task:

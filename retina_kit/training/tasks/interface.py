@@ -63,7 +63,7 @@ class Task(abc.ABC):
         """Resize images (N, C, H, W) to `size` and preprocess them, in the task's or the arm's order."""
         images = resize_images(images, size) if self.resizes_first else images
         self.preprocessing = fit_preprocessing(images, self.arm.data.preprocess, self.train)
-        return torch.from_numpy(resize_images(self.preprocessing.apply(images), size))
+        return torch.from_numpy(self.preprocessing.apply(images, size))
 
     @abc.abstractmethod
     def predict(
