@@ -16,7 +16,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets: list, show, fetch,
 
 @data_app.command("list")
 def data_list(data_root: DataRoot = Path("data"), as_json: Json = False) -> None:
-    """List the data packs: what they hold, their license, and whether they are here."""
+    """List the data sets: what they hold, their license, and whether they are here."""
     from retina_kit.data.card import list_cards
     from retina_kit.data.manifest import data_summary
 
@@ -31,7 +31,7 @@ def data_list(data_root: DataRoot = Path("data"), as_json: Json = False) -> None
 
 @data_app.command("show")
 def data_show(name: str, data_root: DataRoot = Path("data"), as_json: Json = False) -> None:
-    """Show the card of a data pack."""
+    """Show the card of a data set."""
     from retina_kit.data.manifest import data_summary
 
     summary = data_summary(name, data_root)
@@ -46,7 +46,7 @@ def data_fetch(
     accept_terms: Annotated[bool, typer.Option("--accept-terms", help="you have read and accept its terms")] = False,
     as_json: Json = False,
 ) -> None:
-    """Download a data pack from its pinned public source and verify every image."""
+    """Download a data set from its pinned public source and verify every image."""
     from retina_kit.packs.fetch import fetch_pack
 
     fetch_pack(name, data_root, accept_terms=accept_terms, progress=not as_json)
@@ -60,7 +60,7 @@ def data_import(
     data_root: DataRoot = Path("data"),
     as_json: Json = False,
 ) -> None:
-    """Take a data pack from files that you downloaded by hand, and verify every image."""
+    """Take a data set from files that you downloaded by hand, and verify every image."""
     from retina_kit.packs.importing import import_pack
 
     import_pack(name, source, data_root)
@@ -85,7 +85,7 @@ def data_new(
     data_root: DataRoot = Path("data"),
     as_json: Json = False,
 ) -> None:
-    """Make a data pack of your own images: paired, converted, verified; then run with --set target=NAME."""
+    """Make a data set of your own images: paired, converted, verified; then run with --set target=NAME."""
     from retina_kit.packs.custom import ImportOptions, new_pack
     from retina_kit.packs.mask_files import MaskRules, parse_classes
     from retina_kit.packs.pairing import parse_named
@@ -139,6 +139,6 @@ def data_verify(
     problems = {pack: verify_pack(pack, data_root) for pack in names}
     lines = [f"{pack}: {len(found)} problems" if found else f"{pack}: verified" for pack, found in problems.items()]
     lines += [f"  {line}" for found in problems.values() for line in found]
-    lines += [] if names else [f"no data pack is in {data_root}; run: retina-kit data list"]
+    lines += [] if names else [f"no data set is in {data_root}; run: retina-kit data list"]
     bad = any(problems.values()) or not names
     finish({"text": lines, "problems": problems, "exit_code": 3 if bad else 0}, as_json)

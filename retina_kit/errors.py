@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 20  # names in a message that suggests one of them
+
 
 class KitError(Exception):
     """An error the user can fix. The message states what is wrong, what was expected, and how to fix it."""
@@ -39,14 +41,18 @@ class Interrupted(KitError):
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return the end of a message about an unknown name: the closest known name, and all that there are.
+    """Return the end of a message about an unknown name: the closest known name, and all that there are if few.
 
     >>> did_you_mean("adma", ["adam", "sgd"])
     "; did you mean 'adam'? Known: adam, sgd"
+    >>> did_you_mean("step", [f"setting_{number}" for number in range(40)] + ["steps"])
+    "; did you mean 'steps'? 41 are known"
     """
     names = [str(item) for item in known]
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
+    if close and len(names) > MOST_LISTED:
+        return f"{hint} {len(names)} are known"
     return f"{hint} Known: {', '.join(names)}" if names else hint
 
 

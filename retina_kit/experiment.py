@@ -107,7 +107,7 @@ class Experiment:
             if arm.only_on and self.data not in arm.only_on:
                 left_out[arm.name] = f"it is part of {' and '.join(arm.only_on)} data only"
             elif missing:
-                left_out[arm.name] = f"data pack {missing[0]} is not in {self.data_root.name}/"
+                left_out[arm.name] = f"data set {missing[0]} is not in {self.data_root.name}/"
             elif arm.needs_package and importlib.util.find_spec(arm.needs_package) is None:
                 left_out[arm.name] = f"package {arm.needs_package} is not installed"
             elif arm.parent in left_out:

@@ -117,7 +117,7 @@ def test_debug_is_accepted_by_commands_that_do_not_fail(tmp_path):
 
 # ---- data: exit code 3 ---------------------------------------------------------------------------------------------
 def test_a_missing_pack_is_named_with_the_remedy(tmp_path):
-    parts = ["data pack 'stare' is not in nowhere", "retina-kit data fetch stare --data-root nowhere"]
+    parts = ["data set 'stare' is not in nowhere", "retina-kit data fetch stare --data-root nowhere"]
     assert_refused(retina_kit("data", "verify", "stare", "--data-root", "nowhere", cwd=tmp_path), 3, *parts)
 
 

@@ -96,7 +96,7 @@ def spoil(files, how):
         ("gray mask", r"p0_L_mask.png holds 3 different colors"),
         ("small mask", "p0_L_mask.png is 8x8"),
         ("other size", "differ much in size"),
-        ("no image", "p0_L.png is not an image that is read here"),
+        ("no image", "p0_L.png is not an image of a known format"),
         ("twice", "'p0_L' with more than one suffix"),
     ],
 )

@@ -204,7 +204,7 @@ def test_a_manifest_of_a_million_rows_is_read(tmp_path, card):
 )
 def test_a_path_that_leaves_the_pack_is_refused(tmp_path, card, path):
     (tmp_path / "small.csv").write_text(HEADER + f"e,p,train,1,{path},,m.png,,f.png,\n")
-    with pytest.raises(DataError, match="leaves the data pack"):
+    with pytest.raises(DataError, match="leaves the folder of the data set"):
         manifest.parse_manifest(tmp_path / "small.csv", card)
 
 

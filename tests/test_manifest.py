@@ -119,8 +119,8 @@ def test_a_wrong_card_is_refused(small, old, new, message):
     ("old", "new", "message"),
     [
         ("eye_2,p0", "eye_1,p0", "eye_1.*in more than one row"),
-        ("images/eye_1.jpg", "/etc/eye_1.jpg", "leaves the data pack"),
-        ("masks/eye_1.png", "masks/../../eye_1.png", "leaves the data pack"),
+        ("images/eye_1.jpg", "/etc/eye_1.jpg", "leaves the folder of the data set"),
+        ("masks/eye_1.png", "masks/../../eye_1.png", "leaves the folder of the data set"),
         ("image_sha256", "image_md5", "lacks the columns image_sha256"),
         ("grade", "graad", "lacks the columns grade"),
         ("grade", "grade,vein", "vein"),

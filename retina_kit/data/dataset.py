@@ -40,7 +40,7 @@ class Exclude:
 
 @dataclass(frozen=True, config=STRICT | {"title": "a data set read from files"})
 class PackOptions:
-    """The options of `load_images` for a data pack."""
+    """The options of `load_images` for a data set."""
 
     size: Size | None = None
     split: str | None = None
@@ -65,7 +65,7 @@ def load_images(
 ) -> ImageSet:
     """Load the images of a data set with the named masks.
 
-    `name` is a data pack below `data_root`, or "synthetic_oct" or "synthetic_fundus", whose `options` are those of
+    `name` is a data set below `data_root`, or "synthetic_oct" or "synthetic_fundus", whose `options` are those of
     `generate_oct` and `generate_fundus`. `size` (H, W) resizes images by area and masks to the nearest pixel; `split`
     keeps "train" or "test" rows only, `exclude` (an `Exclude`, or its fields as a dict) leaves rows out, and
     `annotated_only` those that lack the file of a mask; `crop` cuts to the field of view, and `copies` adds this many

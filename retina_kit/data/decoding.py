@@ -1,4 +1,4 @@
-"""Decodes the images and masks of a data pack in a pool of threads, each verified against its manifest."""
+"""Decodes the images and masks of a data set in a pool of threads, each verified against its manifest."""
 
 import concurrent.futures
 from collections.abc import Callable, Sequence

@@ -51,7 +51,8 @@ def list_image_files(paths: Iterable[str | Path]) -> list[Path]:
         if path.is_dir():
             inside = [file for file in sorted(path.rglob("*")) if is_image_file(file, path)]
             if not inside:
-                raise DataError(f"{path} holds no image ({', '.join(SUFFIXES)})")
+                kinds = ", ".join(SUFFIXES)
+                raise DataError(f"{path} holds no image ({kinds}); name the folder that does, or save images as PNG")
             found += inside
         elif path.exists():
             found.append(path)
@@ -93,7 +94,8 @@ def read_pages(path: str | Path) -> Iterator[Page]:
     except DataError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not an image that is read here ({', '.join(FORMATS)}, DICOM)") from error
+        kinds = ", ".join(FORMATS)
+        raise DataError(f"{path} is not an image of a known format ({kinds}, DICOM); save it as PNG") from error
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
     except Exception as error:  # on hostile bytes, Pillow's decoders raise whatever comes up

@@ -1,4 +1,4 @@
-"""Manifests: which file of a data pack holds which pixels, a row per image (data_manifests/<name>.csv).
+"""Manifests: which file of a data set holds which pixels, a row per image (data_manifests/<name>.csv).
 
 Below a data root the files of a pack are in <data_root>/<name>/, under the relative paths that the manifest gives. If
 the kit has no manifest of a data set, the one that was written when it was imported or made is in that folder.
@@ -68,7 +68,7 @@ def parse_manifest(path: Path, card: Card) -> pd.DataFrame:
         rows[file] = rows[file].str.replace("\\", "/", regex=False)
         escaping = rows[file][rows[file].str.contains(ESCAPES_PACK, regex=True)]
         if len(escaping):
-            raise DataError(f"manifest {path.name}: path {escaping.iloc[0]!r} leaves the data pack")
+            raise DataError(f"manifest {path.name}: path {escaping.iloc[0]!r} leaves the folder of the data set")
     for column in card.labels:
         with contextlib.suppress(ValueError):
             rows[column] = pd.to_numeric(rows[column].where(rows[column] != ""))
@@ -107,7 +107,7 @@ def require_pack(name: str, data_root: str | Path) -> None:
     if not has_pack(name, data_root):
         fetch = f"retina-kit data fetch {name} --data-root {data_root}"
         remedy = f"run: {fetch}" if can_fetch(card) else card.how_to_get
-        raise DataError(f"data pack {name!r} is not in {data_root}; {remedy}")
+        raise DataError(f"data set {name!r} is not in {data_root}; {remedy}")
 
 
 def verify_pack(name: str, data_root: str | Path) -> list[str]:

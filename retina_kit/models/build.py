@@ -108,9 +108,9 @@ def count_parameters(model: nn.Module, *, statistics: bool = False) -> int:
 def describe_layers(settings: Mapping[str, Any], input_size: Sequence[int]) -> pd.DataFrame:
     """Tabulate a network's layers with weights: layer, kind, output (C, H, W), number of weights.
 
-    `input_size` is (C, H, W). A large network is built on the meta device, so that even the largest costs nothing; a
-    small one predicts an image, because torch loads its compiler for the meta device, which takes two seconds. An
-    auxiliary head is part of the table; a layer that is used twice has one row.
+    `input_size` is (C, H, W). A large network is built on the meta device, so that even the largest costs nothing.
+    A small one is run, because torch loads its compiler for the meta device, which takes two seconds. An auxiliary
+    head is part of the table; a layer that is used twice has one row.
 
     >>> describe_layers({"name": "unet", "widths": [8, 16]}, (1, 32, 32))["output (C, H, W)"].tolist()[:3]
     [(8, 32, 32), (8, 32, 32), (16, 16, 16)]

@@ -1,4 +1,4 @@
-"""Make a data pack of your own images and masks: pair them, verify everything, then write one folder.
+"""Make a data set of your own images and masks: pair them, verify everything, then write one folder.
 
 The pack is <data_root>/<name>/ with images/, masks/<mask>/, manifest.csv, card.toml and preview.jpg. Nothing is written
 unless every image has its masks, all fit, and patients can be told apart. What was converted is reported in notes.

@@ -1,4 +1,4 @@
-"""Download a data pack from its pinned public source; the only module of the kit that accesses the network."""
+"""Download a data set from its pinned public source; the only module of the kit that accesses the network."""
 
 import ipaddress
 import logging

@@ -88,7 +88,7 @@ def is_verified(file: PackFile, card: Card) -> bool:
 def missing_files(card: Card, data_root: str | Path) -> list[PackFile]:
     """List the files of a pack that are not there or not what the manifest lists."""
     if Path(data_root).exists() and not Path(data_root).is_dir():
-        raise DataError(f"{data_root} is a file; give the folder of the data packs")
+        raise DataError(f"{data_root} is a file; give the folder of the data sets")
     files = pack_files(card, data_root)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         verified = pool.map(lambda file: is_verified(file, card), files)

@@ -1,4 +1,4 @@
-"""Import a data pack from downloaded files: a folder or an archive, as published or in the layout of a pack."""
+"""Import a data set from downloaded files: a folder or an archive, as published or in the layout of a pack."""
 
 import contextlib
 import gzip

@@ -37,8 +37,8 @@ def png_of(figure: Any) -> bytes:
 def laid_out(figure: Figure) -> Iterator[None]:
     """Lay a figure out, unless nothing on it has changed since the last time, and keep the layout while it is saved.
 
-    Matplotlib would do so for each file, which takes as long as drawing it: `savefig` does as long as the figure names
-    an engine for its layout.
+    Matplotlib lays it out for each file, which takes as long as rendering it: `savefig` does so whenever the figure
+    names an engine for its layout.
     """
     if figure.stale:
         figure.draw_without_rendering()
