@@ -86,7 +86,8 @@ def training_command(*, notebooks: bool) -> Callable[..., None]:
         plan: Plan = False,
         as_json: Json = False,
     ) -> None:
-        from retina_kit.session import RunOptions, Session, check_writable, parse_seeds, parse_settings
+        from retina_kit.files import check_writable
+        from retina_kit.session import RunOptions, Session, parse_seeds, parse_settings
         from retina_kit.working_copy import rooted, writable_home
 
         output_root = rooted(output_root)

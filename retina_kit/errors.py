@@ -41,19 +41,20 @@ class Interrupted(KitError):
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return the end of a message about an unknown name: the closest known name, and all that there are if few.
+    """Return the end of a message about an unknown name: the closest known name, and all known names.
+
+    If one name is close and there are many, the others are left out.
 
     >>> did_you_mean("adma", ["adam", "sgd"])
     "; did you mean 'adam'? Known: adam, sgd"
     >>> did_you_mean("step", [f"setting_{number}" for number in range(40)] + ["steps"])
-    "; did you mean 'steps'? 41 are known"
+    "; did you mean 'steps'?"
     """
     names = [str(item) for item in known]
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
-    if close and len(names) > MOST_LISTED:
-        return f"{hint} {len(names)} are known"
-    return f"{hint} Known: {', '.join(names)}" if names else hint
+    listed = names and not (close and len(names) > MOST_LISTED)
+    return f"{hint} Known: {', '.join(names)}" if listed else hint
 
 
 def unknown_name(kind: str, name: object, known: Iterable[object]) -> UsageError:

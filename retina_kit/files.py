@@ -43,6 +43,19 @@ def kit_root() -> Path:
     raise SetupError(f"neither {checkout} nor {installed} holds data_manifests/; install the kit again")
 
 
+def check_writable(folder: str | Path) -> None:
+    """Raise SetupError if a folder cannot be written to."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        what = f"cannot write to {folder}" if folder.is_dir() else f"cannot make the folder {folder} in {folder.parent}"
+        raise SetupError(f"{what}: {error.strerror}; choose another --output-root") from error
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path next to `path` to write to (a file or a folder), renamed to `path` on success.

@@ -135,7 +135,8 @@ def sweep_command(
     """Train a paper's arms with several values of a setting: one table, one figure; if interrupted, it resumes."""
     from retina_kit.comparison.sweep_values import parse_sweep
     from retina_kit.comparison.sweeps import sweep
-    from retina_kit.session import RunOptions, check_writable, parse_seeds
+    from retina_kit.files import check_writable
+    from retina_kit.session import RunOptions, parse_seeds
 
     name, values, fixed = parse_sweep(settings)
     options = RunOptions(profile=profile, device=device, workers=workers)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retina_kit.data.card import own_cards
 from retina_kit.data.synthetic.kept import keep_images
-from retina_kit.errors import KitError, SetupError, UsageError
+from retina_kit.errors import KitError, UsageError
 from retina_kit.evaluation.claims import headline
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import find_paper, list_papers
@@ -80,6 +81,7 @@ class Session:
         """Resolve everything that the options name; all papers if none is given."""
         self.options = options
         self.cluster: Cluster | LocalWorkers | None = None
+        self.kit: dict[str, str] | None = None
         if options.output_root.exists() and not options.output_root.is_dir():
             raise UsageError(f"--output-root {options.output_root} is a file; name a folder, or one yet to be made")
         check_cluster_options(options)
@@ -118,6 +120,9 @@ class Session:
         A notebook is executed while the next paper trains. The front page exists from the start and is written again
         after each paper.
         """
+        from retina_kit.reporting.up_to_date import state_of_the_kit
+
+        self.kit = state_of_the_kit()  # now: the code that runs is that of now
         page = self._write_page()
         print(f"front page, one more paper at a time: {page}", file=sys.stderr, flush=True)
         result = self._for_each(self._train, self._report)
@@ -148,23 +153,25 @@ class Session:
         return {"trained": num_missing, "loaded": len(experiment.jobs) - num_missing}
 
     def _report(self, experiment: Experiment) -> Row:
-        """Execute a paper's notebook and write its page, unless they would come out as they are."""
-        from retina_kit.reporting.up_to_date import keep_record, made_from, what_changed
+        """Execute a paper's notebook and write its page, unless nothing that they depend on has changed."""
+        from retina_kit.reporting.up_to_date import EVERYTHING, keep_record, made_from, what_changed
 
         began, folder = time.perf_counter(), experiment.folder
         promised = [*experiment.promised(), "notebook.ipynb", "notebook.html"]
         runs = {experiment.store.folder / job.key for job in experiment.jobs}
-        made = made_from(self.options.parameters(), runs)
-        is_own = experiment.definition.files.is_own  # then nobody knows what its notebook reads
-        if is_own or what_changed(folder, made, promised):
+        made = None if has_own_files(experiment) else made_from(self.kit, self.options.parameters(), runs)
+        changed = what_changed(folder, made, promised)
+        if changed:
+            message = "" if changed == EVERYTHING else f"its notebook is executed again; what changed: {changed}"
             self._execute(experiment)
-            keep_record(folder, made)
-            done = "executed"
+            if made:
+                keep_record(folder, made)
         else:
-            done = "up to date"
-            hint = f"delete {folder / 'notebook.ipynb'} to execute it again"
-            print(f"{experiment.paper}: its notebook is up to date; {hint}", file=sys.stderr, flush=True)
+            message = f"its notebook is up to date; delete {folder / 'notebook.ipynb'} to execute it again"
+        if message:
+            print(f"{experiment.paper}: {message}", file=sys.stderr, flush=True)
         self._write_page()
+        done = "executed" if changed else "up to date"
         return {"notebook": done, "notebook_seconds": round(time.perf_counter() - began, 1)}
 
     def _execute(self, experiment: Experiment) -> None:
@@ -191,6 +198,12 @@ class Session:
         from retina_kit.reporting.site import build_site
 
         return build_site(self.options.output_root, paper_meta=self.papers_described)
+
+
+def has_own_files(experiment: Experiment) -> bool:
+    """Tell whether a paper or a data set is your own: its notebook may read files that the kit does not know."""
+    own = own_cards(experiment.data_root)
+    return experiment.definition.files.is_own or any(arm.data.dataset in own for arm in experiment.arms)
 
 
 def outcome_of(do: Callable[[Experiment], Row] | None, experiment: Experiment, row: Row) -> Row:
@@ -302,16 +315,3 @@ def parse_settings(settings: Iterable[str] | None, fraction: float | None = None
             raise UsageError(f"--set {setting!r} must be NAME=VALUE, such as --set steps=100")
         overrides[name.strip()] = value.strip()
     return overrides if fraction is None else overrides | {FRACTION: repr(fraction)}
-
-
-def check_writable(folder: str | Path) -> None:
-    """Raise SetupError if a folder cannot be written to."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        what = f"cannot write to {folder}" if folder.is_dir() else f"cannot make the folder {folder} in {folder.parent}"
-        raise SetupError(f"{what}: {error.strerror}; choose another --output-root") from error

@@ -141,7 +141,7 @@ def test_folders_are_searched_and_what_is_no_image_is_skipped(tmp_path):
     (tmp_path / "empty").mkdir()
     found = list_image_files([tmp_path, tmp_path / "b.png", tmp_path / "notes.txt"])
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["b.png", "inner/a.JPG", "notes.txt"]
-    with pytest.raises(DataError, match="holds no image"):
+    with pytest.raises(DataError, match="holds no images"):
         list_image_files([tmp_path / "empty"])
     with pytest.raises(DataError, match="does not exist"):
         list_image_files([tmp_path / "nowhere"])

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -44,8 +45,21 @@ def test_files_show_what_matplotlib_would_write(tmp_path):
     assert (tmp_path / "ours.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_a_saved_figure_keeps_its_layout_engine(tmp_path):
-    ax = new_axes()
-    engine = ax.figure.get_layout_engine()
-    write_figure(ax, tmp_path, "dice")
-    assert ax.figure.get_layout_engine() is engine
+@pytest.mark.parametrize("layout", ["constrained", "compressed", "tight", "none"])
+def test_a_figure_of_any_layout_is_saved_and_keeps_its_engine(tmp_path, layout):
+    figure = Figure(layout=layout)
+    figure.colorbar(figure.subplots().imshow(np.eye(3)))
+    engine = figure.get_layout_engine()
+    for _ in range(2):
+        write_figure(figure, tmp_path, "errors")
+        assert png_of(figure)
+        assert figure.get_layout_engine() is engine
+
+
+def test_a_label_that_matplotlib_does_not_see_change_finds_its_room_when_it_is_saved(tmp_path):
+    late, early = new_axes(), new_axes()
+    write_figure(late, tmp_path, "late")
+    for ax in (late, early):
+        ax.yaxis.label.set_text("Dice\nof the\nfluid")
+        write_figure(ax, tmp_path, "late" if ax is late else "early")
+    assert (tmp_path / "late.png").read_bytes() == (tmp_path / "early.png").read_bytes()

@@ -17,9 +17,10 @@ import torch
 from retina_kit.data.synthetic.kept import FOLDER
 from retina_kit.errors import DataError, KitError, SetupError, UsageError
 from retina_kit.experiment import Experiment
+from retina_kit.files import check_writable
 from retina_kit.reporting.notebook import execute_notebook
 from retina_kit.runs.workers import LocalWorkers
-from retina_kit.session import RunOptions, Session, check_writable, in_background, open_workers
+from retina_kit.session import RunOptions, Session, in_background, open_workers
 
 
 def smoke(tmp_path, **options):

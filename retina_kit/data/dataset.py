@@ -91,7 +91,7 @@ def load_images(
             raise UsageError(f"{name} has no mask {mask!r}{did_you_mean(mask, image_set.masks)}")
     image_set = ImageSet(image_set.images, {mask: image_set.masks[mask] for mask in masks}, image_set.rows, name)
     if crop:
-        image_set = crop_to_field(image_set)  # by the same name: nothing keeps the images as they were in memory
+        image_set = crop_to_field(image_set)  # the uncropped images are not needed any more
     return add_copies(image_set, copies) if copies else image_set
 
 

@@ -52,7 +52,7 @@ def list_image_files(paths: Iterable[str | Path]) -> list[Path]:
             inside = [file for file in sorted(path.rglob("*")) if is_image_file(file, path)]
             if not inside:
                 kinds = ", ".join(SUFFIXES)
-                raise DataError(f"{path} holds no image ({kinds}); name the folder that does, or save images as PNG")
+                raise DataError(f"{path} holds no images ({kinds}); name the folder that does, or save images as PNG")
             found += inside
         elif path.exists():
             found.append(path)

@@ -1,6 +1,7 @@
 """Preprocessing of whole images with OpenCV, before they become a resident tensor."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import cv2
@@ -133,11 +134,13 @@ class Preprocessing:
     def apply(self, images: np.ndarray, size: Sequence[int] | None = None) -> np.ndarray:
         """Apply the steps in order to uint8 images (N, C, H, W), then resize them to `size` (h, w).
 
-        One image after the other, so that a large data set is not in memory as it is between two steps.
+        One image after the other, so that intermediate images are never all in memory at once.
         """
         size = size or images.shape[-2:]
-        if not self.steps or not len(images):
+        if not self.steps:
             return resize_images(images, size)
+        if not len(images):
+            return resize_images(self._treat(images), size)
         first = resize_images(self.of_one(images[0]), size)
         treated = new_array((len(images), *first.shape[1:]), first.dtype)
         treated[:1] = first
@@ -147,7 +150,10 @@ class Preprocessing:
 
     def of_one(self, image: np.ndarray) -> np.ndarray:
         """Apply the steps in order to one uint8 image (C, H, W), as (1, C, H, W)."""
-        images = image[None]
+        return self._treat(image[None])
+
+    def _treat(self, images: np.ndarray) -> np.ndarray:
+        """Apply the steps in order to some uint8 images (N, C, H, W), all at once."""
         for step in self.steps:
             images = step(images)
         return images
@@ -175,15 +181,14 @@ def fit_preprocessing(images: np.ndarray, names: Sequence[str], training: np.nda
 
 
 def mean_and_std(images: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Return the mean and the SD of all values of uint8 images; exact, whatever their number and order.
+    """Return the mean and the SD of all values of uint8 images, from integers: the same whatever their order.
 
     >>> mean_and_std([np.array([0, 100], np.uint8), np.array([200, 200], np.uint8)])
     (125.0, 82.915619758885)
     """
     counts = sum((np.bincount(image.ravel(), minlength=256) for image in images), start=np.zeros(256, np.int64))
-    values, number = np.arange(256), counts.sum()
-    mean = (counts * values).sum() / number
-    return float(mean), float(np.sqrt((counts * (values - mean) ** 2).sum() / number))
+    number, total, squares = (int((counts * np.arange(256) ** power).sum()) for power in (0, 1, 2))
+    return total / number, math.sqrt((number * squares - total**2) / number**2)
 
 
 def preprocess(images: np.ndarray, steps: Sequence[str], training: np.ndarray) -> np.ndarray:

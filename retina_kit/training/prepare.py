@@ -24,7 +24,7 @@ from retina_kit.training.tasks.segment_patches import PatchSegmentation
 from retina_kit.training.transfer import copy_weights, freeze
 
 KEPT_BYTES = 512 * 2**20  # about the public data sets of two arms; those of a synthetic lesson all fit
-KEPT: dict[str, ImageSet] = {}  # by what was asked for, the one used last at the end
+KEPT: dict[str, ImageSet] = {}  # the most recently used at the end; for one thread
 
 TASKS: dict[str, type[Task]] = {
     "segment": Segmentation,
@@ -51,7 +51,7 @@ def masks_of(data: Data) -> list[str]:
 def images_of(arm: Arm, data_root: str | Path) -> ImageSet:
     """Load the images that an arm is trained and tested on.
 
-    A process keeps those that it used last, as many as fit into `KEPT_BYTES`, and at least the last ones.
+    A process keeps the most recently used data sets that fit into `KEPT_BYTES`, and always the last one.
     """
     settings = {"name": arm.data.dataset, "masks": masks_of(arm.data), **arm.data.options}
     key = json.dumps([settings, str(data_root)], sort_keys=True)

@@ -1,4 +1,4 @@
-"""Figures: functions that take data and return axes or a figure; only `rendering` makes files of them."""
+"""Figures: functions that take data and return axes or a figure; `rendering` writes them to files."""
 
 from retina_kit.reporting.figures.axes import COLORS, new_axes, new_grid
 from retina_kit.reporting.figures.calibration import plot_reliability

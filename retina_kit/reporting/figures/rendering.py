@@ -15,8 +15,9 @@ METADATA = {"png": {"Software": None}, "svg": {"Date": None}}  # the same figure
 
 
 def write_figure(figure: Any, folder: Path, name: str) -> None:
-    """Write a figure, or the figure of some axes, as <name>.png and <name>.svg, cut to what it shows."""
+    """Write a figure, or the figure of some axes, as <name>.png and <name>.svg, cropped to its content."""
     figure = getattr(figure, "figure", figure)
+    figure.stale = True  # the last word on its layout, whatever has changed
     with laid_out(figure):
         shown = figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
         for kind, metadata in METADATA.items():
@@ -35,18 +36,17 @@ def png_of(figure: Any) -> bytes:
 
 @contextlib.contextmanager
 def laid_out(figure: Figure) -> Iterator[None]:
-    """Lay a figure out, unless nothing on it has changed since the last time, and keep the layout while it is saved.
+    """Lay a figure out, unless it counts as unchanged since the last time, and keep the layout while it is saved.
 
-    Matplotlib lays it out for each file, which takes as long as rendering it: `savefig` does so whenever the figure
-    names an engine for its layout.
+    Matplotlib lays a figure that has a layout engine out for each file, which takes as long as rendering it. It does
+    not notice that a label's object was changed, such as with `ax.yaxis.label.set_text`.
     """
     if figure.stale:
         figure.draw_without_rendering()
-    engine = figure.get_layout_engine()
     figure.get_layout_engine = lambda: None  # type: ignore[method-assign]
+    figure.set_layout_engine = lambda *_, **__: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del figure.get_layout_engine  # type: ignore[method-assign]
-        figure.set_layout_engine(engine)
+        del figure.get_layout_engine, figure.set_layout_engine  # type: ignore[method-assign]
         figure.stale = False  # saving it at another resolution marks it, though nothing on it has changed
