@@ -127,7 +127,7 @@ def test_images_are_treated_one_by_one_as_they_would_be_together():
 def test_fitted_statistics_are_those_of_all_pixels_of_the_training_images():
     images = np.random.default_rng(1).integers(0, 256, (6, 1, 50, 70), dtype=np.uint8)
     (fitted,) = fit_preprocessing(images, ["standardize"], np.array([1, 4])).steps
-    assert (fitted.mean, fitted.std) == pytest.approx((images[[1, 4]].mean(), images[[1, 4]].std()), rel=1e-12)
+    assert (fitted.mean, fitted.std) == (images[[1, 4]].mean(), images[[1, 4]].std())
 
 
 def test_a_large_data_set_is_prepared_in_the_memory_of_its_result():

@@ -1,8 +1,7 @@
 """Preprocessing of whole images with OpenCV, before they become a resident tensor."""
 
 import functools
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -174,21 +173,11 @@ def fit_preprocessing(images: np.ndarray, names: Sequence[str], training: np.nda
             raise unknown_name("preprocessing step", name, STEP_NAMES)
         if name == FITTED:
             before = Preprocessing(tuple(steps))
-            steps.append(FittedStep(name, *mean_and_std(before.of_one(images[k]) for k in training)))
+            seen = np.concatenate([before.of_one(images[k]) for k in training])
+            steps.append(FittedStep(name, float(seen.mean()), float(seen.std())))
         else:
             steps.append(FittedStep(name))
     return Preprocessing(tuple(steps))
-
-
-def mean_and_std(images: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Return the mean and the SD of all values of uint8 images, from integers: the same whatever their order.
-
-    >>> mean_and_std([np.array([0, 100], np.uint8), np.array([200, 200], np.uint8)])
-    (125.0, 82.915619758885)
-    """
-    counts = sum((np.bincount(image.ravel(), minlength=256) for image in images), start=np.zeros(256, np.int64))
-    number, total, squares = (int((counts * np.arange(256) ** power).sum()) for power in (0, 1, 2))
-    return total / number, math.sqrt((number * squares - total**2) / number**2)
 
 
 def preprocess(images: np.ndarray, steps: Sequence[str], training: np.ndarray) -> np.ndarray:
