@@ -20,13 +20,14 @@ def test_claims_that_were_trained_apart_are_added_and_kept_ones_come_first(tmp_p
     )
     table(transfer_helps_at_equal_updates=0.5).to_csv(tmp_path / "huang2023_lesson_public_claims.csv", index=False)
     apart = table(imagenet_helps=0.2).assign(paper="hu2018", data="public")
-    replaced = table(transfer_helps_at_equal_updates=0.6).assign(paper="huang2023", data="public")
+    replaced = table(transfer_helps_at_equal_updates=0.6, imagenet_helps=0.7).assign(paper="huang2023", data="public")
     pd.concat([apart, replaced]).to_csv(tmp_path / "imagenet.csv", index=False)
     found = transfer_claims(tmp_path, tmp_path / "imagenet.csv")
     assert found[["paper", "data", "label", "estimate"]].to_numpy().tolist() == [
         ["hu2018", "synthetic", "localizer, all masks", 0.3],
         ["hu2018", "public", "ImageNet", 0.2],
         ["huang2023", "public", "vessels, few steps", 0.5],
+        ["huang2023", "public", "ImageNet", 0.7],
     ]
     assert transfer_claims(tmp_path)["data"].tolist() == ["synthetic", "public"]
 

@@ -2,7 +2,7 @@
 
 It shows the kept claims that compare a pretrained network with the same network from a random start, both trained in
 the same way. Each is one interval over patients, folds and seeds. Claims about ImageNet on real images come from
-benchmarks/results/imagenet.csv (`python -m benchmarks.imagenet`), unless a whole run on real images is kept.
+benchmarks/results/imagenet.csv (`python -m benchmarks.imagenet`), unless a kept run on real images has tested them.
 """
 
 from pathlib import Path
@@ -20,24 +20,27 @@ def transfer_claims(folder: Path, imagenet: Path | None = None) -> pd.DataFrame:
     """Return the kept claims about a transfer that were tested, paper by paper, with columns paper, data and label.
 
     `folder` holds the files <paper>_lesson_<data>_claims.csv, `imagenet` is a table of further claims with columns
-    paper and data; where a paper has both for the same data, the folder is taken.
+    paper and data; a claim that both have tested is taken from the folder.
     """
-    tables: dict[Any, pd.DataFrame] = dict(iter(read_table(imagenet).groupby(["paper", "data"]))) if imagenet else {}
+    apart: dict[Any, pd.DataFrame] = dict(iter(read_table(imagenet).groupby(["paper", "data"]))) if imagenet else {}
+    kept: dict[Any, pd.DataFrame] = {}
     for path in folder.glob("*_lesson_*_claims.csv"):
         paper, _, data, _ = path.stem.split("_")
-        tables[paper, data] = read_table(path)
+        kept[paper, data] = read_table(path)
     rows = []
     for paper, claim in [(key, claim) for key in list_papers() for claim in find_paper(key).claims if claim.transfer]:
         for data in DATA_CHOICES:
-            for row in _tested(tables[paper, data], claim.id) if (paper, data) in tables else ():
+            for row in _tested(kept.get((paper, data)), claim.id) or _tested(apart.get((paper, data)), claim.id):
                 rows.append({**row, "paper": paper, "data": data, "label": claim.transfer})
     return pd.DataFrame(
         rows, columns=["paper", "data", "label", "statistic", "estimate", "ci_low", "ci_high", "verdict"]
     )
 
 
-def _tested(claims: pd.DataFrame, claim: str) -> list[dict[str, Any]]:
-    """Return the row of a claim, or nothing if it could not be tested."""
+def _tested(claims: pd.DataFrame | None, claim: str) -> list[dict[str, Any]]:
+    """Return the row of a claim, or nothing if it was not tested."""
+    if claims is None:
+        return []
     return claims[(claims["claim"] == claim) & claims["estimate"].notna()].to_dict("records")
 
 
