@@ -138,3 +138,10 @@ def test_the_names_of_patients_do_not_overlap(num_patients):
     ax.figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
     assert not any(one.overlaps(two) for one, two in itertools.pairwise(boxes))
+
+
+def test_a_claim_that_was_not_tested_is_called_so():
+    untested = claims().assign(estimate=[0.1, np.nan])
+    texts = [text for text in figures.plot_claims(untested).texts if text.get_text().strip() == "not tested"]
+    assert [text.get_position()[1] for text in texts] == [1]
+    assert not figures.plot_claims(claims()).texts

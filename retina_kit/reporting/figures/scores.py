@@ -50,6 +50,8 @@ def plot_claims(claims: pd.DataFrame, ax: Axes | None = None) -> Axes:
         face = color if row["kind"] == "replication" else "white"
         ax.plot([row["ci_low"], row["ci_high"]], [k, k], color=color)
         ax.plot(row["estimate"], k, "o", color=color, markerfacecolor=face)
+        if pd.isna(row["estimate"]):
+            ax.text(0, k, "  not tested", va="center", fontsize=8, color="0.35")
     ax.axvline(0, color="0.3", linewidth=0.8)
     names = [fill(f"{text} ({kind})", 72) for text, kind in zip(claims["statement"], claims["kind"], strict=True)]
     ax.set_yticks(range(len(claims)), names, fontsize=8)
