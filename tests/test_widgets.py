@@ -319,7 +319,7 @@ def test_an_own_image_is_predicted_from_an_upload(predictor, tmp_path):
 def test_what_is_no_image_is_named_in_the_widget(predictor, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     own = OwnImage(predictor, tmp_path / "notes.txt")
-    assert "notes.txt is not an image that is read here" in own.message.value
+    assert "notes.txt is not an image of a known format" in own.message.value
     own.path.value = str(tmp_path / "nowhere.png")
     assert "nowhere.png" in own.message.value
     assert own.image_view.value == b""
