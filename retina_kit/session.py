@@ -161,18 +161,19 @@ class Session:
         runs = {experiment.store.folder / job.key for job in experiment.jobs}
         made = None if has_own_files(experiment) else made_from(self.kit, self.options.parameters(), runs)
         changed = what_changed(folder, made, promised)
+        if changed != EVERYTHING:
+            again = f"is executed again; what changed: {changed}"
+            done = f"is up to date; delete {folder / 'notebook.ipynb'} to execute it again"
+            print(f"{experiment.paper}: its notebook {again if changed else done}", file=sys.stderr, flush=True)
         if changed:
-            message = "" if changed == EVERYTHING else f"its notebook is executed again; what changed: {changed}"
             self._execute(experiment)
             if made:
                 keep_record(folder, made)
-        else:
-            message = f"its notebook is up to date; delete {folder / 'notebook.ipynb'} to execute it again"
-        if message:
-            print(f"{experiment.paper}: {message}", file=sys.stderr, flush=True)
         self._write_page()
-        done = "executed" if changed else "up to date"
-        return {"notebook": done, "notebook_seconds": round(time.perf_counter() - began, 1)}
+        return {
+            "notebook": "executed" if changed else "up to date",
+            "notebook_seconds": round(time.perf_counter() - began, 1),
+        }
 
     def _execute(self, experiment: Experiment) -> None:
         from retina_kit.reporting.export import export_html

@@ -132,6 +132,16 @@ def test_a_notebook_is_executed_while_the_next_paper_trains(tmp_path, monkeypatc
     assert all(row["state"] == "done" and row["trained"] == 1 and "code" not in row for row in result["papers"])
 
 
+def test_why_a_notebook_is_executed_again_is_told_before_it_is(tmp_path, monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(Session, "_train", lambda *_: {})
+    monkeypatch.setattr(Session, "_execute", lambda *_: told.append(capsys.readouterr().err))
+    monkeypatch.setattr("retina_kit.reporting.up_to_date.what_changed", lambda *_: "the options")
+    (row,) = Session(["huang2023"], smoke(tmp_path)).run()["papers"]
+    assert row["notebook"] == "executed"
+    assert "huang2023: its notebook is executed again; what changed: the options" in told[0]
+
+
 def test_a_paper_whose_training_fails_has_no_notebook_and_the_next_one_follows(tmp_path, monkeypatch):
     executed = []
 

@@ -32,20 +32,18 @@ def sample_moves(count: int, size: Sequence[int], rng: np.random.Generator) -> n
     return np.stack(moves)
 
 
-def moved(stack: np.ndarray, moves: np.ndarray, *, nearest: bool = False) -> np.ndarray:
-    """Apply one affine map each to images (N, C, H, W) or masks (N, H, W), uint8 or bool; outside is 0."""
-    result = np.zeros(stack.shape, stack.dtype)
-    _move_into(result, stack, moves, nearest=nearest)
-    return result
+def moved(stack: np.ndarray, moves: np.ndarray, *, nearest: bool = False, out: np.ndarray | None = None) -> np.ndarray:
+    """Apply one affine map each to images (N, C, H, W) or masks (N, H, W), uint8 or bool; outside is 0.
 
-
-def _move_into(result: np.ndarray, stack: np.ndarray, moves: np.ndarray, *, nearest: bool) -> None:
-    """Write what `moved` returns to an array of the same shape and type."""
+    The result is written to `out`, an array like `stack`, if it is given.
+    """
+    result = np.empty_like(stack) if out is None else out
     how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
     height, width = stack.shape[-2:]
-    for item, move, out in zip(stack.view(np.uint8), moves, result.view(np.uint8), strict=True):
-        for plane, target in zip(np.atleast_3d(item.T).T, np.atleast_3d(out.T).T, strict=True):
+    for item, move, into in zip(stack.view(np.uint8), moves, result.view(np.uint8), strict=True):
+        for plane, target in zip(np.atleast_3d(item.T).T, np.atleast_3d(into.T).T, strict=True):
             target[:] = cv2.warpAffine(np.ascontiguousarray(plane), move, (width, height), flags=how)
+    return result
 
 
 @overload
@@ -79,7 +77,7 @@ def _repeated(stack: np.ndarray, moves: Sequence[np.ndarray], *, nearest: bool =
     first, *copies = np.split(repeated, 1 + len(moves))
     first[...] = stack
     for copy, of_copy in zip(copies, moves, strict=True):
-        _move_into(copy, stack, of_copy, nearest=nearest)
+        moved(stack, of_copy, nearest=nearest, out=copy)
     return repeated
 
 

@@ -43,8 +43,8 @@ def compare_families(
     `shares` comes from training_shares, `pairs` lists (family, baseline). p_t and p_wilcoxon pair images as if they
     were independent (Hu 2018, Figure 2b); p_value and the interval are those of a verdict, over patients and seeds,
     with the seed noise that all arms of `shares` show together. Shares that only one of the two has are left out, pairs
-    without a common seed keep a row without numbers. Raises
-    UsageError if no share is left, or if a pair was not tested on the same images.
+    without a common seed keep a row without numbers. Raises UsageError if no share is left, or if a pair was not
+    tested on the same images.
     """
     pairs = list(pairs)
     arms = {(row["family"], row["percent"]): row["arm"] for row in shares.to_dict("records")}
