@@ -1,9 +1,9 @@
 """Checks a whole experiment file before anything runs: every profile, every data choice, every name it uses."""
 
-import ast
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from retina_kit.data.card import kit_cards
@@ -20,12 +20,12 @@ READ_BY_THE_KIT = {"seeds", "graders"}  # settings that Experiment reads itself
 PROFILES = ("smoke", "lesson", "paper")
 
 
-def check_paper(paper: "Paper", source: str, notebook: Path) -> None:
+def check_paper(paper: "Paper", code: CodeType, notebook: Path) -> None:
     """Raise UsageError for the first name in an experiment file that nothing knows or nothing uses.
 
-    `source` is the text of the experiment file; `notebook` the paper's notebook, which may read settings, too.
+    `code` is the compiled experiment file; `notebook` the paper's notebook, which may read settings, too.
     """
-    check_settings_are_read(paper, source, notebook)
+    check_settings_are_read(paper, code, notebook)
     arms = list(dict.fromkeys(name for arm in all_arms(paper) for name in arm.scored_names))
     for table in paper.tables:
         check_arms_exist(f"table {table.id}", table.rows, arms)
@@ -33,15 +33,21 @@ def check_paper(paper: "Paper", source: str, notebook: Path) -> None:
         check_arms_exist(f"claim {claim.id}", claim.arm_names(), arms)
 
 
-def check_settings_are_read(paper: "Paper", source: str, notebook: Path) -> None:
+def check_settings_are_read(paper: "Paper", code: CodeType, notebook: Path) -> None:
     """Raise UsageError for a setting that neither an arm nor the notebook reads, such as a misspelled one."""
-    read = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)} | READ_BY_THE_KIT
+    read = _names_used_in(code) | READ_BY_THE_KIT
     for path in (notebook, notebook.with_suffix(".ipynb")):
         if path.is_file():
             read |= set(re.findall(r"parameters\[\\?['\"](\w+)\\?['\"]\]", path.read_text(encoding="utf-8")))
     for name in paper.settings:
         if name not in read:
             raise UsageError(f"{paper.key}: nothing reads the setting {name!r}{did_you_mean(name, read)}")
+
+
+def _names_used_in(code: CodeType) -> set[str]:
+    """Return the attributes and global names that compiled code uses, its functions included."""
+    inner = [_names_used_in(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*inner)
 
 
 def all_arms(paper: "Paper") -> list[Arm]:

@@ -216,12 +216,13 @@ def load_paper(path: str | Path) -> Paper:
     path = Path(path)
     namespace: dict[str, Any] = {"__name__": f"experiment_{path.stem}", "__file__": str(path)}
     with_line = _errors_with_line(path)
-    with_line(lambda: exec(_compile(path), namespace))  # noqa: S102  the user's own experiment
+    code = with_line(lambda: _compile(path))
+    with_line(lambda: exec(code, namespace))  # noqa: S102  the user's own experiment
     found = [value for value in namespace.values() if isinstance(value, Paper)]
     if len(found) != 1:
         raise UsageError(f"{path.name} must make one Paper, not {len(found)}")
     object.__setattr__(found[0], "file", str(path))
-    with_line(lambda: check_paper(found[0], path.read_text(encoding="utf-8"), found[0].files.source))
+    with_line(lambda: check_paper(found[0], code, found[0].files.source))
     return found[0]
 
 

@@ -22,8 +22,8 @@ main()
 
 def training(output_root):
     """Return the arguments that train a paper in profile smoke, its first arms made long enough to be killed."""
-    settings = ["--profile", "smoke", "--seeds", "0", "--set", f"pretrain_steps={NUM_STEPS}"]
-    return ["train", "huang2023", *settings, "--output-root", str(output_root)]
+    settings = ["--profile", "smoke", "--seeds", "0", "--set", f"localizer_steps={NUM_STEPS}"]
+    return ["train", "hu2018", *settings, "--output-root", str(output_root)]
 
 
 def command(output_root):

@@ -1,6 +1,7 @@
 """Progress in a notebook: one output that changes, from before the first step to the last run."""
 
 import io
+import signal
 from types import SimpleNamespace
 
 import IPython.display
@@ -70,3 +71,32 @@ def test_time_left_counts_images_and_half_of_what_is_running():
     progress.start(short)
     progress.done(long, SimpleNamespace())
     assert "less than a minute left" in file.getvalue()  # 1100 of 1600 images in 110 s: 50 s for the other 500
+
+
+class InterruptedStream(io.StringIO):
+    """A stream in whose first write Ctrl-C is pressed, and which, as a real one, cannot be written to meanwhile."""
+
+    def __init__(self):
+        super().__init__()
+        self.busy, self.pressed = False, False
+
+    def write(self, text):
+        """Press Ctrl-C once, then write."""
+        if self.busy:
+            raise RuntimeError("reentrant call inside a stream")
+        self.busy = True
+        if not self.pressed:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
+        number = super().write(text)
+        self.busy = False
+        return number
+
+
+def test_ctrl_c_while_a_line_is_printed_is_answered_after_it():
+    stream = InterruptedStream()
+    with TrainingProgress([], file=stream) as progress:
+        progress.say("the first line")
+        assert progress.stop_requested
+    lines = stream.getvalue().splitlines()
+    assert lines == ["  the first line", "stopping after this step; press Ctrl-C again to stop at once"]

@@ -18,6 +18,7 @@ from retina_kit.models.unet import UNet
 from retina_kit.models.unet_s5_d16 import UNetS5D16
 
 SMALL = 10**10  # weights x pixels; an image takes less than half a second
+SMALL_IMAGE = 2**20  # pixels; features of 16 channels take 64 MB
 
 MODELS: dict[str, type[nn.Module]] = {
     "unet": UNet,
@@ -105,12 +106,28 @@ def count_parameters(model: nn.Module, *, statistics: bool = False) -> int:
     return count
 
 
+def build_for_shapes(settings: Mapping[str, Any], input_size: Sequence[int]) -> tuple[nn.Module, torch.Tensor]:
+    """Build a network that is only asked for shapes, and an image (1, C, H, W) of zeros for it.
+
+    `input_size` is (C, H, W). A large network or image is on the meta device, where even the largest costs nothing.
+    Small ones are on the CPU, because torch loads its compiler for the meta device, which takes two seconds.
+
+    >>> model, image = build_for_shapes({"name": "unet"}, (1, 1024, 1024))
+    >>> model(image).shape, image.device
+    (torch.Size([1, 1, 1024, 1024]), device(type='meta'))
+    """
+    with torch.device("meta"):
+        num_weights = count_parameters(build_model(settings))
+    num_pixels = input_size[1] * input_size[2]
+    small = num_pixels <= SMALL_IMAGE and num_weights * num_pixels < SMALL
+    with torch.device("cpu" if small else "meta"), torch.random.fork_rng(devices=[]):
+        return build_model(settings).eval(), torch.zeros(1, *input_size)
+
+
 def describe_layers(settings: Mapping[str, Any], input_size: Sequence[int]) -> pd.DataFrame:
     """Tabulate a network's layers with weights: layer, kind, output (C, H, W), number of weights.
 
-    `input_size` is (C, H, W). A large network is built on the meta device, so that even the largest costs nothing.
-    A small one is run, because torch loads its compiler for the meta device, which takes two seconds. An auxiliary
-    head is part of the table; a layer that is used twice has one row.
+    `input_size` is (C, H, W). An auxiliary head is part of the table; a layer that is used twice has one row.
 
     >>> describe_layers({"name": "unet", "widths": [8, 16]}, (1, 32, 32))["output (C, H, W)"].tolist()[:3]
     [(8, 32, 32), (8, 32, 32), (16, 16, 16)]
@@ -123,14 +140,11 @@ def describe_layers(settings: Mapping[str, Any], input_size: Sequence[int]) -> p
 
         return hook
 
-    with torch.device("meta"):
-        num_weights = count_parameters(build_model(settings))
-    device = "cpu" if num_weights * input_size[1] * input_size[2] < SMALL else "meta"
-    with torch.device(device), torch.random.fork_rng(devices=[]), torch.inference_mode():
-        model = build_model(settings).eval()
-        for name, module in model.named_modules():
-            if not list(module.children()) and count_parameters(module):
-                module.register_forward_hook(note(name))
-        predict: Callable[..., Any] = getattr(model, "forward_with_auxiliary", model)
-        predict(torch.zeros(1, *input_size))
+    model, image = build_for_shapes(settings, input_size)
+    for name, module in model.named_modules():
+        if not list(module.children()) and count_parameters(module):
+            module.register_forward_hook(note(name))
+    predict: Callable[..., Any] = getattr(model, "forward_with_auxiliary", model)
+    with torch.inference_mode():
+        predict(image)
     return pd.DataFrame(rows.values(), columns=["layer", "kind", "output (C, H, W)", "weights"])

@@ -14,7 +14,7 @@ from torch import Tensor
 from retina_kit.data.pixels import MAX_PIXELS
 from retina_kit.data.transforms import STEP_NAMES
 from retina_kit.errors import DataError
-from retina_kit.models.build import build_model, without_weights
+from retina_kit.models.build import build_for_shapes, build_model, without_weights
 from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.metadata import Metadata
 
@@ -76,18 +76,22 @@ def check_network(metadata: Metadata, tensors: Mapping[str, Tensor], path: str |
     It is built without memory first, so that a description cannot ask for more of it than the file has.
     """
     begins = f"{path} does not hold the weights of the network it describes"
+    network, size = without_weights(metadata.network), _size_to_try(metadata)
     try:
         with torch.device("meta"):
-            model = build_model(without_weights(metadata.network)).eval()
-            expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-            size = _size_to_try(metadata)
-            found = tuple(model(torch.zeros(1, metadata.in_channels, *size)).shape)
+            expected = {name: tuple(tensor.shape) for name, tensor in build_model(network).state_dict().items()}
     except Exception as error:  # whatever a network's constructor makes of strange options
         raise DataError(f"{begins}: it cannot be built ({error})") from error
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | given.keys()):
         if expected.get(name) != given.get(name):
             raise DataError(f"{begins}: {name} has shape {given.get(name)} instead of {expected.get(name)}")
+    try:
+        model, image = build_for_shapes(network, (metadata.in_channels, *size))
+        with torch.inference_mode():
+            found = tuple(model(image).shape)
+    except Exception as error:  # whatever a network makes of a strange size
+        raise DataError(f"{begins}: it takes no image of {size} ({error})") from error
     if found not in _predictions(metadata, size):
         raise DataError(f"{begins}: it predicts {found} for one image of {size}, not what {metadata.task} needs")
 

@@ -5,21 +5,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from retina_kit.errors import UsageError
-from retina_kit.models.build import build_model, without_weights
+from retina_kit.models.build import build_for_shapes, without_weights
 from retina_kit.training.inference import MULTIPLE
 from retina_kit.training.metadata import Metadata
 
 
 def multiple_of_sides(metadata: Metadata) -> int:
-    """Return the smallest of 16, 32, 64, ... whose multiples a segmentation network takes; nothing is computed."""
-    with torch.device("meta"):
-        model = build_model(without_weights(metadata.network)).eval()
-        for multiple in (MULTIPLE, 2 * MULTIPLE, 4 * MULTIPLE):
-            try:
-                model(torch.zeros(1, metadata.in_channels, 3 * multiple, 3 * multiple))
-            except UsageError:
-                continue
-            return multiple
+    """Return the smallest of 16, 32, 64, ... whose multiples a segmentation network takes."""
+    for multiple in (MULTIPLE, 2 * MULTIPLE, 4 * MULTIPLE):
+        size = (metadata.in_channels, 3 * multiple, 3 * multiple)
+        model, image = build_for_shapes(without_weights(metadata.network), size)
+        try:
+            with torch.inference_mode():
+                model(image)
+        except UsageError:
+            continue
+        return multiple
     return 8 * MULTIPLE
 
 

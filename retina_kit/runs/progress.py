@@ -3,6 +3,7 @@
 import html
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
@@ -37,6 +38,7 @@ class TrainingProgress:
         self.began: dict[str, float] = {}
         self.entered = self.last_line = time.monotonic()
         self.stop_requested = False
+        self._saying: threading.Thread | None = None
 
     def _make_bars(self) -> "Progress":
         from rich.progress import (
@@ -65,6 +67,8 @@ class TrainingProgress:
 
     def __exit__(self, *error: object) -> None:
         """Stop showing and restore the handler of Ctrl-C."""
+        if self._saying:
+            self._saying.join()
         if self.bars:
             self.bars.stop()
         if self._previous is not None:
@@ -74,7 +78,11 @@ class TrainingProgress:
         if self.stop_requested:
             raise KeyboardInterrupt
         self.stop_requested = True
-        self.console.print("stopping after this step; press Ctrl-C again to stop at once")
+        # In a thread, for the interrupted line of code may itself be printing, or be importing what prints.
+        self._saying = threading.Thread(
+            target=self.console.print, args=["stopping after this step; press Ctrl-C again to stop at once"]
+        )
+        self._saying.start()
 
     def start(self, job: "Job") -> None:
         """Show a run that begins."""
