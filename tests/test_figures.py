@@ -116,6 +116,15 @@ def test_a_comparison_has_a_panel_per_metric_and_a_row_per_arm():
     assert figure.axes[1].get_xlim()[1] > 1.7
 
 
+def test_the_legend_names_only_what_is_there():
+    def words(shown):
+        return [text.get_text() for text in figures.plot_comparison(shown).legends[0].get_texts()]
+
+    several = table().assign(ours_sd=0.1)
+    assert words(several) == ["this run, SD over seeds", "published"]
+    assert words(several.assign(ours_sd=np.nan, paper_value=np.nan)) == ["this run"]
+
+
 def test_claims_are_named_by_their_statements():
     labels = figures.plot_claims(claims()).get_yticklabels()
     assert [label.get_text() for label in labels] == ["It helps (replication)", "It helps at equal steps (control)"]

@@ -19,7 +19,7 @@ FEW_PATIENTS = 6  # whose names fit next to each other
 def plot_comparison(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
     """Plot a tidy table, one panel per metric and one row per arm: our mean with its SD over seeds, and the paper's.
 
-    `labels` maps arms to what the rows are called. A published value is a diamond.
+    `labels` maps arms to what the rows are called. A published value is a diamond; the legend names it if there is one.
     """
     metrics, arms = list(dict.fromkeys(table["metric"])), list(dict.fromkeys(table["arm"]))
     figure = Figure(figsize=(3.2 + 1.9 * len(metrics), 1.1 + 0.3 * len(arms)))
@@ -35,8 +35,10 @@ def plot_comparison(table: pd.DataFrame, *, labels: Mapping[str, str] | None = N
     names = [shorten((labels or {}).get(arm, arm), 60, placeholder=" ...") for arm in arms]
     axes[0].set_yticks(range(len(arms)), names, fontsize=8)
     axes[0].invert_yaxis()
-    handles = [Line2D([], [], marker="o", color="0.3", label="this run, SD over seeds")]
-    handles += [Line2D([], [], marker="D", color="black", markerfacecolor="none", linestyle="", label="published")]
+    has_sd, has_published = table["ours_sd"].notna().any(), table["paper_value"].notna().any()
+    handles = [Line2D([], [], marker="o", color="0.3", label="this run, SD over seeds" if has_sd else "this run")]
+    if has_published:
+        handles += [Line2D([], [], marker="D", color="black", markerfacecolor="none", linestyle="", label="published")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure
 

@@ -35,7 +35,8 @@ def plot_dice_by_share(table: pd.DataFrame, families: Mapping[str, str], ax: Axe
         ax.errorbar(x, rows["ours_mean"], yerr=[low, high], fmt="o-", color=color, capsize=3, label=label)
         published = rows.dropna(subset=["paper_value"])
         ax.plot(published["percent"], published["paper_value"], "D", color=color, markeredgecolor="black", markersize=7)
-    ax.plot([], [], "D", color="white", markeredgecolor="black", label="published")
+    if table["paper_value"].notna().any():
+        ax.plot([], [], "D", color="white", markeredgecolor="black", label="published")
     lowest = np.nanmin([table["ours_mean"], table["ours_ci_low"]])
     ax.set(xlabel=SHARE, ylabel="Dice (mean and 95 % interval)")
     ax.set(xlim=(0, 105), ylim=(max(-0.02, min(0.75, lowest - 0.03)), 1.0))
