@@ -30,6 +30,19 @@ def test_negative_log_dice_is_the_log_of_the_same():
     assert losses.negative_log_dice(predicted, targets).item() == pytest.approx(-math.log(0.75), abs=1e-6)
 
 
+def test_the_smaller_the_dice_the_larger_the_gradient_of_its_log():
+    """One pixel of 99, p = 0.01: Dice is (2 x 0.01 + 1) / (0.99 + 1 + 1), so -log Dice is 2.9 times as steep."""
+    targets = torch.zeros(1, 9, 11, dtype=torch.uint8)
+    targets[0, 0, 0] = 1
+    slopes = []
+    for loss in (losses.cross_entropy, losses.soft_dice, losses.cross_entropy_and_log_dice):
+        logits = torch.full((1, 1, 9, 11), math.log(0.01 / 0.99), requires_grad=True)
+        loss(logits, targets).backward()
+        slopes.append(logits.grad[0, 0, 0, 0].item())
+    of_cross_entropy, of_dice, of_both = slopes
+    assert (of_both - of_cross_entropy) / of_dice == pytest.approx((0.99 + 2) / 1.02, rel=1e-3)
+
+
 def test_an_undecided_network_starts_near_the_published_loss():
     """Sigmoids of 0.5 at 1.8 % fluid: 1 - 2 * 0.5 f / (0.5 + f) = 0.965 (Melinscak 2020's log starts at 0.96)."""
     targets = torch.zeros(4, 100, 100, dtype=torch.uint8)

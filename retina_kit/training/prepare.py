@@ -23,7 +23,7 @@ from retina_kit.training.tasks.segment import Segmentation
 from retina_kit.training.tasks.segment_patches import PatchSegmentation
 from retina_kit.training.transfer import copy_weights, freeze
 
-KEPT_BYTES = 512 * 2**20  # about the public data sets of two arms; those of a synthetic lesson all fit
+KEPT_BYTES = 256 * 2**20  # a public data set; those of a synthetic lesson all fit
 KEPT: dict[str, ImageSet] = {}  # the most recently used at the end; for one thread
 
 TASKS: dict[str, type[Task]] = {
