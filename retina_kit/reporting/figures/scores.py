@@ -36,8 +36,8 @@ def plot_comparison(table: pd.DataFrame, *, labels: Mapping[str, str] | None = N
     axes[0].set_yticks(range(len(arms)), names, fontsize=8)
     axes[0].invert_yaxis()
     has_sd, has_published = table["ours_sd"].notna().any(), table["paper_value"].notna().any()
-    name, line = ("this run, SD over seeds", "-") if has_sd else ("this run", "")
-    handles = [Line2D([], [], marker="o", color="0.3", linestyle=line, label=name)]
+    name = "this run, SD over seeds" if has_sd else "this run"
+    handles = [Line2D([], [], marker="o", color="0.3", linestyle="-" if has_sd else "", label=name)]
     if has_published:
         handles += [Line2D([], [], marker="D", color="black", markerfacecolor="none", linestyle="", label="published")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
