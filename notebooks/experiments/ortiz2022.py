@@ -343,7 +343,7 @@ SETTINGS = {
             },
         ),
         what='loss of a segmentation network; few steps of cross-entropy end at "healthy everywhere", and with the few '
-        "pixels of real hemorrhages and microaneurysms so do those with Dice, but not those with -log Dice",
+        "pixels of real hemorrhages and microaneurysms so do most with Dice, and fewer with -log Dice",
         where="code",
     ),
     "mean": Setting(
