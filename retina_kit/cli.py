@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import io
 import os
 import signal
@@ -211,6 +212,7 @@ def main() -> None:
     `--debug` and `--json` are read here, because they decide how an error of any command is shown.
     """
     ensure_unicode()
+    gc.set_threshold(20_000, 20, 20)  # by default imports of libraries that stay are searched for garbage: 0.9 s of 6.3
     # jsonschema, which nbformat loads, would build grammars with it, for addresses that no notebook holds: 1.4 s
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
