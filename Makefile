@@ -61,7 +61,6 @@ reproduce: setup
 test: $(DEVELOP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --doctest-modules retina_kit tests
 
 lab: setup

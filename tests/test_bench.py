@@ -57,6 +57,7 @@ def test_the_fast_and_the_plain_loop_take_the_same_float32_step():
         torch.testing.assert_close(weight, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_kit_and_a_plain_loop_take_turns():
     comparison = compare((32, 32), batch=2, device=CPU, rows=[THE_KIT, "plain PyTorch"], repeats=2, num_steps=1)
     kit, plain = comparison["rows"]

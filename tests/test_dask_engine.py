@@ -90,6 +90,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_resumes(cluster, store,
         assert_same_result(there[arm], here[arm])
 
 
+@pytest.mark.slow
 def test_a_stop_saves_on_the_worker_and_the_next_run_goes_on(cluster, store, tmp_path):
     class Stopper(Diary):
         stop_requested = False
@@ -151,6 +152,7 @@ def test_lines_are_passed_on_whole():
     assert seen == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_all_its_workers_is_said_and_waited_for(store, tmp_path, monkeypatch):
     monkeypatch.setattr("retina_kit.runs.dask_engine.LOST_AFTER", 0.5)
     work = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--no-nanny"]

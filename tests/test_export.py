@@ -71,6 +71,7 @@ def test_what_is_exported_is_what_the_kit_predicts(folders, name):
     np.testing.assert_allclose(found, network.probabilities([image])[0], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fluid", "color", "halved_five_times"])
 def test_a_program_of_torch_agrees_at_three_sizes(folders, tmp_path, name):
     network = load(folders, name)

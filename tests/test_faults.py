@@ -92,6 +92,7 @@ def assert_as_unbroken(store, tmp_path, steps=20, num_arms=4):
 
 
 # ---- several batches on one store ----------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_two_batches_share_the_work_and_one_that_is_killed_is_replaced(start, store, tmp_path):
     first, second = (start(store, name, slow=0.02) for name in ("first", "second"))
     wait_for(lambda: len(steps_in(tmp_path / "first")) > 3 and len(steps_in(tmp_path / "second")) > 3)
@@ -111,6 +112,7 @@ def test_two_batches_share_the_work_and_one_that_is_killed_is_replaced(start, st
 
 
 # ---- kills ---------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_workers_whose_front_end_is_killed_save_and_stop(start, store, tmp_path):
     batch = start(store, "diary", workers=2, steps=3000)
     wait_for(lambda: len(steps_in(tmp_path / "diary")) > 2)
@@ -131,6 +133,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_killed_is_said_and_nothing_is_lost(store, tmp_path):
     run = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0",
            "--scheduler-file", str(tmp_path / "scheduler.json")]  # fmt: skip
@@ -196,7 +199,8 @@ def test_papermill_that_is_killed_leaves_the_old_notebook_and_no_kernel(tmp_path
 
 
 # ---- Ctrl-C --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("workers", "steps", "num_arms", "slow"), [(1, 60, 4, 0.02), (2, 300, 2, 0)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "steps", "num_arms", "slow"), [(1, 60, 4, 0.02), (2, 150, 2, 0)])
 def test_one_interrupt_saves_and_the_next_run_goes_on(start, store, tmp_path, workers, steps, num_arms, slow):
     batch = start(store, "diary", workers=workers, steps=steps, arms=num_arms, slow=slow)
     wait_for(lambda: len(steps_in(tmp_path / "diary")) > 5)

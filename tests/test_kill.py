@@ -55,6 +55,7 @@ def wait_for_checkpoint(process, output_root):
     raise AssertionError(f"no checkpoint was written; the process ended with {process.poll()}")
 
 
+@pytest.mark.slow
 def test_a_killed_batch_goes_on_and_ends_as_an_unbroken_one(tmp_path, environment):
     broken = subprocess.Popen(command(tmp_path / "broken"), env=environment, stderr=subprocess.PIPE, text=True)
     checkpoint = wait_for_checkpoint(broken, tmp_path / "broken")

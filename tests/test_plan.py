@@ -287,6 +287,7 @@ class Killer(Diary):
                 self.killed.add(worker.pid)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(store, tmp_path):
     arms = [small_arm(name, recipe={"steps": 100, "learning_rate": rate}) for name, rate in (("a", 0.1), ("b", 0.2))]
     killer = Killer(store, small_jobs(arms)[0].key, times=1)
@@ -297,6 +298,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(store, tmp_path
         assert_same_result(outcomes[arm], here[arm])
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_dies_repeatedly_is_given_up_and_the_others_continue(store):
     arms = [small_arm(name, recipe={"steps": steps, "learning_rate": 0.1}) for name, steps in (("a", 5000), ("b", 400))]
     arms += [small_arm("child", start={"parent": "a"}), small_arm("c", recipe={"learning_rate": 0.3})]

@@ -24,6 +24,8 @@ from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.notebook import build_notebook
 from retina_kit.teaching.exercises import read_exercises
 
+pytestmark = pytest.mark.slow  # the first test waits for the run of all papers
+
 
 def retina_kit(*arguments, cwd):
     """Run the command line in a process of its own."""

@@ -91,6 +91,7 @@ def sweep_of_steps(paper, root):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a test cannot send Ctrl-C to one process there")
+@pytest.mark.slow
 def test_ctrl_c_and_a_second_call_resume(paper, tmp_path):
     store, arguments = RunStore(tmp_path / "runs"), sweep_of_steps(paper, tmp_path)
     process = subprocess.Popen([sys.executable, "-m", "retina_kit", *arguments], stderr=subprocess.PIPE, text=True)
