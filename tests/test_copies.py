@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from retina_kit.data.collection import ImageSet
-from retina_kit.data.copies import add_copies, moved, sample_moves, with_copies
+from retina_kit.data.copies import ImagesWithCopies, add_copies, moved, sample_moves, with_copies
+from retina_kit.data.patches import patches_at
 from retina_kit.data.splits import by_images, by_patients, shared_patients
 
 
@@ -15,6 +16,12 @@ def two_images():
     images = np.repeat(masks[:, None] * np.uint8(200), 3, axis=1)
     rows = pd.DataFrame({"id": ["a", "b"], "patient": ["p", "q"], "split": ""})
     return ImageSet(images, {"square": masks}, rows, "squares")
+
+
+def both(image_set, num_copies, seed):
+    """Return images and masks with their copies."""
+    masks = with_copies(image_set.masks["square"], num_copies, seed, nearest=True)
+    return with_copies(image_set.images, num_copies, seed), masks
 
 
 def test_an_affine_map_of_pure_shift_moves_pixels_exactly():
@@ -35,21 +42,28 @@ def test_moves_turn_zoom_and_shift_around_the_center():
 
 def test_originals_come_first_and_masks_move_with_their_images():
     image_set = two_images()
-    images, masks = with_copies(image_set.images, image_set.masks["square"], 2, seed=3)
+    images, masks = both(image_set, 2, seed=3)
     assert images.shape == (6, 3, 40, 50)
     assert masks.dtype == bool
     assert np.array_equal(images[:2], image_set.images)
     assert not np.array_equal(images[2:4], image_set.images)
     assert (masks != (images[:, 0] > 100)).mean() < 0.01  # but for interpolated borders
-    assert np.array_equal(images, with_copies(image_set.images, None, 2, seed=3)[0])
+
+
+def test_a_copy_is_made_when_it_is_read_and_is_the_same_as_in_the_array():
+    images, together = two_images().images, with_copies(two_images().images, 2, seed=3)
+    one_by_one = ImagesWithCopies(images, 2, seed=3)
+    assert (len(one_by_one), one_by_one.shape, one_by_one.dtype) == (6, together.shape, together.dtype)
+    assert all(np.array_equal(copy, expected) for copy, expected in zip(one_by_one, together, strict=True))
+    assert np.array_equal(patches_at(one_by_one, 16, np.arange(3, 60)), patches_at(together, 16, np.arange(3, 60)))
 
 
 def test_each_copy_has_moves_of_its_own_and_no_copies_leave_everything_as_it_is():
     image_set = two_images()
-    images, _ = with_copies(image_set.images, None, 2, seed=3)
+    images = with_copies(image_set.images, 2, seed=3)
     assert not np.array_equal(images[2:4], images[4:6])
-    assert not np.array_equal(images, with_copies(image_set.images, None, 2, seed=4)[0])
-    images, masks = with_copies(image_set.images, image_set.masks["square"], 0, seed=3)
+    assert not np.array_equal(images, with_copies(image_set.images, 2, seed=4))
+    images, masks = both(image_set, 0, seed=3)
     assert np.array_equal(images, image_set.images) and np.array_equal(masks, image_set.masks["square"])
 
 
@@ -64,7 +78,7 @@ def test_masks_are_moved_to_the_nearest_pixel_and_images_between_pixels():
 def test_an_image_set_has_its_masks_copied():
     image_set = two_images()
     copied = add_copies(image_set, 1, seed=3)
-    images, masks = with_copies(image_set.images, image_set.masks["square"], 1, seed=3)
+    images, masks = both(image_set, 1, seed=3)
     assert np.array_equal(copied.images, images) and np.array_equal(copied.masks["square"], masks)
     assert copied.rows["id"].tolist() == ["a", "b", "a_copy1", "b_copy1"] and copied.name == "squares"
 

@@ -6,7 +6,6 @@ put the same photograph on both sides.
 """
 
 from collections.abc import Sequence
-from typing import overload
 
 import cv2
 import numpy as np
@@ -32,12 +31,9 @@ def sample_moves(count: int, size: Sequence[int], rng: np.random.Generator) -> n
     return np.stack(moves)
 
 
-def moved(stack: np.ndarray, moves: np.ndarray, *, nearest: bool = False, out: np.ndarray | None = None) -> np.ndarray:
-    """Apply one affine map each to images (N, C, H, W) or masks (N, H, W), uint8 or bool; outside is 0.
-
-    The result is written to `out`, an array like `stack`, if it is given.
-    """
-    result = np.empty_like(stack) if out is None else out
+def moved(stack: np.ndarray, moves: np.ndarray, *, nearest: bool = False) -> np.ndarray:
+    """Apply one affine map each to images (N, C, H, W) or masks (N, H, W), uint8 or bool; outside is 0."""
+    result = np.empty_like(stack)
     how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
     height, width = stack.shape[-2:]
     for item, move, into in zip(stack.view(np.uint8), moves, result.view(np.uint8), strict=True):
@@ -46,39 +42,41 @@ def moved(stack: np.ndarray, moves: np.ndarray, *, nearest: bool = False, out: n
     return result
 
 
-@overload
-def with_copies(images: np.ndarray, masks: np.ndarray, num_copies: int, seed: int) -> tuple[np.ndarray, np.ndarray]: ...
-@overload
-def with_copies(images: np.ndarray, masks: None, num_copies: int, seed: int) -> tuple[np.ndarray, None]: ...
-def with_copies(
-    images: np.ndarray, masks: np.ndarray | None, num_copies: int, seed: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Append `num_copies` moved copies of all to images (N, C, H, W) and, if there are any, masks (N, H, W).
+class ImagesWithCopies:
+    """Images (N, C, H, W) followed by moved copies of all, each of which is made when it is read.
 
-    Image k has its copies at k + N, k + 2 N and so on. An image and its mask move together.
+    Image k has its copies at k + N, k + 2 N and so on. Masks (N, H, W) or (N, K, H, W), read with `nearest`, move with
+    the images of the same number, size and seed.
 
-    >>> images, masks = with_copies(np.zeros((4, 1, 16, 16), np.uint8), None, num_copies=2, seed=0)
-    >>> images.shape, masks
-    ((12, 1, 16, 16), None)
+    >>> ImagesWithCopies(np.zeros((4, 1, 16, 16), np.uint8), num_copies=2, seed=0).shape
+    (12, 1, 16, 16)
     """
-    moves = _moves_of_copies(images, num_copies, seed)
-    return _repeated(images, moves), None if masks is None else _repeated(masks, moves, nearest=True)
+
+    def __init__(self, stack: np.ndarray, num_copies: int, seed: int, *, nearest: bool = False) -> None:
+        rng = np.random.default_rng([seed, 7])
+        self.stack, self.nearest = stack, nearest
+        self.moves = [sample_moves(len(stack), stack.shape[-2:], rng) for _ in range(num_copies)]
+        self.shape, self.dtype = (len(stack) * (1 + num_copies), *stack.shape[1:]), stack.dtype
+
+    def __len__(self) -> int:
+        """Count the images and their copies."""
+        return self.shape[0]
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        """Return an image (C, H, W), or make a copy of one."""
+        copy, k = divmod(position, len(self.stack))
+        if not copy:
+            return self.stack[k]
+        return moved(self.stack[k : k + 1], self.moves[copy - 1][k : k + 1], nearest=self.nearest)[0]
 
 
-def _moves_of_copies(images: np.ndarray, num_copies: int, seed: int) -> list[np.ndarray]:
-    """Sample the affine maps of all copies of images (N, C, H, W): (N, 2, 3) for each."""
-    rng = np.random.default_rng([seed, 7])
-    return [sample_moves(len(images), images.shape[-2:], rng) for _ in range(num_copies)]
-
-
-def _repeated(stack: np.ndarray, moves: Sequence[np.ndarray], *, nearest: bool = False) -> np.ndarray:
-    """Return a stack followed by a copy of it for each set of moves."""
-    repeated = new_array((len(stack) * (1 + len(moves)), *stack.shape[1:]), stack.dtype)
-    first, *copies = np.split(repeated, 1 + len(moves))
-    first[...] = stack
-    for copy, of_copy in zip(copies, moves, strict=True):
-        moved(stack, of_copy, nearest=nearest, out=copy)
-    return repeated
+def with_copies(stack: np.ndarray, num_copies: int, seed: int, *, nearest: bool = False) -> np.ndarray:
+    """Return all of `ImagesWithCopies` as one array."""
+    images = ImagesWithCopies(stack, num_copies, seed, nearest=nearest)
+    together = new_array(images.shape, images.dtype)
+    for k in range(len(images)):
+        together[k] = images[k]
+    return together
 
 
 def add_copies(image_set: ImageSet, num_copies: int, seed: int = 0) -> ImageSet:
@@ -86,9 +84,8 @@ def add_copies(image_set: ImageSet, num_copies: int, seed: int = 0) -> ImageSet:
 
     A copy keeps its patient: a split by patient keeps it with its original, a split by image does not.
     """
-    moves = _moves_of_copies(image_set.images, num_copies, seed)
-    images = _repeated(image_set.images, moves)
-    masks = {name: _repeated(mask, moves, nearest=True) for name, mask in image_set.masks.items()}
+    images = with_copies(image_set.images, num_copies, seed)
+    masks = {name: with_copies(mask, num_copies, seed, nearest=True) for name, mask in image_set.masks.items()}
     return ImageSet(images, masks, rows_with_copies(image_set.rows, num_copies), image_set.name)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from retina_kit.data.augment import IGNORE
+from retina_kit.data.copies import ImagesWithCopies
 from retina_kit.data.large_arrays import new_array
 
 
@@ -69,19 +70,21 @@ def balanced_index(targets: np.ndarray, per_lesion: float, seed: int) -> np.ndar
 
 
 def training_patches(
-    images: np.ndarray, masks: np.ndarray, side: int, per_lesion: float, seed: int
+    images: np.ndarray | ImagesWithCopies, masks: np.ndarray, side: int, per_lesion: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut images and bool masks into balanced (images (M, C, side, side), targets (M, side, side) uint8).
 
     Masks (N, K, H, W) give targets (M, K, side, side). Targets are 0, 1 and `IGNORE` beyond the image's border.
     """
-    targets = cut_patches(masks.astype(np.uint8), side, fill=IGNORE)
+    tall, wide = padded_size(masks.shape[-2:], side)
+    everywhere = np.arange(len(masks) * (tall // side) * (wide // side))
+    targets = patches_at(masks.view(np.uint8), side, everywhere, fill=IGNORE)
     chosen = balanced_index(targets, per_lesion, seed)
     return patches_at(images, side, chosen), targets[chosen]
 
 
-def patches_at(images: np.ndarray, side: int, index: np.ndarray) -> np.ndarray:
-    """Return the patches at ascending positions of `cut_patches(images, side)`, cut from one image at a time.
+def patches_at(images: np.ndarray | ImagesWithCopies, side: int, index: np.ndarray, fill: int = 0) -> np.ndarray:
+    """Return the patches at ascending positions of `cut_patches(images, side, fill)`, cut from one image at a time.
 
     >>> images = np.arange(16).reshape(1, 1, 4, 4)
     >>> patches_at(images, 2, np.array([1, 3])).tolist()
@@ -92,5 +95,5 @@ def patches_at(images: np.ndarray, side: int, index: np.ndarray) -> np.ndarray:
     taken = new_array((len(index), *images.shape[1:-2], side, side), images.dtype)
     ends = np.searchsorted(index, per_image * np.arange(len(images) + 1))
     for k, (begin, end) in enumerate(itertools.pairwise(ends)):
-        taken[begin:end] = cut_patches(images[k : k + 1], side)[index[begin:end] - k * per_image]
+        taken[begin:end] = cut_patches(images[k][None], side, fill)[index[begin:end] - k * per_image]
     return taken

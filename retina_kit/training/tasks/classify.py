@@ -36,7 +36,7 @@ class Classification(Task):
         """
         images, targets = self.images[self.train], self.targets[self.train]
         if self.arm.data.copies:
-            images = torch.from_numpy(with_copies(images.numpy(), None, self.arm.data.copies, seed)[0])
+            images = torch.from_numpy(with_copies(images.numpy(), self.arm.data.copies, seed))
             targets = targets.repeat(1 + self.arm.data.copies, 1)
         return images, targets
 

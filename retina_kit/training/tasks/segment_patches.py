@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from retina_kit.data.copies import with_copies
+from retina_kit.data.copies import ImagesWithCopies, with_copies
 from retina_kit.data.patches import training_patches
 from retina_kit.evaluation.metrics import average_precision, pooled_scores
 from retina_kit.training.batches import Batches
@@ -22,10 +22,10 @@ class PatchSegmentation(Segmentation):
     def training_data(self, seed: int) -> tuple[Tensor, Tensor]:
         """Cut the training images and their moved copies into patches; `per_lesion` bounds those without a lesion."""
         data = self.arm.data
-        images, masks = self.images[self.train].numpy(), self.targets[self.train].numpy()
-        images, masks = with_copies(images, masks, data.copies, seed)
-        images, targets = training_patches(images, masks, data.patch, data.per_lesion, seed)
-        return torch.from_numpy(images), torch.from_numpy(targets)
+        images = ImagesWithCopies(self.images[self.train].numpy(), data.copies, seed)  # all of them would be 0.3 GB
+        masks = with_copies(self.targets[self.train].numpy(), data.copies, seed, nearest=True)
+        patches, targets = training_patches(images, masks, data.patch, data.per_lesion, seed)
+        return torch.from_numpy(patches), torch.from_numpy(targets)
 
     def validation_data(self, seed: int) -> tuple[Tensor, Tensor]:
         """Cut the validation images into patches as the training images are, without moved copies."""
