@@ -96,13 +96,6 @@ def test_no_file_that_installs_names_an_index_and_all_take_the_same_uv():
     assert len(versions) == 1
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-cpu.lock"])
-def test_jsonschema_compiles_no_grammars_when_jupyterlab_imports_it(lock):
-    text = (ROOT / lock).read_text()
-    assert "\njsonschema==" in text
-    assert "rfc3987-syntax" not in text  # 2.3 s for formats that no notebook holds
-
-
 def test_the_container_copies_what_the_wheel_is_built_from():
     docker = (ROOT / "Dockerfile").read_text()
     allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"}
