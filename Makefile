@@ -71,7 +71,7 @@ lint: $(DEVELOP)
 	$(BIN)/ruff format .
 
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-annotate --no-header --quiet
+	--no-strip-extras --no-emit-index-url --no-annotate --no-header --quiet
 lock:
 	$(LOCK) --extra checkout --output-file requirements.lock
 	$(LOCK) --extra dev --constraint requirements.lock --output-file .lock-dev

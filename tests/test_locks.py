@@ -1,5 +1,7 @@
 """What is installed: the three locks, the conda environment and the container files agree with pyproject.toml."""
 
+import contextlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -8,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 CUDA = re.compile(r"nvidia|cuda|triton|cudnn|nccl")
@@ -94,6 +97,23 @@ def test_no_file_that_installs_names_an_index_and_all_take_the_same_uv():
         assert not re.search(r"https?://|(?<!no-emit-)index-url", path.read_text()), path.name
     versions = {version for path in files for version in re.findall(r"\buv==([\d.]+)", path.read_text())}
     assert len(versions) == 1
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cpu.lock"])
+def test_jsonschema_compiles_no_grammars_when_jupyterlab_imports_it(name):
+    assert "jsonschema" in lock(name)
+    assert "rfc3987-syntax" not in lock(name)  # 2.3 s for formats that no notebook holds
+
+
+def test_every_extra_that_a_locked_package_asks_for_is_locked():
+    """Without them, pip refuses to install a lock with hashes unless it pins the newest versions."""
+    pinned = {package: re.findall(r"^[\w.-]+\[(.*?)\]", entry) for package, entry in lock("requirements.lock").items()}
+    for package in pinned:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # of another system or another Python
+            for requirement in map(Requirement, importlib.metadata.requires(package) or []):
+                if requirement.extras and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+                    extras = ",".join(pinned[requirement.name])
+                    assert requirement.extras <= set(re.split(", *", extras)), f"{package}: {requirement}"
 
 
 def test_the_container_copies_what_the_wheel_is_built_from():
