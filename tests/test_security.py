@@ -75,7 +75,7 @@ def test_every_pin_has_its_hashes(lock, least, without):
     pins = [line for line in lines if line and not line.startswith(("#", "--"))]
     assert len(pins) > least
     for pin in pins:
-        name = re.match(r"([A-Za-z0-9._-]+)==\S+", pin)
+        name = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]+\])?==\S+", pin)
         assert name, pin
         assert "--hash=sha256:" in pin or name[1] in without, pin
 
