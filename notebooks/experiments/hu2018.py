@@ -219,7 +219,13 @@ SETTINGS = {
         where="section 2.3; smoothing and pooling are not reported",
     ),
     "optimizer": Setting(paper="adam", what="optimizer of phase 2", where="section 2.3"),
-    "learning_rate": Setting(paper=0.005, lesson=0.02, what="learning rate of phase 2", ours=True),
+    "learning_rate": Setting(
+        paper=0.005,
+        lesson=0.02,
+        on_public=ByProfile(lesson=0.01),
+        what="learning rate of phase 2",
+        ours=True,
+    ),
     "window_learning_rate": Setting(
         paper=0.0025,
         on_synthetic=ByProfile(lesson=0.01),
