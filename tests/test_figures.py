@@ -154,3 +154,8 @@ def test_a_claim_that_was_not_tested_is_called_so():
     texts = [text for text in figures.plot_claims(untested).texts if text.get_text().strip() == "not tested"]
     assert [text.get_position()[1] for text in texts] == [1]
     assert not figures.plot_claims(claims()).texts
+
+
+def test_a_last_claim_that_was_not_tested_has_room_above_the_axis():
+    ax = figures.plot_claims(claims().assign(estimate=[0.1, np.nan], ci_low=[0.0, np.nan], ci_high=[0.2, np.nan]))
+    assert ax.get_ylim() == (1.5, -0.5)  # two claims, at 0 and 1, the first on top

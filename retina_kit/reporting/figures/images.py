@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from retina_kit.reporting.figures.axes import FALSE_ALARM, HIT, MISS, new_grid
@@ -96,8 +97,9 @@ def plot_predictions(
         for ax, (label, predicted) in zip(axes[k, 1:], predictions.items(), strict=True):
             plot_image(ax, image, title=label if k == 0 else "")
             ax.imshow(overlay_of(predicted[k], target[k]), alpha=0.6, label=OVERLAY)
-    patches = [Patch(color=color, label=name) for name, color in ERROR_COLORS.items()]
-    figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    truth = Line2D([], [], color=HIT, label="ground truth (outline)")
+    handles = [truth, *(Patch(color=color, label=name) for name, color in ERROR_COLORS.items())]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
 
 

@@ -58,7 +58,7 @@ def plot_claims(claims: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.axvline(0, color="0.3", linewidth=0.8)
     names = [fill(f"{text} ({kind})", 72) for text, kind in zip(claims["statement"], claims["kind"], strict=True)]
     ax.set_yticks(range(len(claims)), names, fontsize=8)
-    ax.invert_yaxis()
+    ax.set_ylim(len(claims) - 0.5, -0.5)  # from top to bottom, with room for claims at the ends that were not tested
     ax.set(xlabel="estimate with its interval; right of 0 supports the claim")
     handles = [Patch(color=color, label=verdict) for verdict, color in VERDICT_COLORS.items()]
     ax.figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
