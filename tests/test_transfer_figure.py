@@ -32,6 +32,15 @@ def test_claims_that_were_trained_apart_are_added_and_kept_ones_come_first(tmp_p
     assert transfer_claims(tmp_path)["data"].tolist() == ["synthetic", "public"]
 
 
+def test_real_images_after_synthetic_ones_are_called_so(tmp_path):
+    rows = table(transfer_helps_large_at_equal_updates=0.1, imagenet_helps_with_all_scans=0.2)
+    for data in ("synthetic", "public"):
+        rows.to_csv(tmp_path / f"melinscak2020_lesson_{data}_claims.csv", index=False)
+    synthetic, public, *imagenet = transfer_claims(tmp_path)["label"]
+    assert public == f"{synthetic} [source: synthetic]"
+    assert not any("source" in label for label in imagenet)
+
+
 def test_only_the_papers_are_bold():
     rows = table(a=0.1, b=0.2).assign(paper="hu2018", data="public", label=["localizer (ours)", "ImageNet"])
     (ax,) = plot_transfer(rows).axes

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from retina_kit.evaluation.claims import Claim, headline
-from retina_kit.experiment_file import find_paper, list_papers
+from retina_kit.experiment_file import Paper, find_paper, list_papers
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.reporting.saved_run import read_table
 from retina_kit.reporting.timing import read_timing, with_minutes
@@ -44,14 +44,29 @@ def _row_of(key: str, folder: Path) -> str:
         if kept:
             table = read_table(kept[0]).set_index("claim")
             asked = f'"{control.statement}": {_verdict_of(table, control)}' if control else "-"
-            return _line(link, replication.statement, _verdict_of(table, replication), asked, data)
+            return _line(link, replication.statement, _verdict_of(table, replication), asked, _data_of(paper, data))
     for data in ("public", "synthetic"):
         kept = sorted(folder.glob(f"{key}_*_{data}.csv"))
         if kept:
             scores = read_table(kept[0])
             cells = [_scores_of(scores, claim) for claim in (replication, control) if claim]
-            return _line(link, replication.statement, *cells, data)
+            return _line(link, replication.statement, *cells, _data_of(paper, data))
     return _line(link, replication.statement, "not run yet", "not run yet", "-")
+
+
+def pretrains_on_synthetic(paper: Paper, data: str) -> bool:
+    """Tell whether networks of a lesson on real images are first trained on synthetic ones.
+
+    >>> pretrains_on_synthetic(find_paper("melinscak2020"), "public")
+    True
+    """
+    arms = paper.resolve_arms("lesson", paper.resolve_settings("lesson", data))
+    return data != "synthetic" and any(arm.data.dataset.startswith("synthetic") for arm in arms)
+
+
+def _data_of(paper: Paper, data: str) -> str:
+    """Name the data of a row, also those of the other device if no real ones are at hand."""
+    return f"{data}, pretrained on synthetic" if pretrains_on_synthetic(paper, data) else data
 
 
 def _line(*cells: str) -> str:

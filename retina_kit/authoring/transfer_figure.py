@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from retina_kit.authoring.readme import pretrains_on_synthetic
 from retina_kit.experiment_file import DATA_CHOICES, find_paper, list_papers
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.reporting.figures.transfer import plot_transfer
@@ -31,7 +32,9 @@ def transfer_claims(folder: Path, imagenet: Path | None = None) -> pd.DataFrame:
     for paper, claim in [(key, claim) for key in list_papers() for claim in find_paper(key).claims if claim.transfer]:
         for data in DATA_CHOICES:
             for row in _tested(kept.get((paper, data)), claim.id) or _tested(apart.get((paper, data)), claim.id):
-                rows.append({**row, "paper": paper, "data": data, "label": claim.transfer})
+                imitated = "ImageNet" not in claim.transfer and pretrains_on_synthetic(find_paper(paper), data)
+                label = claim.transfer + " [source: synthetic]" * imitated
+                rows.append({**row, "paper": paper, "data": data, "label": label})
     return pd.DataFrame(
         rows, columns=["paper", "data", "label", "statistic", "estimate", "ci_low", "ci_high", "verdict"]
     )
