@@ -9,6 +9,7 @@ from PIL import Image
 
 from retina_kit.data.image_files import list_image_files, read_page, read_pages, scaled_to_8_bit
 from retina_kit.errors import DataError, SetupError
+from retina_kit.prediction.folder import pages_of
 
 GRAY = np.random.default_rng(0).integers(0, 255, (20, 30)).astype(np.uint8)
 COLOR = np.random.default_rng(1).integers(0, 255, (20, 30, 3)).astype(np.uint8)
@@ -264,3 +265,29 @@ def test_dicom_needs_an_extra(tmp_path):
     (tmp_path / "eye.dcm").write_bytes(b"\0" * 128 + b"DICM")
     with pytest.raises(SetupError, match=r"retina-kit\[dicom\]"):
         list(read_pages(tmp_path / "eye.dcm"))
+
+
+def test_the_pages_of_a_file_and_the_files_of_a_folder_share_one_brightness(tmp_path):
+    dark, bright = np.full((4, 4), 800, np.uint16), np.full((4, 4), 800, np.uint16)
+    dark[0, 0], bright[0, 0] = 1000, 3000  # by itself, the first would be 10 bits and the second 12
+    Image.fromarray(dark).save(tmp_path / "volume.tif", save_all=True, append_images=[Image.fromarray(bright)])
+    assert [page.pixels[1, 1] for page in read_pages(tmp_path / "volume.tif")] == [50, 50]  # 800 x 255 / 4095 = 49.8
+    for name, pixels in (("a", dark), ("b", bright)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    assert [page.pixels[1, 1] for page in pages_of(files, {})] == [50, 50]
+    assert next(iter(read_pages(files[0]))).pixels[1, 1] == 199  # alone: 800 x 255 / 1023
+
+
+def test_fractions_and_integers_in_one_folder_keep_their_own_scale(tmp_path):
+    Image.fromarray(np.full((2, 2), 4000, np.uint16)).save(tmp_path / "a.png")
+    Image.fromarray(np.full((2, 2), 0.5, np.float32)).save(tmp_path / "b.tif")
+    assert [page.pixels[0, 0] for page in pages_of([tmp_path / "a.png", tmp_path / "b.tif"], {})] == [249, 128]
+
+
+def test_an_unreadable_deep_file_is_reported_and_the_others_keep_their_depth(tmp_path):
+    Image.fromarray(np.full((2, 2), 1000, np.uint16)).save(tmp_path / "a.png")
+    Image.fromarray(np.full((2, 2), -5, np.int32)).save(tmp_path / "b.tif")
+    failures = {}
+    assert [page.pixels[0, 0] for page in pages_of([tmp_path / "a.png", tmp_path / "b.tif"], failures)] == [249]
+    assert "values from -5" in failures[str(tmp_path / "b.tif")]

@@ -4,6 +4,7 @@ The packs of the kit are read by `data.pixels`, whose decoder is part of their c
 that no manifest knows: it converts what can be converted, and reports it in the notes of a page.
 """
 
+import contextlib
 import importlib.util
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,41 @@ NOT_IMAGES = ("thumbs.db", "desktop.ini")
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # more than 8 bits per pixel
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 ORIENTATION = 274  # tag of the EXIF
+
+
+@dataclass
+class GrayValues:
+    """The values of images with more than 8 bits that are reduced together, so that one scan is not brighter.
+
+    >>> values = GrayValues()
+    >>> for scan in ([[0, 900]], [[0, 3000]]):
+    ...     values.add(np.array(scan, np.uint16), "scan.tif")
+    >>> values.bits_of(np.zeros((1, 2), np.uint16))  # one depth for both
+    12
+    """
+
+    high: int = 0
+    high_float: float = 0.0  # of images of floating-point numbers, which are a kind of their own
+    written_as_16: bool = True  # all integers are 8 bits, each written twice: multiples of 257
+
+    def add(self, pixels: np.ndarray, what: str) -> None:
+        """Take the values of an image into account; DataError for negative ones and for more than 16 bits."""
+        low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
+        if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high >= 2**16:
+            raise DataError(f"{what} holds values from {low:g} to {high:g}; scale it to 0..255 first")
+        if pixels.dtype.kind == "f":
+            self.high_float = max(self.high_float, high)
+        else:
+            self.high = max(self.high, int(high))
+            self.written_as_16 &= not (pixels % 257).any()
+
+    def bits_of(self, pixels: np.ndarray) -> int:
+        """Return the smallest of 8, 10, 12, 14 and 16 bits that holds all values of this kind; 0: fractions, 0 to 1."""
+        if pixels.dtype.kind == "f":
+            return 0 if self.high_float <= 1 else next(depth for depth in BIT_DEPTHS if self.high_float < 2**depth)
+        if self.written_as_16 and self.high > 255:
+            return 16
+        return next(depth for depth in BIT_DEPTHS if self.high < 2**depth)
 
 
 @dataclass(frozen=True)
@@ -72,9 +108,26 @@ def is_image_file(path: Path, folder: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir()
 
 
-def read_pages(path: str | Path) -> Iterator[Page]:
+def gray_values(paths: Iterable[Path]) -> GrayValues:
+    """Measure the values of all pages with more than 8 bits in some files, for `read_pages` of each of them.
+
+    Files that cannot be read are left out; reading them again tells why. DICOM files tell their depth themselves.
+    """
+    values = GrayValues()
+    for path in paths:
+        with contextlib.suppress(Exception), Image.open(path, formats=FORMATS) as image:
+            for position in range(getattr(image, "n_frames", 1)):
+                image.seek(position)
+                if image.mode not in DEEP_MODES or image.width * image.height > MAX_PIXELS:
+                    break
+                values.add(np.asarray(image), str(path))
+    return values
+
+
+def read_pages(path: str | Path, values: GrayValues | None = None) -> Iterator[Page]:
     """Read the pages of an image file one by one; most files have one.
 
+    Pages with more than 8 bits are reduced by one factor: that of `values`, which other files share, or of this file.
     Raises DataError for a file that is missing, truncated, too large or not an image, SetupError for a DICOM file if
     pydicom is not installed.
     """
@@ -82,6 +135,7 @@ def read_pages(path: str | Path) -> Iterator[Page]:
     if is_dicom(path):
         yield from _dicom_pages(path)
         return
+    values = values or gray_values([path])
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_size(path, image.width, image.height)
@@ -90,7 +144,7 @@ def read_pages(path: str | Path) -> Iterator[Page]:
                 if position:
                     image.seek(position)
                     _check_size(path, image.width, image.height)
-                yield Page(path, position + 1, *_to_8_bit(path, image))
+                yield Page(path, position + 1, *_to_8_bit(path, image, values))
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -116,7 +170,7 @@ def _check_size(path: Path, width: int, height: int) -> None:
         raise DataError(f"{path} claims to have {width}x{height} pixels; at most {MAX_PIXELS:,} are read")
 
 
-def _to_8_bit(path: Path, image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
+def _to_8_bit(path: Path, image: Image.Image, values: GrayValues) -> tuple[np.ndarray, tuple[str, ...]]:
     """Convert an opened image to upright uint8 pixels, gray or RGB, and note what was changed."""
     notes = []
     turned = image.getexif().get(ORIENTATION, 1) not in (None, 0, 1)
@@ -124,8 +178,8 @@ def _to_8_bit(path: Path, image: Image.Image) -> tuple[np.ndarray, tuple[str, ..
     if turned:
         notes.append("turned upright according to its EXIF orientation")
     if upright.mode in DEEP_MODES:
-        pixels, bits = scaled_to_8_bit(np.asarray(upright), str(path))
-        notes += [bits] if bits else []
+        pixels, note = scaled_to_8_bit(np.asarray(upright), str(path), values)
+        notes += [note] if note else []
         return pixels, tuple(notes)
     if upright.mode == "P" or "A" in upright.getbands():
         upright, note = _without_alpha(upright)
@@ -149,26 +203,24 @@ def _without_alpha(image: Image.Image) -> tuple[Image.Image, str]:
     return flat.convert("RGB").convert("L") if gray else flat.convert("RGB"), note
 
 
-def scaled_to_8_bit(pixels: np.ndarray, what: str, bits: int = 0) -> tuple[np.ndarray, str]:
+def scaled_to_8_bit(
+    pixels: np.ndarray, what: str, values: GrayValues | None = None, *, bits: int | None = None
+) -> tuple[np.ndarray, str]:
     """Scale pixels of more than 8 bits to uint8, and report how.
 
-    Without `bits` the depth is the smallest of 8, 10, 12, 14 and 16 bits that holds the largest value, so a 12-bit
-    scan in a 16-bit file keeps its contrast. Fractions are 0 to 1. Raises DataError for negative values and for more
-    than 16 bits.
+    The depth is `bits`, or that of `values` (None: of these pixels), so a 12-bit scan in a 16-bit file keeps its
+    contrast. Fractions are 0 to 1. Raises DataError for negative values and for more than 16 bits.
 
     >>> scaled_to_8_bit(np.array([[0, 2048, 4095]], np.uint16), "scan.tif")[0].tolist()
     [[0, 128, 255]]
     >>> scaled_to_8_bit(np.array([[0, 257, 51400]], np.uint16), "scan.tif")[0].tolist()
     [[0, 1, 200]]
     """
-    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
-    if not (np.isfinite(low) and np.isfinite(high)) or low < 0 or high >= 2**16:
-        raise DataError(f"{what} holds values from {low:g} to {high:g}; scale it to 0..255 first")
-    if pixels.dtype.kind == "f" and high <= 1:
+    own = GrayValues()
+    own.add(pixels, what)
+    bits = (values or own).bits_of(pixels) if bits is None else bits
+    if bits == 0:
         return np.rint(pixels * 255).astype(np.uint8), "scaled from fractions to 8 bits"
-    if pixels.dtype.kind in "ui" and high > 255 and not (pixels % 257).any():  # 8 bits written as 16
-        return (pixels // 257).astype(np.uint8), "16 bits reduced to 8"
-    bits = bits or next(depth for depth in BIT_DEPTHS if high < 2**depth)
     if bits == 8:
         return np.rint(pixels).astype(np.uint8), ""
     return np.rint(pixels.astype(np.float64) * (255 / (2**bits - 1))).astype(np.uint8), f"{bits} bits reduced to 8"
@@ -212,7 +264,7 @@ def _dicom_to_8_bit(path: Path, header: Any, frame: np.ndarray) -> tuple[np.ndar
         frame = 2**bits - 1 - frame
         notes.append("inverted, because it is stored with high values dark")
     if frame.dtype != np.uint8 or bits != 8:
-        frame, note = scaled_to_8_bit(frame, str(path), bits)
+        frame, note = scaled_to_8_bit(frame, str(path), bits=bits)
         notes.append(note)
     return np.ascontiguousarray(frame), tuple(note for note in notes if note)
 

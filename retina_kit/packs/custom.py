@@ -17,6 +17,7 @@ import pandas as pd
 
 from retina_kit.data.card import CARD_FILE, kit_cards, parse_card
 from retina_kit.data.dataset import SYNTHETIC
+from retina_kit.data.image_files import gray_values
 from retina_kit.data.manifest import MANIFEST_FILE, parse_manifest
 from retina_kit.data.pixels import pixel_sha256
 from retina_kit.errors import DataError, UsageError
@@ -174,9 +175,9 @@ def survey(entries: list[Entry], options: ImportOptions) -> tuple[int, tuple[int
     """Read all images once: (number of channels, size) of the pack; DataError if they do not belong together."""
     sizes: list[tuple[int, int]] = []
     owners: dict[str, list[Entry]] = defaultdict(list)
-    color = False
+    color, values = False, gray_values(entry.image for entry in entries)
     for entry in entries:
-        pixels = read_first_page(entry.image)[0].pixels
+        pixels = read_first_page(entry.image, values)[0].pixels
         sizes.append((pixels.shape[0], pixels.shape[1]))
         owners[pixel_sha256(pixels)].append(entry)
         color |= not is_gray(pixels)
@@ -213,8 +214,9 @@ def is_gray(pixels: np.ndarray) -> bool:
 
 def read_pairs(entries: list[Entry], channels: int, size: tuple[int, int], options: ImportOptions) -> Iterator[Pair]:
     """Read images and masks one by one, at the pack's number of channels and size."""
+    values = gray_values(entry.image for entry in entries)
     for entry in entries:
-        page, notes = read_first_page(entry.image)
+        page, notes = read_first_page(entry.image, values)
         pixels = page.pixels
         turned = any("EXIF" in note for note in notes)
         masks = {}

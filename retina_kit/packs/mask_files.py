@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from retina_kit.data.image_files import Page, is_dicom, read_pages
+from retina_kit.data.image_files import GrayValues, Page, is_dicom, read_pages
 from retina_kit.errors import DataError, UsageError
 
 NEAR = 32  # gray values that a JPEG's compression may add to black and white
@@ -27,9 +27,9 @@ class MaskRules:
     resize: bool = False  # a mask of another size than its image, but of its shape
 
 
-def read_first_page(path: Path) -> tuple[Page, list[str]]:
+def read_first_page(path: Path, values: GrayValues | None = None) -> tuple[Page, list[str]]:
     """Read the first page of an image file and note what was converted, and how many pages were left."""
-    pages = list(read_pages(path))
+    pages = list(read_pages(path, values))
     left = [f"only the first of {len(pages)} pages was taken"] if len(pages) > 1 else []
     return pages[0], [*pages[0].notes, *left]
 

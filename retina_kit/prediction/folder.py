@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from retina_kit.data.image_files import Page, list_image_files, read_pages
+from retina_kit.data.image_files import Page, gray_values, list_image_files, read_pages
 from retina_kit.errors import DataError, UsageError
 from retina_kit.files import atomic_path
 from retina_kit.prediction.predictor import Predictor, uncertainty
@@ -117,10 +117,11 @@ def name_of(page: Page, names: Mapping[Path, str]) -> str:
 def pages_of(
     files: Sequence[Path], failures: dict[str, str], watch: Callable[[int, int], None] | None = None
 ) -> Iterator[Page]:
-    """Read the pages of all files; what cannot be read goes into `failures`, {file: reason}."""
+    """Read the pages of all files, those of more than 8 bits at one depth; `failures` is {unreadable file: reason}."""
+    values = gray_values(files)
     for number, path in enumerate(files, start=1):
         try:
-            yield from read_pages(path)
+            yield from read_pages(path, values)
         except DataError as error:
             failures[str(path)] = str(error)
         if watch:
