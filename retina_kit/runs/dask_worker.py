@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from retina_kit.runs.plan import Job
 
 _one_at_a_time = threading.Lock()  # a process has one generator of random numbers
+WORKS = (distributed.Status.running, distributed.Status.paused)  # paused: short of memory, it takes no further task
 
 
 def examine_worker(folder: str, name: str, dask_worker: distributed.Worker | None = None) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def run_on_worker(
         return False
 
     def should_stop() -> bool:
-        return stop_file() or worker.status != distributed.Status.running
+        return stop_file() or worker.status not in WORKS
 
     with _one_at_a_time:
         while store.is_locked(job.key) and not should_stop():  # another batch is training it

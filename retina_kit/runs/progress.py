@@ -85,9 +85,11 @@ class TrainingProgress:
         self._saying.start()
 
     def start(self, job: "Job") -> None:
-        """Show a run that begins."""
+        """Show a run that begins, or begins again because its worker went away."""
         self.titles[job.key], self.began[job.key] = job.title, time.monotonic()
         if self.bars:
+            if job.key in self.tasks:
+                self.bars.remove_task(self.tasks[job.key])
             self.tasks[job.key] = self.bars.add_task(job.title, total=None, numbers="")
 
     def step(self, key: str, step: int, num_steps: int, loss: float, scores: Scores) -> bool:

@@ -82,17 +82,19 @@ class RunningJobs:
         self.begun.add(key)
 
     def finish(self, key: str) -> None:
-        """Note the outcome of a job whose task has ended."""
+        """Note the outcome of a job whose task has ended; one whose worker goes away is submitted again."""
         if key not in self.running:
             return
         job, future = self.running[key]
         outcome = self._outcome_of(job, future)
-        if not isinstance(outcome, Interrupted) or key in self.begun:
+        again = isinstance(outcome, Interrupted)
+        if not again or (key in self.begun and self.stop_file()):
             self._begin(key)
             if self.progress:
                 self.progress.done(job, outcome)
         del self.running[key]
-        if isinstance(outcome, Interrupted):
+        self.begun.discard(key)
+        if again:
             self.jobs.ready.append(job)
         else:
             self.jobs.finish(job, outcome)
