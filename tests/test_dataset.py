@@ -124,6 +124,30 @@ def test_the_fingerprint_needs_no_files_and_follows_the_manifest(small):
     assert fingerprint("small", masks=["fov"]) != before
 
 
+def test_the_fingerprint_follows_the_parts_of_a_derived_mask(small):
+    before, card = fingerprint("small", masks=["either"]), small.parent / "cards/small.toml"
+    text = card.read_text().replace("[derived]", '[derived]\nboth = ["fov", "vessels"]')
+    card.write_text(text)
+    small_pack.forget_cards()
+    assert fingerprint("small", masks=["either"]) == before
+    card.write_text(text.replace('either = ["vessels", "fov"]', 'either = ["fov", "vessels"]'))
+    small_pack.forget_cards()
+    assert fingerprint("small", masks=["either"]) != before
+
+
+def test_the_fingerprint_follows_the_patients_that_another_data_set_excludes(small):
+    cards, exclude = small.parent / "cards", {"also_in": "other"}
+    for end in ("toml", "csv"):
+        (cards / f"other.{end}").write_text((cards / f"small.{end}").read_text())
+    small_pack.forget_cards()
+    before = fingerprint("small", masks=["fov"], exclude=exclude)
+    other = cards / "other.csv"
+    other.write_text(other.read_text().replace("p1,test", "p1,train").replace("p0,train", "p0,test"))
+    small_pack.forget_cards()
+    assert fingerprint("small", masks=["fov"], exclude=exclude) != before
+    assert fingerprint("small", masks=["fov"]) == fingerprint("small", masks=["fov"], exclude={"ids": []})
+
+
 @pytest.mark.real_data
 def test_the_union_of_both_graders_has_the_pixels_that_the_paper_trained_on():
     if not manifest.has_pack("oct_dme_chiu2015", REAL):

@@ -192,7 +192,7 @@ def _annotated_rows(name: str, data_root: str | Path, masks: Sequence[str], sett
     return rows
 
 
-def _selected_rows(name: str, data_root: str | Path, settings: PackOptions) -> pd.DataFrame:
+def _selected_rows(name: str, data_root: str | Path | None, settings: PackOptions) -> pd.DataFrame:
     """Give the rows of a pack's manifest that its options select, whatever masks they have."""
     rows = read_manifest(name, data_root)
     if settings.split is not None:
@@ -232,16 +232,19 @@ def fingerprint(
 ) -> str:
     """Hash what `load_images` would give, without reading or generating an image (16 hexadecimal digits).
 
-    For a pack the hash covers the manifest's checksums and the rows' `columns` (labels), for synthetic images the
-    options; the code that generates them is part of a run's code version. `data_root` is where your own packs are.
+    For a pack the hash covers the checksums and the `columns` (labels) of the rows that its options select, and which
+    masks a derived one is made of, for synthetic images the options; the code that generates them is part of a run's
+    code version. `data_root` is where your own packs are.
     """
     what: Any = options
     if name not in SYNTHETIC:
-        rows = read_manifest(name, data_root)
+        settings = check_options(name, options, data_root or "data")
+        rows, derived = _selected_rows(name, data_root, settings), read_card(name, data_root).derived
         for column in columns:
             if column not in rows:
                 raise UsageError(f"{name} has no column {column!r}{did_you_mean(column, rows)}")
         checksums = [column for column in rows if column.endswith("_sha256")]
-        what = rows[["id", "patient", "split", *checksums, *columns]].to_csv(index=False)
+        what = {mask: list(derived[mask]) for mask in masks if mask in derived}
+        what["rows"] = rows[["id", "patient", "split", *checksums, *columns]].to_csv(index=False)
     text = json.dumps([name, sorted(masks), what], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
