@@ -142,3 +142,18 @@ def test_a_full_disk_keeps_the_last_checkpoint(small_disk):
         checkpoint.save(model, optimizer, [torch.tensor(0.5)] * 20_000, [])
     assert checkpoint.path.read_bytes() == before
     assert sorted(path.name for path in small_disk.iterdir()) == ["ballast", "run.safetensors"]
+
+
+def test_a_resumed_run_counts_the_seconds_of_its_first_part(tmp_path):
+    path = tmp_path / "run.safetensors"
+    model, batches, recipe, validator, checkpoint = set_up("adam", path)
+    checkpoint.began -= 40  # seconds ago
+    fit(model, batches, recipe, device=CPU, precision="float32", validate=validator, watch=stop_early,
+        checkpoint=checkpoint)  # fmt: skip
+    for earlier in (40, 140):
+        model, batches, recipe, validator, checkpoint = set_up("adam", path)
+        fit(model, batches, recipe, device=CPU, precision="float32", validate=validator, watch=lambda *_: True,
+            checkpoint=checkpoint)  # fmt: skip
+        assert earlier <= checkpoint.earlier_seconds < earlier + 30
+        checkpoint.began -= 100
+        checkpoint.save(model, recipe.make_optimizer(model), [torch.tensor(1.0)] * 4, [])

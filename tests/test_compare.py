@@ -200,3 +200,10 @@ def test_times_are_shown_as_times():
     shown = show_comparison(table).set_index("metric")
     assert shown.loc["time", "the paper"].iloc[0] == "24 h"
     assert shown.loc["accuracy", "the paper"].iloc[0] == "87.0 %"
+
+
+def test_the_folds_of_a_seed_are_averaged_not_counted_as_seeds():
+    times = pd.DataFrame({"arm": "net", "seed": [0, 0, 1, 1], "seconds": [3600, 7200, 7200, 10800]})
+    time = with_training_time(SUMMARY, times).iloc[1]
+    assert (time["ours_mean"], time["n_seeds"]) == (2.0, 2)
+    assert time["ours_sd"] == pytest.approx(0.5**0.5)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 
 import pytest
 import torch
@@ -75,18 +76,35 @@ def test_the_most_expensive_arm_of_each_paper_comes_first():
 
 
 def test_seed_and_length_do_not_change_the_cost_of_a_step_but_batch_and_network_do():
-    def key(seed=0, **changes):
+    def key(seed=0, precision="float32", **changes):
         (job,) = small_jobs([small_arm("fluid", **changes)], seeds=(seed,))
-        return cost_key(job.description)
+        return cost_key(job.description, precision)
 
     assert key() == key(seed=1) == key(recipe={"steps": 50, "learning_rate": 0.5})
     assert len({key(), key(recipe={"batch_size": 1}), key(model={"norm": None}), key(data={"size": [16, 16]})}) == 4
+    assert key() != key(precision="bfloat16")
+
+
+def test_past_epochs_are_scaled_and_the_newest_run_counts(tmp_path):
+    """Eight images in batches of two, three of four patients in training: 3 steps an epoch."""
+    store = RunStore(tmp_path / "runs")
+    arms = [small_arm("ten", recipe={"steps": 0, "epochs": 2})]
+    train(arms, store)
+    train(arms, store, seeds=(1,))
+    (job,) = small_jobs([small_arm("ten", recipe={"steps": 0, "epochs": 14})])
+    newest = store.runs()[0].folder / "settings.json"
+    facts = json.loads(newest.read_text())
+    newest.write_text(json.dumps(facts | {"seconds": 600.0}))
+    os.utime(newest, (newest.stat().st_mtime + 100,) * 2)
+    (row,) = estimate_costs([job], store, "nowhere", "cpu")
+    assert (row["steps"], row["from"]) == (7 * facts["steps"], "past runs")
+    assert row["seconds"] == pytest.approx(7 * 600)
 
 
 @pytest.mark.parametrize("paper", list_papers())
 def test_the_lesson_of_every_paper_can_be_planned(paper, tmp_path, monkeypatch):
     """A probe costs the same whatever it finds, so it is replaced; every job goes through all else."""
-    cost = {"seconds_a_step": 0.5, "gflop_a_step": 2.0, "steps": 10, "memory_mb": 3}
+    cost = {"seconds_a_step": 0.5, "gflop_a_step": 2.0, "steps": 10, "length": 10, "memory_mb": 3}
     cost |= {"scoring_seconds": 1.0, "validation_seconds": 0.1}
     monkeypatch.setattr("retina_kit.runs.estimate.probe", lambda *_: cost | {"weights_mb": 1.0, "from": "a probe"})
     plan = Session([paper], RunOptions(output_root=tmp_path, device="cpu", workers=2)).plan()

@@ -109,13 +109,14 @@ def note_of(number: Mapping[Any, Any]) -> str:
 
 
 def with_training_time(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Return a summary (see summary.summarize) with a row "time" for each of its arms, in hours.
+    """Return a summary (see summary.summarize) with a row "time" for each of its arms: hours to train one network.
 
-    `times` has the columns arm, seed, seconds. The SD is over seeds; there is no interval.
+    `times` has the columns arm, seed, seconds, a row per network. Folds of one seed are averaged; the SD is over seeds,
+    and there is no interval.
     """
     parts = []
     for arm, rows in summary.groupby("arm", sort=False):
-        hours = times.loc[times["arm"] == arm, "seconds"] / 3600
+        hours = times[times["arm"] == arm].groupby("seed")["seconds"].mean() / 3600
         sd = float(hours.std(ddof=1)) if len(hours) > 1 else math.nan
         extra = {"arm": arm, "metric": TIME, "ours_mean": float(hours.mean()), "ours_sd": sd, "n_images": 0}
         extra |= {"ours_ci_low": math.nan, "ours_ci_high": math.nan, "n_patients": 0, "n_seeds": len(hours), "note": ""}

@@ -21,15 +21,17 @@ NOT_OURS = (RuntimeError, KeyError, IndexError, ValueError, TypeError, Attribute
 class Checkpoint:
     """Saves a run every `every_seconds`, and restores it.
 
-    The file contains the model's tensors, the optimizer's, the losses so far, the validations and, if a `keeper` is
-    given, the best weights that it keeps. It is replaced in one rename, so a kill while saving costs nothing.
+    The file contains the model's tensors, the optimizer's, the losses so far, the validations, the seconds it took and,
+    if a `keeper` is given, the best weights that it keeps. It is replaced in one rename, so a kill while saving costs
+    nothing.
     """
 
     def __init__(self, path: str | Path, *, every_seconds: float = 30.0, keeper: Any = None) -> None:
         self.path = Path(path)
         self.every_seconds = every_seconds
         self.keeper = keeper
-        self.last_saved = time.monotonic()
+        self.began = self.last_saved = time.monotonic()
+        self.earlier_seconds = 0.0  # that earlier, interrupted trainings of this run took up to the restored step
 
     def save_if_due(
         self,
@@ -65,7 +67,9 @@ class Checkpoint:
         tensors["losses"] = torch.stack(losses)
         best = self.keeper.best_score if self.keeper else None
         with atomic_path(self.path) as path:
-            save_tensors(tensors, path, {"validations": json.dumps(validations), "best_score": json.dumps(best)})
+            seconds = self.earlier_seconds + time.monotonic() - self.began
+            facts = {"validations": validations, "best_score": best, "seconds": seconds}
+            save_tensors(tensors, path, {name: json.dumps(value) for name, value in facts.items()})
         self.last_saved = time.monotonic()
 
     def restore(
@@ -107,6 +111,7 @@ class Checkpoint:
         if self.keeper:
             self.keeper.best_weights = part_of(tensors, "best")
             self.keeper.best_score = json.loads(metadata["best_score"])
+        self.earlier_seconds = float(json.loads(metadata["seconds"]))
         device = next(model.parameters()).device
         validations.extend(json.loads(metadata["validations"]))
         losses.extend(tensors["losses"].to(device).unbind())

@@ -21,7 +21,7 @@ from retina_kit.runs.execute import peak_memory_mb
 from retina_kit.runs.plan import Job
 from retina_kit.runs.store import RunStore, canonical_hash
 from retina_kit.training.batches import Batches
-from retina_kit.training.device import choose_device, device_name
+from retina_kit.training.device import choose_device, device_name, resolve_precision
 from retina_kit.training.loop import fit, is_due
 from retina_kit.training.prepare import prepare_arm, start_model
 
@@ -34,34 +34,44 @@ SECONDS = ("training_seconds", "evaluation_seconds", "seconds")
 ROOM_FOR_OPTIMIZER = 3  # a checkpoint contains the weights and up to two momenta of each
 
 
-def cost_key(description: dict[str, Any]) -> str:
-    """Hash what decides the time and memory of one step; seed, length above 0 and learning rate do not."""
+def cost_key(description: dict[str, Any], precision: str) -> str:
+    """Hash what decides the time and memory of one step; seed, length above 0 and learning rate do not.
+
+    `precision` is what the run computes in, "float32" or "bfloat16".
+    """
     recipe = {key: value for key, value in description["recipe"].items() if key in DECIDES_COST}
     data = {key: value for key, value in description["data"].items() if key != "mask"}
     parts = {key: description.get(key) for key in ("task", "model", "split", "evaluation")}
     trains = bool(description["recipe"].get("steps") or description["recipe"].get("epochs"))
     parts |= {"recipe": recipe, "data": data, "freeze": description.get("freeze", []), "trains": trains}
+    parts["precision"] = precision
     return canonical_hash(parts)
 
 
 def measured_costs(store: RunStore, device: torch.device) -> dict[str, dict[str, Any]]:
     """Take {cost key: cost of a step} from the finished runs of a store on this kind of device; newest wins."""
     costs: dict[str, dict[str, Any]] = {}
-    for run in store.runs():
+    for run in sorted(store.runs(), key=lambda run: (run.folder / "settings.json").stat().st_mtime):
         facts = run.settings
         if facts.get("steps") and facts["device"] == device_name(device):
             weights = sum(path.stat().st_size for path in run.folder.glob("*.safetensors"))
-            costs[cost_key(facts["description"])] = {
+            costs[cost_key(facts["description"], facts["precision"])] = {
                 "seconds_a_step": facts["seconds"] / facts["steps"],  # reading, validating and scoring included
                 "scoring_seconds": None,
                 "validation_seconds": None,
                 "gflop_a_step": None,
                 "steps": facts["steps"],
+                "length": _length_of(facts["description"]["recipe"]),
                 "memory_mb": facts["peak_memory_mb"],
                 "weights_mb": weights / 2**20,
                 "from": "past runs",
             }
     return costs
+
+
+def _length_of(recipe: dict[str, Any]) -> int:
+    """Return the length of a training in the unit of its recipe: steps or epochs."""
+    return recipe.get("steps") or recipe.get("epochs") or 0
 
 
 def probe(job: Job, data_root: str | Path, device: torch.device) -> dict[str, Any]:
@@ -82,6 +92,7 @@ def probe(job: Job, data_root: str | Path, device: torch.device) -> dict[str, An
         "validation_seconds": an_image * (job.arm.evaluation.validate_on or len(task.validation)),
         "gflop_a_step": step.gflop,
         "steps": len(batches),
+        "length": _length_of(job.description["recipe"]),
         "memory_mb": round(peak_memory_mb(device) + step.more_memory_mb),
         "weights_mb": sum(tensor.nbytes for tensor in model.state_dict().values()) / 2**20,
         "from": "a probe",
@@ -159,16 +170,15 @@ def estimate_costs(
     cost key are measured once, and `notify` is told before.
     """
     chosen = choose_device(device)
-    costs, rows, lengths = measured_costs(store, chosen), [], {}
+    costs, rows = measured_costs(store, chosen), []
     for job in jobs:
-        key = cost_key(job.description)
-        length = job.arm.recipe.steps or job.arm.recipe.epochs or 0
+        key = cost_key(job.description, resolve_precision(chosen, job.precision))
         if key not in costs:
             notify(f"measuring a step of {job.arm.name}")
             costs[key] = probe(job, data_root, chosen)
-            lengths[key] = length
         cost = costs[key]
-        steps = round(job.arm.recipe.steps or cost["steps"] * length / (lengths.get(key, length) or 1))
+        of_epochs = cost["steps"] * (job.arm.recipe.epochs or 0) / (cost["length"] or 1)
+        steps = round(job.arm.recipe.steps or of_epochs)
         training, evaluation = steps * cost["seconds_a_step"], _evaluation_seconds(job, steps, cost)
         rows.append(
             {
