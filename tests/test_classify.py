@@ -90,3 +90,15 @@ def test_a_label_that_is_not_there_is_named(task):
     arm = small_arm("lesion", task="classify", replace=SETTINGS | {"data": SETTINGS["data"] | {"label": "glaucoma"}})
     with pytest.raises(UsageError, match="scans has no label 'glaucoma'"):
         Classification(arm, image_set, np.arange(4), np.arange(4, 8))
+
+
+def test_a_copy_is_named_after_its_image(task):
+    number, ids = len(task.train), task.rows["id"].iloc[task.train].tolist()
+    assert task.names_at([1, number + 1]) == [f"image {ids[1]}", f"a copy of image {ids[1]}"]
+
+
+@pytest.mark.parametrize("augmentation", [{"flip": 0.5}, {"crop": 16}, {"ratio": [0.9, 1.1]}])
+def test_a_classifier_refuses_an_augmentation_that_it_would_ignore(augmentation):
+    recipe = SETTINGS["recipe"] | {"augmentation": augmentation}
+    with pytest.raises(UsageError, match="augments colors only"):
+        small_arm("lesion", task="classify", replace=SETTINGS | {"recipe": recipe})

@@ -165,3 +165,12 @@ def test_training_hands_over_what_it_is_given():
     training = training_of(small_arm("arm"))
     history = training.fit(watch=lambda step, *_: seen.append(step))
     assert seen == [0, 1, 2] and np.array_equal(history["step"], [1, 2, 3])
+
+
+def test_a_network_that_is_tested_on_its_training_images_is_not_tested_on_those_held_out():
+    arm = small_arm(
+        "known", split={"evaluate_on": "train"}, evaluation={"validation_fraction": 0.3}, recipe={"validate_every": 1}
+    )
+    task = prepare_arm(arm, 0, None, "nowhere")
+    assert len(task.validation) > 0
+    assert task.test.tolist() == task.train.tolist()

@@ -95,3 +95,9 @@ def test_a_few_images_are_spread_over_all():
     assert spread_over(index, 3).tolist() == [2, 6, 10]
     assert spread_over(index, 0) is index
     assert spread_over(index, 9) is index
+
+
+def test_patches_are_named_by_their_number_because_there_are_more_than_images(made):
+    task, batches, _ = made
+    assert len(batches.images) > len(task.train)
+    assert task.names_at([0, len(batches.images) - 1]) == ["patch 0", f"patch {len(batches.images) - 1}"]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
 import torch
 
 from retina_kit.errors import SetupError
@@ -36,19 +35,19 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def describe_divergence(
-    error: TrainingDiverged, arm: Arm, batches: Any, rows: pd.DataFrame, recipe: Recipe
+    error: TrainingDiverged, arm: Arm, batches: Any, names_at: Callable[[list[int]], list[str]], recipe: Recipe
 ) -> TrainingDiverged:
     """Add the images, their values and the learning rate of the step at which the loss diverged.
 
-    `rows` are the training rows. The state before that step is kept as the last checkpoint.
+    `names_at` names what batches are sampled from, by position. The state before that step is kept as the last
+    checkpoint.
     """
-    images, positions = batches.sample(error.step)[0], batches.index_of(error.step).tolist()
-    sampled = ", ".join(str(rows["id"].iloc[position]) for position in positions) if "id" in rows else str(positions)
+    images, sampled = batches.sample(error.step)[0], ", ".join(names_at(batches.index_of(error.step).tolist()))
     values = f"values {images.min().item():.3g} to {images.max().item():.3g}"
     values += "" if images.isfinite().all() else ", not all finite"
     rate = recipe.learning_rate_at(error.step, len(batches))
     return TrainingDiverged(
-        f"arm {arm.name}: {error}. The batch of that step: images {sampled} ({values}), learning rate {rate:.3g}; "
+        f"arm {arm.name}: {error}. The batch of that step: {sampled} ({values}), learning rate {rate:.3g}; "
         "the last checkpoint before it is kept"
     )
 

@@ -84,7 +84,7 @@ def execute_run(
             "arm": arm.name,
             "description": description,
             "steps": len(history),
-            "seconds": round(time.perf_counter() - began, 3),
+            "seconds": round(checkpoint.earlier_seconds + time.perf_counter() - began, 3),
             "device": device_name(chosen),
             "precision": resolve_precision(chosen, precision),
             "torch": torch.__version__,
@@ -111,7 +111,7 @@ def failures_explained(task: Task, batches: Batches, seed: int, device: torch.de
     try:
         yield
     except TrainingDiverged as error:
-        raise describe_divergence(error, arm, batches, task.rows.iloc[task.train], arm.recipe) from error
+        raise describe_divergence(error, arm, batches, task.names_at, arm.recipe) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -1,5 +1,7 @@
 """Classification: is there a lesion in the image, from one yes or no per image (Ortiz 2022, stage 1)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -39,6 +41,12 @@ class Classification(Task):
             images = torch.from_numpy(with_copies(images.numpy(), self.arm.data.copies, seed))
             targets = targets.repeat(1 + self.arm.data.copies, 1)
         return images, targets
+
+    def names_at(self, positions: Sequence[int]) -> list[str]:
+        """Name some training images; copies follow all the images, in the same order."""
+        number = len(self.train)
+        names = super().names_at([position % number for position in positions])
+        return [name if p < number else f"a copy of {name}" for p, name in zip(positions, names, strict=True)]
 
     @torch.inference_mode()
     def predict(

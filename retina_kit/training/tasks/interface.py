@@ -49,6 +49,8 @@ class Task(abc.ABC):
             self.train, self.validation = hold_out(
                 self.rows, train, settings.validation_fraction, settings.validation_by
             )
+            if arm.split.evaluate_on == "train":  # without what is now held out
+                self.test = test[np.isin(test, self.train)]
         channels, height, width = image_set.images.shape[1:]
         self.taken = (height, width, channels)
         if arm.data.preprocess_first is not None:
@@ -84,6 +86,10 @@ class Task(abc.ABC):
     def training_data(self, seed: int) -> tuple[Tensor, Tensor]:
         """Return the images and targets that batches are sampled from."""
         return take_rows(self.images, self.train), take_rows(self.targets, self.train)
+
+    def names_at(self, positions: Sequence[int]) -> list[str]:
+        """Name some entries of the training data, by their position in it, to report what a batch consisted of."""
+        return [f"image {self.rows['id'].iloc[self.train[position]]}" for position in positions]
 
     def validation_data(self, seed: int) -> tuple[Tensor, Tensor]:
         """Return the images and targets that the validation loss is computed on."""

@@ -1,5 +1,7 @@
 """Patch segmentation: trained on square patches, tested on whole images (Ortiz 2022, stage 2)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -26,6 +28,10 @@ class PatchSegmentation(Segmentation):
         masks = with_copies(self.targets[self.train].numpy(), data.copies, seed, nearest=True)
         patches, targets = training_patches(images, masks, data.patch, data.per_lesion, seed)
         return torch.from_numpy(patches), torch.from_numpy(targets)
+
+    def names_at(self, positions: Sequence[int]) -> list[str]:
+        """Name some training patches by their number; which image they are from is not kept."""
+        return [f"patch {position}" for position in positions]
 
     def validation_data(self, seed: int) -> tuple[Tensor, Tensor]:
         """Cut the validation images into patches as the training images are, without moved copies."""
