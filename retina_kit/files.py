@@ -61,7 +61,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path next to `path` to write to (a file or a folder), renamed to `path` on success.
 
     If the block raises, the temporary is removed and whatever was at `path` before is untouched; a kill leaves the
-    old file or the new one. A full disk or a missing permission becomes a `SetupError` that names the file.
+    old file or the new one. A folder that replaces another takes two renames: a kill between them leaves the old one
+    under a hidden name that ends in .old. A full disk or a missing permission becomes a `SetupError` that names the
+    file.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -111,5 +113,9 @@ def _swap_folder(temporary: Path, path: Path) -> None:
     """Replace an old folder by the finished one; the old one is deleted last."""
     old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
     path.rename(old)
-    temporary.rename(path)
+    try:
+        temporary.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
     shutil.rmtree(old)

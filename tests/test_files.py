@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +109,21 @@ def test_an_installed_kit_finds_its_notebooks_inside_the_package(tmp_path, monke
         kit_root()
     (files.PACKAGE / "share" / "data_manifests").mkdir(parents=True)
     assert kit_root() == files.PACKAGE / "share"
+
+
+def test_a_folder_that_cannot_be_replaced_is_still_there(tmp_path, monkeypatch):
+    old = tmp_path / "run"
+    old.mkdir()
+    (old / "scores.csv").write_text("old")
+    rename = Path.rename
+
+    def fail_for_the_new_one(self, target):
+        if self.name.endswith(".part"):
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
+    with pytest.raises(SetupError, match="Input/output error"), atomic_path(old) as new:
+        new.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (old / "scores.csv").read_text() == "old"

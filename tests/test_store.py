@@ -1,5 +1,6 @@
 """The run store gives back what was put in, notices what was damaged, and lets nothing strange in."""
 
+import concurrent.futures
 import errno
 import hashlib
 import json
@@ -341,3 +342,40 @@ def test_an_empty_store_is_not_exported(store, tmp_path):
     with pytest.raises(DataError, match="is empty, so there is nothing to export"):
         export_runs(store, tmp_path / "runs.zip")
     assert not (tmp_path / "runs.zip").exists()
+
+
+def test_clean_leaves_alone_what_is_being_trained(store):
+    key, idle = put(store, seed=0), "0123456789abcdef"
+    for name in (f".unfinished/{key}", f".{key}.node.1.ff.part", f".unfinished/{idle}"):
+        (store.folder / name).mkdir(parents=True)
+    stop_file = store.folder / ".locks" / "stop-1"
+    with store.lock(key):
+        stop_file.touch()
+        assert store.clean() == [str(store.folder / ".unfinished" / idle)]
+    assert len(store.clean()) == 3
+    assert not stop_file.exists()
+
+
+def test_runs_without_weights_can_be_exported_again(store, tmp_path):
+    key = put(store, seed=0)
+    export_runs(store, tmp_path / "scores.zip", weights=False)
+    other = RunStore(tmp_path / "other")
+    assert import_runs(other, tmp_path / "scores.zip") == 1
+    assert export_runs(other, tmp_path / "again.zip") == 1
+    with zipfile.ZipFile(tmp_path / "again.zip") as archive:
+        assert sorted(archive.namelist()) == [
+            f"{key}/{name}" for name in ("history.csv", "scores.csv", "settings.json")
+        ]
+
+
+def test_a_run_that_is_being_trained_is_waited_for_by_an_import(store, tmp_path):
+    put(store, seed=0)
+    export_runs(store, tmp_path / "runs.zip")
+    other = RunStore(tmp_path / "other")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        with other.lock(store.hashes()[0]):
+            waiting = pool.submit(import_runs, other, tmp_path / "runs.zip")
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            put(other, seed=0)  # the training ends
+        assert waiting.result(timeout=10) == 0

@@ -15,14 +15,17 @@ MEMBER = re.compile(r"[0-9a-f]{16}/(settings\.json|history\.csv|scores\.csv|weig
 
 
 def export_runs(store: RunStore, file: Path, *, weights: bool = True) -> int:
-    """Write all finished runs of a store into one zip file and count them; DataError if there is none."""
+    """Write all finished runs of a store into one zip file and count them; DataError if there is none.
+
+    Without `weights`, and for runs that were imported without, they are left out: such a run has scores only.
+    """
     runs = store.runs()
     if not runs:
         raise DataError(f"the run store {store.folder} is empty, so there is nothing to export; check --output-root")
     with atomic_path(file) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for run in runs:
             for name in ["settings.json", *run.settings["files"]]:
-                if weights or not name.endswith(".safetensors"):
+                if (weights and (run.folder / name).is_file()) or not name.endswith(".safetensors"):
                     archive.write(run.folder / name, f"{run.folder.name}/{name}")
     return len(runs)
 
@@ -45,8 +48,15 @@ def import_runs(store: RunStore, file: Path) -> int:
 
 def _import_run(store: RunStore, archive: zipfile.ZipFile, key: str, members: list[str]) -> bool:
     """Unpack and check one run; True if the store did not have it."""
-    if (store.folder / key / "settings.json").is_file():
-        return False
+    with store.lock(key):
+        if (store.folder / key / "settings.json").is_file():
+            return False
+        _unpack(store, archive, key, members)
+    return True
+
+
+def _unpack(store: RunStore, archive: zipfile.ZipFile, key: str, members: list[str]) -> None:
+    """Unpack and check one run; DataError if it is damaged."""
     with atomic_path(store.folder / key) as folder:
         folder.mkdir()
         for member in members:
@@ -56,7 +66,6 @@ def _import_run(store: RunStore, archive: zipfile.ZipFile, key: str, members: li
         wrong = problems_of_import(folder, key)
         if wrong:
             raise DataError(f"{archive.filename}: run {key} is damaged: {'; '.join(wrong)}; export it again")
-    return True
 
 
 def problems_of_import(folder: Path, key: str) -> list[str]:

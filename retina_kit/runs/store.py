@@ -235,9 +235,12 @@ class RunStore:
     def clean(self) -> list[str]:
         """Remove whatever is not a finished run and list it.
 
-        That is checkpoints, entries set aside, generated images and leftovers of killed processes.
+        That is checkpoints, entries set aside, generated images and leftovers of killed processes; not what belongs to
+        a run that some process is training, nor, while there is one, the files that ask batches to stop.
         """
-        leftovers = [path for pattern in LEFTOVERS for path in self.folder.glob(pattern)]
+        trained = [path.name for path in (self.folder / ".locks").glob("*") if is_held(path)]
+        found = [path for pattern in LEFTOVERS for path in self.folder.glob(pattern)]
+        leftovers = [path for path in found if not _belongs_to(path, trained)]
         for path in leftovers:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -254,6 +257,11 @@ class RunStore:
     def is_locked(self, key: str) -> bool:
         """Tell whether some process is training a run right now."""
         return is_held(self.folder / ".locks" / key)
+
+
+def _belongs_to(path: Path, trained: list[str]) -> bool:
+    """Tell whether a leftover is in use while the runs of these hashes are being trained."""
+    return bool(trained) if path.name.startswith("stop-") else path.name.lstrip(".").split(".")[0] in trained
 
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
