@@ -81,12 +81,22 @@ def test_families_without_a_common_share_are_an_error():
 
 def test_failures_are_counted():
     values = [0.0, 0.004, 0.4, 0.9, 0.95, np.nan]
-    at_the_border = pd.DataFrame({"arm": "one", "id": range(2), "dice": [0.01, 0.5]})
+    at_the_border = pd.DataFrame({"arm": "one", "seed": 0, "id": range(2), "dice": [0.01, 0.5]})
     row = spread_over_images(at_the_border, ["one"]).iloc[0]
     assert (row["n_complete_failures"], row["n_below_half"]) == (0, 1)
-    rows = pd.DataFrame({"arm": "one", "id": range(6), "dice": values})
+    rows = pd.DataFrame({"arm": "one", "seed": 0, "id": range(6), "dice": values})
     row = spread_over_images(rows, ["one"]).iloc[0]
     assert (row["n_complete_failures"], row["n_below_half"], row["n_images"]) == (2, 3, 5)
     assert row["lowest"] == 0
     assert (row["quartile_1"], row["median"], row["quartile_3"]) == (0.004, 0.4, 0.9)
     assert row["sd_over_images"] == pytest.approx(np.std(values[:5], ddof=1))
+
+
+def test_seeds_are_no_further_images():
+    dice = [0.0, 0.8, 0.0, 0.6, 0.5, 0.7]  # of two images with three seeds
+    rows = pd.DataFrame({"arm": "one", "seed": [0, 0, 1, 1, 2, 2], "id": ["a", "b"] * 3, "dice": dice})
+    row = spread_over_images(rows, ["one"]).iloc[0]
+    assert (row["n_images"], row["n_seeds"]) == (2, 3)
+    assert row["n_complete_failures"] == pytest.approx(2 / 3)  # image a, with two of three seeds
+    assert row["mean"] == pytest.approx(np.mean(dice))
+    assert row["sd_over_images"] == pytest.approx(np.mean([0.8, 0.6, 0.2]) / 2**0.5)
