@@ -141,3 +141,8 @@ def test_the_best_weights_are_kept_if_they_are_tested(variants, keeps):
 def test_the_parent_is_the_arm_whose_weights_are_copied():
     assert small_arm("child", start=TRANSFER).parent == "parent"
     assert small_arm("calibrated", start={"calibrate": True}, freeze=["encoder"]).parent is None
+
+
+def test_copies_are_refused_where_nobody_makes_them():
+    with pytest.raises(UsageError, match="the task segment makes no copies"):
+        small_arm("net", data={"copies": 2})

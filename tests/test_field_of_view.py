@@ -62,3 +62,9 @@ def test_the_largest_bright_part_is_the_field():
     image = np.zeros((3, 90, 120), np.uint8)
     image[:, 20:70, 30:90] = image[:, 80:84, 2:6] = 200  # and a label in the corner
     assert field_box(image) == (17, 27, 73, 93)
+
+
+def test_a_gray_image_has_a_field_too():
+    gray = disc_image((90, 60), 50).max(axis=0, keepdims=True)
+    top, left, bottom, right = field_box(gray)
+    assert abs(top - 10) <= 4 and abs(left - 40) <= 4 and abs(bottom - 111) <= 4 and abs(right - 141) <= 4

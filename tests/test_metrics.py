@@ -150,3 +150,8 @@ def test_histograms_of_several_images_are_scored_one_by_one():
     }
     for score, values in expected.items():
         np.testing.assert_allclose(score(positives, negatives), values, err_msg=score.__name__)
+
+
+def test_plain_counts_of_nothing_have_no_score():
+    for score in (metrics.dice_of_counts, metrics.iou_of_counts, metrics.recall_of_counts):
+        assert math.isnan(score(0, 0, 0))

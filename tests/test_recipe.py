@@ -169,3 +169,8 @@ def test_an_optimizer_does_not_load_torchs_compiler():
         print("torch._dynamo" in sys.modules)"""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_rmsprop_has_the_momentum_that_was_asked_for():
+    optimizer = Recipe(steps=1, optimizer="rmsprop", momentum=0.9).make_optimizer(torch.nn.Linear(1, 1))
+    assert optimizer.param_groups[0]["momentum"] == 0.9

@@ -28,7 +28,7 @@ class Augmentation:
     image has any. `photometric` changes brightness, contrast, saturation and hue (see `distort_colors`).
     The defaults change nothing. Huang 2023, section 3.3.2, uses crop 256, ratio 0.5 to 2, flip 0.5.
 
-    >>> Augmentation(crop=256, ratio=(0.5, 2.0), flip=0.5).does_nothing
+    >>> Augmentation(crop=256, ratio=(0.5, 2.0), flip=0.5).keeps_geometry
     False
     """
 
@@ -48,11 +48,6 @@ class Augmentation:
         if not self.crop and (self.cat_max_ratio < 1 or self.foreground):
             raise ValueError("cat_max_ratio and foreground are about crops; set crop to the side of the crops")
         return self
-
-    @property
-    def does_nothing(self) -> bool:
-        """Whether every image passes through unchanged."""
-        return self.keeps_geometry and not self.photometric
 
     @property
     def keeps_geometry(self) -> bool:

@@ -7,7 +7,7 @@ from retina_kit.data.collection import ImageSet
 
 
 def field_box(image: np.ndarray) -> tuple[int, int, int, int]:
-    """Find the box (top, left, bottom, right) around the field of view of one image (3, H, W), in pixels.
+    """Find the box (top, left, bottom, right) around the field of view of one image (C, H, W), in pixels.
 
     Gray, blurred (7x7, SD 3), triangle threshold, largest contour (Ortiz 2022, the code). If no contour is found,
     the box is the whole image.
@@ -17,7 +17,8 @@ def field_box(image: np.ndarray) -> tuple[int, int, int, int]:
     >>> field_box(image)  # the blur widens it by some pixels
     (17, 27, 73, 93)
     """
-    gray = cv2.cvtColor(np.ascontiguousarray(image.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY)
+    color = np.ascontiguousarray(image.transpose(1, 2, 0))
+    gray = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY) if len(image) == 3 else color[..., 0]
     blurred = cv2.GaussianBlur(gray, (7, 7), 3)
     _, bright = cv2.threshold(blurred, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_TRIANGLE)
     contours, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

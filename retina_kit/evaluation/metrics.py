@@ -74,6 +74,8 @@ def _count(mask: Array) -> Array:
 
 def _ratio(part: Counts, whole: Counts) -> Counts:
     """Return part / whole, NaN if both are zero."""
+    if isinstance(whole, int | float) and not whole:
+        return math.nan
     with np.errstate(invalid="ignore", divide="ignore"):
         return part / whole
 
@@ -81,8 +83,8 @@ def _ratio(part: Counts, whole: Counts) -> Counts:
 def dice_of_counts(tp: Counts, fp: Counts, fn: Counts, tn: Counts = None) -> Counts:
     """Return Dice, 2 tp / (2 tp + fp + fn), also called F1.
 
-    >>> dice_of_counts(60, 20, 40)
-    0.6666666666666666
+    >>> dice_of_counts(60, 20, 40), dice_of_counts(0, 0, 0)
+    (0.6666666666666666, nan)
     """
     return _ratio(2 * tp, 2 * tp + fp + fn)
 

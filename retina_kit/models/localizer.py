@@ -60,6 +60,6 @@ class Localizer(FreezableEncoder):
         if tuple(images.shape[-2:]) != self.input_size:
             raise UsageError(f"this localizer takes {self.input_size} images, not {tuple(images.shape[-2:])}")
         features = self.encoder(images)[-1]
-        kind = "cuda" if features.is_cuda else "cpu"
+        kind = "cpu" if features.is_meta else features.device.type
         with torch.autocast(kind, enabled=False):  # bfloat16 resolves a fraction to 1/256 only
             return self.head(features.to(self.head[-1].weight.dtype)) / self.output_scale

@@ -25,9 +25,9 @@ OPTIMIZERS = {
 class Recipe:
     """One arm's training settings; a step is one update of the weights, an epoch one pass over the images.
 
-    Give `steps` or `epochs`. With steps the reshuffled images follow one another without end and every batch is full;
-    with epochs the last batch of each epoch may be smaller, as in Keras. `steps = 0` trains nothing: the weights that
-    an arm starts with are scored as they are.
+    Give `steps` or `epochs`; the other one is None or 0. With steps the reshuffled images follow one another without
+    end and every batch is full; with epochs the last batch of each epoch may be smaller, as in Keras. `steps = 0` alone
+    trains nothing: the weights that an arm starts with are scored as they are.
 
     >>> Recipe(steps=100, schedule="poly").learning_rate_at(0, 100)
     0.001
@@ -38,7 +38,7 @@ class Recipe:
     auxiliary_weight: float = 0.0  # 0: the network's auxiliary head is not used
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "adam"
     learning_rate: float = 1e-3
-    momentum: float = 0.0  # of sgd
+    momentum: float = 0.0  # of sgd and rmsprop
     weight_decay: float = 0.0
     l2: bool = False  # add the network's own L2 penalty to the loss, as Keras does with regularized layers
     epsilon: float = 1e-8  # of adam, adamw and rmsprop; Keras uses 1e-7
@@ -91,5 +91,5 @@ class Recipe:
         if self.optimizer == "sgd":
             return kind(weights, lr=rate, momentum=self.momentum, weight_decay=decay, fused=True)
         if self.optimizer == "rmsprop":
-            return kind(weights, lr=rate, alpha=0.9, eps=self.epsilon, weight_decay=decay)
+            return kind(weights, lr=rate, alpha=0.9, eps=self.epsilon, weight_decay=decay, momentum=self.momentum)
         return kind(weights, lr=rate, eps=self.epsilon, weight_decay=decay, fused=True)
