@@ -168,14 +168,14 @@ def test_what_may_be_a_rounded_score_or_is_none_is_in_range():
     ("entry", "arithmetic", "fix"),
     [
         (number("a", "0.5", "0.51", 100),
-         "SD 0.51 at mean 0.5, n = 100: at most sqrt(m (1 - m) n / (n - 1)) = 0.5025", ""),
+         "SD 0.51 at mean 0.5, n = 100: at most sqrt(m (1 - m) n / (n - 1)) = 0.5025 with m = 0.5", ""),
         (number("a", "0.90", "0.11", 10, "SEM"),
-         "SEM 0.11 at mean 0.9, n = 10: at most sqrt(m (1 - m) / (n - 1)) = 0.1022",  # of the mean 0.895
+         "SEM 0.11 at mean 0.9, n = 10: at most sqrt(m (1 - m) / (n - 1)) = 0.1022 with m = 0.895",
          "it fits as a standard deviation; the SEM would be 0.0348"),
         ({k: v for k, v in number("a", "0.90", "0.45", 0).items() if k != "n"},
-         "SD 0.45 at mean 0.9, any n: at most sqrt(m (1 - m) n / (n - 1)) = 0.4335", ""),
+         "SD 0.45 at mean 0.9, any n: at most sqrt(m (1 - m) n / (n - 1)) = 0.4335 with m = 0.895", ""),
         ({k: v for k, v in number("a", "0.90", "0.35", 0, "SEM").items() if k != "n"},
-         "SEM 0.35 at mean 0.9, any n: at most sqrt(m (1 - m) / (n - 1)) = 0.3066", ""),
+         "SEM 0.35 at mean 0.9, any n: at most sqrt(m (1 - m) / (n - 1)) = 0.3066 with m = 0.895", ""),
     ],
 )  # fmt: skip
 def test_a_spread_is_reported_with_its_bound(entry, arithmetic, fix):

@@ -48,25 +48,25 @@ def range_anomalies(published: Published) -> Iterator[Anomaly]:
         yield Anomaly("range", _place(number), line, "certain")
 
 
-def _impossible_spreads(numbers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return (mask, largest): which published spreads are above the largest possible one."""
+def _impossible_spreads(numbers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (mask, largest, mean): which published spreads are above the largest possible one, that of which mean."""
     n, half = (numbers[name].to_numpy(float) for name in ("n", "half_width"))
     score = numbers["value"].where(numbers["unit"] == "fraction").to_numpy(float)  # NaN: what is no score has no bound
     largest = arithmetic.largest_spread(score, half, n, numbers["spread_is_printed"])
     too_large = numbers["spread"] - numbers["spread_half_width"] - arithmetic.EPSILON > largest
-    return too_large.to_numpy(), largest
+    return too_large.to_numpy(), largest, arithmetic.widest_mean(score, half)
 
 
 def spread_anomalies(published: Published) -> Iterator[Anomaly]:
     """Yield spreads that no n scores in 0..1 with that mean can have."""
     numbers = published.numbers[published.numbers["spread"].notna()]
-    wrong, largest = _impossible_spreads(numbers)
-    for number, bound in zip(numbers[wrong].to_dict("records"), largest[wrong], strict=True):
+    wrong, largest, widest = _impossible_spreads(numbers)
+    for number, bound, m in zip(numbers[wrong].to_dict("records"), largest[wrong], widest[wrong], strict=True):
         mean, spread, n = number["value"], number["spread"], number["n"]
         kind = number["spread_is_printed"]
         size = "any n" if math.isnan(n) else f"n = {n:.0f}"
         formula = "sqrt(m (1 - m) / (n - 1))" if kind == "SEM" else "sqrt(m (1 - m) n / (n - 1))"
-        line = f"{kind} {spread:g} at mean {mean:g}, {size}: at most {formula} = {bound:.4f}"
+        line = f"{kind} {spread:g} at mean {mean:g}, {size}: at most {formula} = {bound:.4f} with m = {m:.4g}"
         fix = ""
         if kind == "SEM" and not math.isnan(n):
             fix = f"it fits as a standard deviation; the SEM would be {spread / math.sqrt(n):.4f}"

@@ -160,8 +160,17 @@ def swaps_that_fit(values: Mapping[str, float], half_widths: Mapping[str, float]
     return found
 
 
+def widest_mean(mean: np.ndarray, half_width: np.ndarray) -> np.ndarray:
+    """Return, of the means that round to the printed one, the mean whose scores can spread most: that nearest to 0.5.
+
+    >>> widest_mean(np.array([0.75]), np.array([0.005])).tolist()
+    [0.745]
+    """
+    return np.clip(0.5, mean - half_width, mean + half_width)
+
+
 def largest_spread(mean: np.ndarray, half_width: np.ndarray, n: np.ndarray, kind: pd.Series | list[str]) -> np.ndarray:
-    """Return the largest SD (ddof 1) or SEM that n scores in 0..1 with this mean can have.
+    """Return the largest SD (ddof 1) or SEM that n scores in 0..1 with this mean, before it was rounded, can have.
 
     Scores of 0 and 1 only spread most: SD^2 = mean (1 - mean) n / (n - 1). An unknown n counts as 2, which
     allows most.
@@ -169,7 +178,7 @@ def largest_spread(mean: np.ndarray, half_width: np.ndarray, n: np.ndarray, kind
     >>> largest_spread(np.array([0.5]), np.array([0.0]), np.array([2.0]), ["SEM"]).tolist()  # of the scores 0 and 1
     [0.5]
     """
-    nearest = np.clip(0.5, mean - half_width, mean + half_width)  # the mean whose spread may be largest
+    nearest = widest_mean(mean, half_width)
     n = np.where(np.isnan(n), 2.0, np.maximum(n, 2.0))
     variance = nearest * (1 - nearest) / (n - 1)
     return np.sqrt(np.where(np.asarray(kind) == "SEM", variance, variance * n))
