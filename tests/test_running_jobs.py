@@ -61,7 +61,8 @@ def test_a_run_that_the_user_stopped_is_shown_as_stopped(book):
     running.show(["start", job.key])
     running.stop_file.create()
     running.finish(job.key)
-    assert running.progress.num_done == 1
+    assert running.progress.num_done == 0
+    assert running.progress.console.file.getvalue().splitlines() == ["[0/1] net (seed 0): stopped"]
 
 
 def test_a_worker_that_is_short_of_memory_goes_on_with_its_run():

@@ -44,6 +44,17 @@ def test_a_network_is_drawn_as_its_blocks():
     assert blocks["weights"].sum() == UNET["weights"].sum()
 
 
+def images_of_seeds():
+    """Two images with three seeds; one fails completely with two of them, the other has no score with one."""
+    dice = [0.0, 0.8, 0.0, np.nan, 0.5, 0.7]
+    return pd.DataFrame({"arm": "one", "seed": [0, 0, 1, 1, 2, 2], "dice": dice})
+
+
+def test_failed_images_are_counted_by_seed():
+    texts = [text.get_text() for text in figures.plot_spread(images_of_seeds(), {"one": "One"}).texts]
+    assert texts == ["0.667", "failed"]
+
+
 @pytest.mark.parametrize(
     "draw",
     [
@@ -51,7 +62,7 @@ def test_a_network_is_drawn_as_its_blocks():
         lambda: figures.plot_dice_by_share(shares_table(), {"one": "One", "two": "Two"}),
         lambda: figures.plot_p_values(comparison()),
         lambda: figures.plot_contrasts(comparison(), {("one", "two"): "one against two"}),
-        lambda: figures.plot_spread(pd.DataFrame({"arm": "one", "dice": [0.0, 0.5, np.nan, 0.9]}), {"one": "One"}),
+        lambda: figures.plot_spread(images_of_seeds(), {"one": "One"}),
         lambda: figures.plot_point_errors(points(), {"one": "One"}, (425, 640)),
         lambda: figures.plot_steps({"a": np.full((3, 32, 48), 90, np.uint8), "b": np.eye(48, dtype=np.uint8)[None]}),
     ],

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from retina_kit.errors import Interrupted
 from retina_kit.runs.scheduling import Outcome, Scores
 
 if TYPE_CHECKING:
@@ -104,13 +105,17 @@ class TrainingProgress:
         return self.stop_requested
 
     def done(self, job: "Job", outcome: Outcome) -> None:
-        """Show a run that has ended, with its time or its error."""
-        self.num_done += 1
+        """Show a run that has ended, with its time or its error; one that was stopped is not counted."""
+        stopped = isinstance(outcome, Interrupted)
+        self.num_done += not stopped
         seconds = time.monotonic() - self.began.pop(job.key)
-        self.work_done += self.work.get(job.key, 0)
+        self.work_done += 0 if stopped else self.work.get(job.key, 0)
         text = f"[{self.num_done}/{self.num_jobs}] {job.title}: "
-        text += f"failed: {outcome}" if isinstance(outcome, Exception) else f"{seconds:.1f} s"
-        if self.num_done < self.num_jobs:
+        if stopped:
+            text += "stopped"
+        else:
+            text += f"failed: {outcome}" if isinstance(outcome, Exception) else f"{seconds:.1f} s"
+        if self.num_done < self.num_jobs and not stopped:
             text += f", {time_left(self._seconds_left())}"
         if self.bars:
             self.bars.remove_task(self.tasks.pop(job.key))

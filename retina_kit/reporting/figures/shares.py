@@ -83,19 +83,21 @@ def plot_contrasts(comparison: pd.DataFrame, labels: Mapping[tuple[str, str], st
 def plot_spread(scores: pd.DataFrame, arms: Mapping[str, str], ax: Axes | None = None, *, metric: str = "dice") -> Axes:
     """Plot the score of every image, one row of dots per arm, with a box and the number of complete failures.
 
-    `arms` maps arms to their labels. The box holds the middle half of the scores, the line is the median; a complete
-    failure is a score below 0.01.
+    `arms` maps arms to their labels. An image has a dot per seed. The box holds the middle half of the scores, the line
+    is the median; a complete failure is a score below 0.01, and their number is that of one seed, on average.
     """
     ax = ax or new_axes(9, 1 + 0.36 * len(arms))
-    values = [scores.loc[scores["arm"] == arm, metric].dropna().to_numpy() for arm in arms]
-    for k, mine in enumerate(values):
+    for k, arm in enumerate(arms):
+        rows = scores[scores["arm"] == arm].dropna(subset=metric)
+        mine = rows[metric].to_numpy()
         if len(mine):
             low, median, high = np.percentile(mine, [25, 50, 75])
             ax.barh(k, high - low, left=low, height=0.6, facecolor="none", edgecolor="0.2")
             ax.plot([median, median], [k - 0.3, k + 0.3], color="0.2")
         y = k + 0.22 * np.sin(np.arange(len(mine)) * 2.4)  # dots next to each other, the same in every run
         ax.plot(mine, y, "o", markersize=2.5, alpha=0.6, color=COLORS[k % len(COLORS)])
-        ax.text(1.06, k, f"{(mine < 0.01).sum()}", ha="center", va="center", fontsize=8)
+        failed = (mine < 0.01).sum() / max(1, rows["seed"].nunique())
+        ax.text(1.06, k, f"{failed:.3g}", ha="center", va="center", fontsize=8)
     ax.text(1.06, -0.9, "failed", ha="center", va="center", fontsize=8)
     ax.set_yticks(range(len(arms)), [shorten(label, 60, placeholder=" ...") for label in arms.values()], fontsize=8)
     ax.set(xlabel=f"{name_of_metric(metric)} of an image", xlim=(-0.03, 1.1), ylim=(len(arms) - 0.5, -1.3))
