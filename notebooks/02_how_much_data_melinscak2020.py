@@ -37,8 +37,9 @@ show(figures.plot_panels(panels), alt="The same synthetic eye scanned by two dev
 # with the smallest or with the largest training set? How much does the leak add to the score?
 #
 # **You will** compare scores with published ones, add the controls, and vary the gap between the devices yourself.
-# **You need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default
-# the scans are synthetic, and so are all scores that follow. `data = "public"` uses real scans as the target.
+# **You need** Python, two CPU cores and some minutes (*Run > Run All Cells*). No data are downloaded: by default
+# the scans are synthetic, and so are all scores that follow. `data = "public"` uses real scans as the target
+# and takes hours.
 
 # %%
 import numpy as np
@@ -71,7 +72,7 @@ output_root = "outputs"  # the folder for results
 seeds = None  # a list such as [0, 1, 2]; None uses the profile's own
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
-workers = 1  # processes that train in parallel
+workers = 2  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"gap": 0.4}
 train_live = True  # False: section 7 shows the curve of the finished run, if the run store has it
 

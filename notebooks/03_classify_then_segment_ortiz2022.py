@@ -37,8 +37,9 @@ show(figures.plot_panels(panels), alt="A synthetic fundus photograph with lesion
 # faster? What accuracy does a network reach that finds no lesion at all?
 #
 # **You will** reproduce what the code did, see it next to the published values, then do what the text describes.
-# **You need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default
-# the images are synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD).
+# **You need** Python, two CPU cores and some minutes (*Run > Run All Cells*). No data are downloaded: by default
+# the images are synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD)
+# and takes hours.
 
 # %%
 import numpy as np
@@ -72,7 +73,7 @@ output_root = "outputs"  # the folder for results
 seeds = None  # a list such as [0, 1, 2]; None uses the profile's own
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
-workers = 1  # processes that train in parallel
+workers = 2  # processes that train in parallel
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 train_live = True  # False: section 6 shows the curve of the finished run, if the run store has it
 
@@ -180,7 +181,7 @@ show_folded("Shape trace through the encoder-decoder", joined[networks["vgg_cbam
 
 # %% [markdown]
 # ## 6 · Train one network by hand
-# The loss is the mean *cross-entropy*: it is large if the true class of a pixel gets a small probability $p_i$.
+# The paper's loss is the mean *cross-entropy*: it is large if the true class of a pixel gets a small probability $p_i$.
 #
 # $$L = -\frac{1}{n} \sum_i \left[ y_i \log p_i + (1 - y_i) \log (1 - p_i) \right]$$
 #
@@ -189,8 +190,11 @@ show_folded("Shape trace through the encoder-decoder", joined[networks["vgg_cbam
 #
 # $$\mathrm{Dice} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad \mathrm{IoU} = \frac{TP}{TP + FP + FN}$$
 #
-# *By hand:* a lesion of 4 pixels, 6 predicted, 3 of them right: TP = 3, FP = 3, FN = 1, Dice = 6 / 10 = 0.6. (*Soft*
-# Dice has probabilities instead of a thresholded mask, so that it has a gradient; notebooks 01 and 02 train with it.)
+# *By hand:* a lesion of 4 pixels, 6 predicted, 3 of them right: TP = 3, FP = 3, FN = 1, Dice = 6 / 10 = 0.6. *Soft*
+# Dice has probabilities instead of a thresholded mask, so that it has a gradient. After the few steps of a lesson,
+# cross-entropy is still at "healthy everywhere"; so the lesson trains with 1 - soft Dice (shown below) on synthetic
+# images and adds a Dice term to cross-entropy on photographs. Profile `paper` keeps cross-entropy.
+#
 # *Pooled* scores add up the pixels of all images first; a *per-image mean* gives each image the same weight.
 #
 # The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
@@ -330,8 +334,8 @@ predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=devi
 #   back, and overlapping patches are averaged.
 # - Keras's L2 penalty on two stages of the ResNet, its learning-rate plateaus and early stopping are left out.
 # - The code starts its classifier on Messidor and continues on Kaggle; here there is one set.
-# - `lesson` reduces width, image size, patches and steps, and lets BatchNorm settle faster. The settings table lists
-#   every such difference.
+# - `lesson` reduces width, image size, patches and steps, has another loss (section 6), and lets BatchNorm settle
+#   faster. The settings table lists every such difference.
 #
 # ## 15 · Exercises
 # Replace `...` with your answer. Each check tells you whether it is right, and why; a wrong answer gets a hint.
@@ -348,7 +352,8 @@ experiment.check.what_the_text_says({"copied_frozen", "published"})
 
 # %% [markdown]
 # **2.** Microaneurysms cover about 0.1 % of the pixels. What is the pixel accuracy (in percent) of a network that
-# predicts "healthy everywhere"? (Which published accuracies of Table 2 does it beat?)
+# predicts "healthy everywhere"? (Which share of lesion pixels do the rows of Table 2 imply? See the findings of
+# section 9. What would "healthy everywhere" score there?)
 
 # %% tags=["exercise"]
 experiment.check.healthy_everywhere(...)

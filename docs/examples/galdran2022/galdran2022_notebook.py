@@ -36,7 +36,7 @@ output_root = "outputs"  # folder for the results
 seeds = None  # a list such as [0, 1, 2]; None uses the profile's own
 device = "auto"  # auto, cpu, cuda or cuda:1
 precision = "auto"  # auto, float32 or bfloat16
-workers = 1  # processes that train side by side
+workers = 2  # processes that train side by side
 overrides = {}  # any parameter of the experiment, such as {"steps": 100}
 
 # %%
