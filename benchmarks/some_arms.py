@@ -1,4 +1,4 @@
-"""Trains some arms of a lesson, with other settings if asked, and keeps their scores with the settings beside them.
+"""Trains some arms of a lesson, with other settings if asked, and keeps their scores together with the settings.
 
     python -m benchmarks.some_arms hu2018 gray_100 window_100 --set steps=800 --data-root data --output-root outputs
 

@@ -1,4 +1,4 @@
-"""The benchmark that trains some arms by themselves: their parents come along, and a row is replaced by its newer one."""
+"""The benchmark of some arms: what they start from comes along, and a row is replaced by its newer one."""
 
 import pandas as pd
 import pytest

@@ -1,7 +1,8 @@
 """The closing figure, which transfer helps and by how much: `python -m retina_kit.authoring.transfer_figure`.
 
 It shows the kept claims that compare a pretrained network with the same network from a random start, both trained in
-the same way. Each is one interval over patients, folds and seeds. Claims about ImageNet on real images come from
+the same way, for as many steps on the target; the random starts of melinscak2020 also have as many as were spent on
+pretraining. Each is one interval over patients, folds and seeds. Claims about ImageNet on real images come from
 benchmarks/results/imagenet.csv (`python -m benchmarks.imagenet`), unless a kept run on real images has tested them.
 """
 
