@@ -54,6 +54,10 @@ def test_a_process_keeps_the_data_sets_used_last_and_no_more_than_fit(monkeypatc
     monkeypatch.setattr(prepare, "KEPT_BYTES", 0)
     fourth = images_of(arms[2], "nowhere")
     assert list(kept.values()) == [fourth], "the last one is kept whatever its size"
+    monkeypatch.setattr(prepare, "load_images", lambda **_: kept_when_reading.append(len(kept)) or fourth)
+    kept_when_reading = []
+    images_of(arms[0], "nowhere")
+    assert kept_when_reading == [0], "and let go before the next one is read"
 
 
 def test_an_arm_is_split_and_given_to_its_task():

@@ -51,15 +51,24 @@ def masks_of(data: Data) -> list[str]:
 def images_of(arm: Arm, data_root: str | Path) -> ImageSet:
     """Load the images that an arm is trained and tested on.
 
-    A process keeps the most recently used data sets that fit into `KEPT_BYTES`, and always the last one.
+    A process keeps the most recently used data sets that fit into `KEPT_BYTES`, and always the last one. What does not
+    fit any more is let go before the next one is read.
     """
     settings = {"name": arm.data.dataset, "masks": masks_of(arm.data), **arm.data.options}
     key = json.dumps([settings, str(data_root)], sort_keys=True)
-    image_set = KEPT.pop(key) if key in KEPT else load_images(data_root=data_root, **settings)
+    image_set = KEPT.pop(key, None)
+    if image_set is None:
+        _let_go(0)
+        image_set = load_images(data_root=data_root, **settings)
     KEPT[key] = image_set
-    while len(KEPT) > 1 and sum(kept.num_bytes for kept in KEPT.values()) > KEPT_BYTES:
-        KEPT.pop(next(iter(KEPT)))
+    _let_go(1)
     return image_set
+
+
+def _let_go(at_least: int) -> None:
+    """Forget the data sets that were used longest ago until the others, or `at_least` so many, fit."""
+    while len(KEPT) > at_least and sum(kept.num_bytes for kept in KEPT.values()) > KEPT_BYTES:
+        KEPT.pop(next(iter(KEPT)))
 
 
 def prepare_arm(arm: Arm, seed: int, fold: int | None, data_root: str | Path) -> Task:
