@@ -87,7 +87,7 @@ def class_grade(
     output_root: OutputRoot = Path("outputs"),
     as_json: Json = False,
 ) -> None:
-    """Grade notebooks without executing any: gradebook, misconceptions, signs of copying, and a page for the class.
+    """Grade notebooks without executing any: gradebook, misconceptions, signs of copying; a page without names to show.
 
     Answers are read from the notebooks' files. Runs with the students' seeds that are in --output-root are used to
     check numbers; for others, the numbers that the notebook recorded are used.
@@ -164,6 +164,7 @@ def _paper_key(paper: str, output_root: Path, seeds: set[int]) -> "PaperKey":
 
     def run(submission: "Submission") -> "Mapping[Cell, float] | None":
         is_known = submission.seeds and set(submission.seeds) <= seeds and submission.profile in PROFILES
+        is_known = is_known and not submission.changed
         return numbers(submission.seeds, submission.profile) if is_known and (output_root / "runs").is_dir() else None
 
     return PaperKey(exercises, arms, run)

@@ -15,10 +15,15 @@ from typer.testing import CliRunner
 
 from retina_kit.cli import app
 from retina_kit.errors import DataError, UsageError
+from retina_kit.experiment import Experiment
 from retina_kit.files import kit_root
+from retina_kit.teaching.class_report import GradedClass, write_report
+from retina_kit.teaching.copied import Copy, _by_numbers
 from retina_kit.teaching.exercises import Checks, read_exercises
+from retina_kit.teaching.grading import NEAR_RECORD, OWN_RUN, RECORD, Grade, PaperKey, grade_notebook
 from retina_kit.teaching.links import pull_link
-from retina_kit.teaching.submissions import collect, read_submission
+from retina_kit.teaching.questions import NumberQuestion
+from retina_kit.teaching.submissions import Answer, Submission, collect, read_submission
 from retina_kit.teaching.variants import read_students, seed_of
 
 IDS = [f"s{number:02}" for number in range(1, 31)]
@@ -248,7 +253,89 @@ def test_an_archive_hands_nothing_in_for_somebody_else(tmp_path):
         archive.writestr("01_hu2018.ipynb", submitted("check.ten_percent(7.36)"))
     found, problems = collect(tmp_path, ["s01", "s02"], NAMES)
     assert [submission.student for submission in found] == ["s01"]
-    assert problems == ["Lee_s01_file.zip/s02/01_hu2018.ipynb: the archive of s01 holds a notebook of s02; not graded"]
+    message = "its path names several students (s01, s02); not graded"
+    assert problems == [f"Lee_s01_file.zip/s02/01_hu2018.ipynb: {message}"]
+
+
+def test_a_file_named_like_another_student_is_not_handed_in_for_that_student(tmp_path):
+    (tmp_path / "Alice_s01_file").mkdir()
+    (tmp_path / "s02").mkdir()
+    planted = submitted("check.ten_percent(9.2)\ncheck.pretraining_alone(0.1)")
+    (tmp_path / "Alice_s01_file" / "s02.ipynb").write_bytes(planted)
+    (tmp_path / "s02" / "01_hu2018.ipynb").write_bytes(submitted("check.ten_percent(7.36)"))
+    found, problems = collect(tmp_path, ["s01", "s02"], NAMES)
+    assert [(one.place, one.student) for one in found] == [("s02/01_hu2018.ipynb", "s02")]
+    assert len(problems) == 1 and problems[0].startswith("Alice_s01_file/s02.ipynb: ")
+
+
+def test_ids_of_two_digits_are_not_those_of_the_notebooks(tmp_path):
+    for student in ("01", "02"):
+        with zipfile.ZipFile(tmp_path / f"{student}.ZIP", "w") as archive:
+            archive.writestr("01_localize_then_segment_hu2018.IPYNB", submitted("check.ten_percent(7.36)"))
+    found, problems = collect(tmp_path, ["01", "02"], NAMES)
+    assert [one.student for one in found] == ["01", "02"] and problems == []
+
+
+def test_an_archive_in_an_archive_is_reported(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("s01.zip", b"")
+    message = "all.zip/s01.zip: an archive in an archive; unpack the outer one first"
+    assert collect(tmp_path, ["s01"], NAMES) == ([], [message])
+
+
+@pytest.mark.parametrize("code", ["check.ten_percent(answer=7.36)", "check.ten_percent?\ncheck.ten_percent(7.36)"])
+def test_an_answer_is_read_however_it_is_written(tmp_path, code):
+    (tmp_path / "s01").mkdir()
+    (tmp_path / "s01" / "01_hu2018.ipynb").write_bytes(submitted(code))
+    (found,) = collect(tmp_path, ["s01"], NAMES)[0]
+    assert {name: answer.value for name, answer in found.answers.items()} == {"ten_percent": 7.36}
+
+
+def test_the_page_for_the_class_names_nobody(tmp_path):
+    grade = Grade("s01_ann", "hu2018", "ten_percent", "9.2", False, "no", "a share of all images", "the key")
+    row = {"paper": "hu2018", "exercise": "gain", "student": "s01_ann", "better": "a", "worse": "b", "metric": "dice"}
+    rows = [row | {"seed": 77001 + k, "of": 0.7, "minus": 0.5 + k / 10, "difference": 0.2 - k / 10} for k in range(2)]
+    copy = Copy("s01_ann", "s02_bob", "hu2018", "certain", "the same numbers")
+    exercises = {"hu2018": read_exercises("hu2018")}
+    graded = GradedClass(exercises, [grade], [copy], rows, ["s01_ann/x.ipynb: damaged"])
+    write_report(graded, tmp_path)
+    named, shown = ((tmp_path / name).read_text("utf-8") for name in ("index.html", "class.html"))
+    for secret in ("s01_ann", "s02_bob", "77001", "Signs of copying", "points"):
+        assert secret in named and secret not in shown, secret
+    assert "a share of all images" in shown and "With 2 seeds the difference" in shown
+
+
+def test_a_right_answer_of_another_machine_is_right(tmp_path):
+    """The lecturer's run of this seed has slightly other scores than the student's own record."""
+    exercise = next(e for e in read_exercises("hu2018") if isinstance(e, NumberQuestion) and e.of and e.minus)
+    of, minus = exercise.cells()[:2]
+
+    def grade_of(answer, recorded, own):
+        record = Answer(answer, "record", {of: recorded[0], minus: recorded[1]})
+        one = Submission("x", "s01", "hu2018", "", (7,), "smoke", {exercise.name: record})
+        numbers = None if own is None else {of: own[0], minus: own[1]}
+        experiment = Experiment("hu2018", "smoke", output_root=tmp_path)
+        key = PaperKey([exercise], lambda profile: experiment, lambda submission: numbers)
+        (found,) = grade_notebook("s01", "hu2018", one, key)
+        return found.passed, found.checked_against
+
+    assert grade_of(0.0614, (0.7133, 0.6519), (0.710, 0.650)) == (True, NEAR_RECORD)
+    assert grade_of(0.06, (0.7133, 0.6519), (0.710, 0.650)) == (True, OWN_RUN)
+    assert grade_of(0.3614, (0.9533, 0.5919), (0.710, 0.650))[0] is False, "a record far from the lecturer's run"
+    assert grade_of(0.0614, (0.7133, 0.6519), None) == (True, RECORD)
+
+
+def test_two_networks_that_found_nothing_are_no_sign_of_copying():
+    exercise = next(e for e in read_exercises("hu2018") if isinstance(e, NumberQuestion) and e.of and e.minus)
+    of, minus = exercise.cells()[:2]
+
+    def signs(first, second):
+        record = Answer(0.0, "record", {of: first, minus: second})
+        both = [Submission("x", s, "hu2018", "", (k,), "lesson", {exercise.name: record}) for k, s in enumerate("ab")]
+        return _by_numbers(both, {})
+
+    assert signs(0.0, 0.0) == signs(0.7133281, 0.0) == []
+    assert len(signs(0.7133281, 0.6519123)) == 1
 
 
 SETUP = """from small_class import Simulated

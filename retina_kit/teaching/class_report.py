@@ -1,4 +1,7 @@
-"""Writes what a graded class leaves: gradebook.csv, answers.csv, copies.csv, scores.csv, and the page index.html."""
+"""Writes what a graded class leaves: gradebook.csv, answers.csv, copies.csv, scores.csv, and two pages.
+
+index.html is for the lecturer and names students; class.html is for the class: it has no names, points or suspicions.
+"""
 
 import dataclasses
 import io
@@ -32,7 +35,7 @@ class GradedClass:
 
 
 def write_report(result: GradedClass, output: str | Path) -> list[Path]:
-    """Write the tables and the page below a folder, and return the paths."""
+    """Write the tables and the pages below a folder, and return the paths."""
     folder = Path(output)
     tables = {
         "gradebook": gradebook(result),
@@ -45,9 +48,11 @@ def write_report(result: GradedClass, output: str | Path) -> list[Path]:
         with atomic_path(folder / f"{name}.csv") as path:
             table.map(safe_cell).to_csv(path, index=False)
         written.append(folder / f"{name}.csv")
-    with atomic_path(folder / "index.html") as path:
-        path.write_text(class_page(result), encoding="utf-8")
-    return [*written, folder / "index.html"]
+    for name, named in (("index.html", True), ("class.html", False)):
+        with atomic_path(folder / name) as path:
+            path.write_text(class_page(result, named=named), encoding="utf-8")
+        written.append(folder / name)
+    return written
 
 
 def gradebook(result: GradedClass) -> pd.DataFrame:
@@ -131,8 +136,11 @@ def seed_lessons(result: GradedClass) -> list[dict[str, Any]]:
     return lessons
 
 
-def class_page(result: GradedClass) -> str:
-    """Write the page of a graded class, as HTML that loads nothing; texts of students are escaped."""
+def class_page(result: GradedClass, *, named: bool = True) -> str:
+    """Write the page of a graded class, as HTML that loads nothing; texts of students are escaped.
+
+    Unless `named`, it can be shown to the class: no students, seeds, points, signs of copying or files.
+    """
     asked = {(paper, e.name): e.asks for paper, exercises in result.exercises.items() for e in exercises}
     tallies: dict[tuple[str, str], list[Grade]] = {}
     for grade in result.grades:
@@ -141,6 +149,7 @@ def class_page(result: GradedClass) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("class_report.html.jinja").render(
+        named=named,
         num_students=len({grade.student for grade in result.grades}),
         gradebook=gradebook(result).to_dict("records"),
         exercises=[

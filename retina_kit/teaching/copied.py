@@ -9,7 +9,7 @@ from retina_kit.teaching.questions import NumberQuestion, as_number
 from retina_kit.teaching.submissions import Submission
 from retina_kit.teaching.variants import Student
 
-SAME_NUMBERS = 2  # so many scores that agree in every digit are no coincidence
+SAME_NUMBERS = 2  # so many different scores that agree in every digit are no coincidence
 MOST_CHANCE = 0.05  # an agreement that is more likely by chance is not reported
 
 
@@ -67,10 +67,20 @@ def _by_numbers(submissions: Sequence[Submission], owner: Mapping[int, str]) -> 
                 continue
             shared = set(first.numbers) & set(second.numbers)
             same = [cell for cell in shared if first.numbers[cell] == second.numbers[cell]]
-            if len(same) >= SAME_NUMBERS and len(same) == len(shared):
+            telling = {first.numbers[cell] for cell in same if has_many_digits(first.numbers[cell])}
+            if len(telling) >= SAME_NUMBERS and len(same) == len(shared):
                 why = f"{len(same)} scores of the run are identical in every digit; one of the two is not the own run's"
                 found.append(Copy(first.student, second.student, first.paper, "certain", why))
     return found
+
+
+def has_many_digits(number: float) -> bool:
+    """Tell whether two networks do not have a score by chance, as they may have 0, 1 or 0.5.
+
+    >>> has_many_digits(0.7133281), has_many_digits(0.0), has_many_digits(0.25)
+    (True, False, False)
+    """
+    return len(f"{number!r}".partition(".")[2]) > 6
 
 
 def _by_answers(submissions: Sequence[Submission], grades: Sequence[Grade], keys: Mapping[str, PaperKey]) -> list[Copy]:

@@ -23,6 +23,7 @@ from retina_kit.teaching.records import ANSWER, plain, read_numbers
 MOST_BYTES = 64 * 2**20  # of one notebook; an executed one has a few MiB
 MOST_FILES = 5000
 MOST_CODE = 20_000  # characters of a cell that are parsed
+KIT_NOTEBOOK = re.compile(r"[0-9]{2}_(?:[a-z0-9_]*_)?[a-z]+[0-9]{4}")  # such as 01_localize_then_segment_hu2018
 CODE_ERRORS = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)  # what ast raises for odd code
 
 
@@ -46,6 +47,7 @@ class Submission:
     seeds: tuple[int, ...]
     profile: str
     answers: Mapping[str, Answer]
+    changed: bool = False  # other data, or settings that differ from the profile's: it is not the lecturer's run
 
     @property
     def numbers(self) -> dict[Cell, float]:
@@ -60,7 +62,8 @@ def collect(
 
     `students` are the ids of the class, `exercises` maps each paper to the names of its exercises. A notebook belongs
     to the student whose id is in its path (`s01/...`, `Name_s01_file.ipynb`); failing that, to the one for whom it was
-    made. Of several notebooks of a student and a paper, the one with most answers counts.
+    made. A path that names two students is a problem. Of several notebooks of a student and a paper, the one with most
+    answers counts.
     """
     if not Path(folder).is_dir():
         raise DataError(f"{folder} is not a folder of submissions")
@@ -87,12 +90,12 @@ def notebooks_below(folder: Path, problems: list[str]) -> Iterator[tuple[str, by
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         for name in sorted(names):
             path, place = Path(parent) / name, (Path(parent) / name).relative_to(folder).as_posix()
-            if path.suffix not in (".ipynb", ".zip") or name.startswith(".") or path.is_symlink():
+            if path.suffix.lower() not in (".ipynb", ".zip") or name.startswith(".") or path.is_symlink():
                 continue
             count += 1
             if count > MOST_FILES:
                 raise DataError(f"{folder} holds more than {MOST_FILES} notebooks and archives; grade it in parts")
-            if path.suffix == ".zip":
+            if path.suffix.lower() == ".zip":
                 yield from _in_archive(path, place, problems)
             elif not path.is_file() or path.stat().st_size > MOST_BYTES:
                 problems.append(f"{place}: larger than {MOST_BYTES // 2**20} MiB, or no file; not read")
@@ -104,7 +107,9 @@ def _in_archive(path: Path, place: str, problems: list[str]) -> Iterator[tuple[s
     """Yield the notebooks of a zip file, read in memory and bounded, whatever the archive declares."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [info for info in archive.infolist() if info.filename.endswith(".ipynb")]
+            inner = [info.filename for info in archive.infolist() if info.filename.lower().endswith(".zip")]
+            problems += [f"{place}/{name}: an archive in an archive; unpack the outer one first" for name in inner]
+            names = [info for info in archive.infolist() if info.filename.lower().endswith(".ipynb")]
             left = MOST_BYTES
             for info in names[:MOST_FILES]:
                 if PurePosixPath(info.filename).name.startswith(".") or "__MACOSX" in info.filename:
@@ -148,33 +153,38 @@ def read_submission(
         seeds=tuple(seeds or ()),
         profile=str(profile or settings.get("profile", "")),
         answers=found,
+        changed=bool(settings.get("overrides")) or settings.get("data", "synthetic") != "synthetic",
     )
 
 
-def student_of(place: str, students: Collection[str]) -> str:
-    """Return the student whose id is a part of a path, or the longest id in it that stands for itself; "" if none.
+def students_in(part: str, students: Collection[str]) -> set[str]:
+    """Return the students whose ids a part of a path is, or has in it, standing for themselves.
 
-    >>> student_of("s01/01.ipynb", ["s0", "s01"]), student_of("Ann Lee_s01_file.ipynb", ["s01"]), student_of("x", ["s"])
-    ('s01', 's01', '')
+    The name of the kit's own notebook is left out: its 01 is nobody's id.
+
+    >>> students_in("Ann Lee_s01_file", ["s0", "s01"]), students_in("01_localize_then_segment_hu2018.ipynb", ["01"])
+    ({'s01'}, set())
     """
-    parts = set(PurePosixPath(place).parts)
-    stems = {PurePosixPath(part).stem for part in parts}
-    exact = [student for student in students if student in parts | stems]
-    inside = [s for s in students if re.search(rf"(?<![A-Za-z0-9]){re.escape(s)}(?![A-Za-z0-9])", place)]
-    return max(exact or inside, key=len, default="")
+    text = re.sub(r"\.(ipynb|zip)$", "", part, flags=re.IGNORECASE)
+    if text in students:
+        return {text}
+    text = KIT_NOTEBOOK.sub("", text)
+    inside = {s for s in students if re.search(rf"(?<![A-Za-z0-9]){re.escape(s)}(?![A-Za-z0-9])", text)}
+    return {s for s in inside if not any(s != other and s in other for other in inside)}
 
 
 def owner_of(place: str, students: Collection[str]) -> str:
-    """Return the student of a path; DataError if an archive of one student holds a folder or a file of another.
+    """Return the student whose id is in a path, "" if there is none; DataError if it names several students.
+
+    So nobody hands in under another's name: what a student calls a file inside the own folder decides nothing.
 
     >>> owner_of("class.zip/s02/01.ipynb", ["s01", "s02"]), owner_of("s01.zip/01.ipynb", ["s01", "s02"])
     ('s02', 's01')
     """
-    archive, _, inside = place.partition(".zip/")
-    outer, inner = student_of(archive, students), student_of(inside, students)
-    if inside and outer and inner and outer != inner:
-        raise DataError(f"{place}: the archive of {outer} holds a notebook of {inner}; not graded")
-    return student_of(place, students)
+    named = set[str]().union(*(students_in(part, students) for part in PurePosixPath(place).parts))
+    if len(named) > 1:
+        raise DataError(f"{place}: its path names several students ({', '.join(sorted(named))}); not graded")
+    return next(iter(named), "")
 
 
 def _parsed(place: str, content: bytes) -> dict[str, Any]:
@@ -189,9 +199,16 @@ def _parsed(place: str, content: bytes) -> dict[str, Any]:
 
 
 def _answers(cell: dict[str, Any], names: Collection[str]) -> Iterator[tuple[str, Answer]]:
-    """Yield the answers of a code cell: the literal that it passes to a check, or what the check recorded."""
+    """Yield the answers of a code cell: the literal that it passes to a check, or what the check recorded.
+
+    Of a cell that cannot be parsed, the records count.
+    """
     records = {str(record.get("exercise")): record for record in _records(cell)}
-    for name, argument in _checks(_source(cell), names) if cell.get("cell_type") == "code" else []:
+    checks = _checks(_source(cell), names) if cell.get("cell_type") == "code" else []
+    if checks is None:
+        recorded = {name: record for name, record in records.items() if name in names and "answer" in record}
+        yield from ((name, Answer(r["answer"], "record", read_numbers(r))) for name, r in recorded.items())
+    for name, argument in checks or []:
         record = _dict(records.get(name))
         numbers = read_numbers(record)
         try:
@@ -204,18 +221,29 @@ def _answers(cell: dict[str, Any], names: Collection[str]) -> Iterator[tuple[str
             yield name, Answer(plain(literal), "cell", numbers)
 
 
-def _checks(code: str, names: Collection[str]) -> Iterator[tuple[str, ast.expr]]:
-    """Yield (exercise, the argument) of each `check.<exercise>(argument)` of a cell's code, which is only parsed."""
-    lines = [line for line in code[:MOST_CODE].splitlines() if not line.lstrip().startswith(("%", "!"))]
+def _checks(code: str, names: Collection[str]) -> list[tuple[str, ast.expr]] | None:
+    """List (exercise, the argument) of each `check.<exercise>(argument)` of a cell's code, which is only parsed.
+
+    None if it cannot be. Lines of IPython alone, such as `%time` and `check.gain?`, are left out.
+    """
+    lines = code[:MOST_CODE].splitlines()
+    plain_lines = [line for line in lines if not (line.lstrip().startswith(("%", "!", "?")) or line.endswith("?"))]
     try:
-        nodes = list(ast.walk(ast.parse("\n".join(lines))))
+        nodes = list(ast.walk(ast.parse("\n".join(plain_lines))))
     except CODE_ERRORS:
-        return
+        return None
+    found = []
     for node in nodes:
         match node:
-            case ast.Call(ast.Attribute(ast.Name("check") | ast.Attribute(attr="check"), name), [argument]):
-                if name in names:
-                    yield name, argument
+            case ast.Call(
+                ast.Attribute(ast.Name("check") | ast.Attribute(attr="check"), name), [argument], []
+            ) | ast.Call(
+                ast.Attribute(ast.Name("check") | ast.Attribute(attr="check"), name),
+                [],
+                [ast.keyword("answer", argument)],
+            ) if name in names:
+                found.append((name, argument))
+    return found
 
 
 def _records(cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
