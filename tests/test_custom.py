@@ -11,7 +11,7 @@ from retina_kit.data.dataset import load_images
 from retina_kit.data.manifest import has_pack, verify_pack
 from retina_kit.errors import DataError, UsageError
 from retina_kit.experiment import Experiment
-from retina_kit.packs.custom import new_pack
+from retina_kit.packs.custom import ImportOptions, new_pack
 from tests.small_command import command_line
 
 HEIGHT, WIDTH = 64, 96
@@ -167,3 +167,30 @@ def test_a_notebook_runs_on_images_of_your_own(files):
     assert done.returncode == 0, done.stderr[-2000:]
     assert (files / "outputs" / "huang2023" / "smoke-synthetic-my_eyes" / "notebook.html").is_file()
     assert "your own data set, my_eyes" in (files / "outputs" / "index.html").read_text()
+
+
+def with_masks_among_the_images(files):
+    """Put masks next to their images, as CHASE_DB1 has them, and return the folder."""
+    for path in (files / "masks").iterdir():
+        path.rename(files / "images" / path.name)
+    return files / "images"
+
+
+def test_masks_in_the_folder_of_the_images_are_no_images(files):
+    folder = with_masks_among_the_images(files)
+    options = ImportOptions(mask_suffixes={"target": "_mask"})
+    rows = new_pack("my_eyes", folder, folder, r"^p(\d+)_", files / "data", options=options).rows
+    assert len(rows) == 12 and not rows["id"].str.endswith("_mask").any()
+    assert load_images("my_eyes", files / "data", masks=["target"]).masks["target"].any(axis=(1, 2)).all()
+
+
+def test_masks_in_the_folder_of_the_images_need_an_ending(files):
+    folder = with_masks_among_the_images(files)
+    with pytest.raises(DataError, match="holds images and masks; say how the masks end, such as --mask-suffix _mask"):
+        new_pack("my_eyes", folder, folder, r"^p(\d+)_", files / "data", options=ImportOptions(missing_is_empty=True))
+
+
+def test_a_folder_of_masks_inside_that_of_the_images_holds_no_images(files):
+    (files / "masks").rename(files / "images" / "masks")
+    rows = new_pack("my_eyes", files / "images", files / "images" / "masks", r"^p(\d+)_", files / "data").rows
+    assert len(rows) == 12 and not rows["id"].str.contains("mask").any()

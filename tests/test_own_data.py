@@ -8,9 +8,9 @@ from test_cli import assert_refused, retina_kit
 
 from retina_kit.data.dataset import load_images
 from retina_kit.errors import DataError, UsageError
-from retina_kit.packs.custom import ImportOptions, new_pack
+from retina_kit.packs.custom import ImportOptions, new_pack, with_classes
 from retina_kit.packs.mask_files import MaskRules, parse_classes
-from retina_kit.packs.pairing import parse_named
+from retina_kit.packs.pairing import Entry, parse_named
 from retina_kit.packs.sizes import on_canvas
 
 H, W, N = 48, 64, 8
@@ -431,3 +431,37 @@ def test_a_canvas_keeps_shapes():
 def test_a_name_given_twice_is_refused():
     with pytest.raises(UsageError, match="was given already"):
         parse_named(["a=x", "a=y"], "target", "--masks")
+
+
+def label_maps(folder, color):
+    """Make a pack of four noisy images and label maps: a disc (128) with a cup (255) on a clear background."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 250, (40, 40)).astype(np.uint8)
+        Image.fromarray(noise).save(folder / "images" / f"{number}.png")
+        layer = np.zeros((40, 40, 4), np.uint8)
+        layer[5:25, 5:25] = (128, 128, 128, 255)
+        layer[10:20, 10:20] = (255, 255, 255, 255)
+        Image.fromarray(layer).save(folder / "masks" / f"{number}.png")
+    rules = MaskRules(classes=parse_classes(["disc=128", f"cup={color}"]))
+    options = ImportOptions(masks=rules)
+    return new_pack("eyes", folder / "images", folder / "masks", r"\d", folder / "data", options=options)
+
+
+def test_the_classes_of_a_label_map_on_a_clear_background_are_its_colors(tmp_path):
+    label_maps(tmp_path, 255)
+    masks = load_images("eyes", tmp_path / "data", masks=["disc", "cup"]).masks
+    assert masks["disc"][0].sum() == 20 * 20 - 10 * 10
+    assert masks["cup"][0].sum() == 10 * 10
+
+
+def test_a_class_that_no_image_has_is_warned_about(tmp_path):
+    notes = label_maps(tmp_path, 254).notes
+    assert [note for note in notes if note.startswith("warning: the mask 'cup' is empty in all images")] != []
+
+
+def test_classes_are_read_from_one_folder_of_masks(tmp_path):
+    entry = Entry("a", tmp_path / "a.png", {"one": None, "two": None}, "1")
+    with pytest.raises(UsageError, match="--mask-class reads all classes from one file, but there are masks one, two"):
+        with_classes([entry], MaskRules(classes={"disc": ((1, 1, 1),)}))

@@ -161,9 +161,12 @@ def mask_folders(folders: FOLDERS, options: ImportOptions) -> dict[str, Path]:
 
 
 def with_classes(entries: list[Entry], rules: MaskRules) -> list[Entry]:
-    """Let every class of a label map be a mask that is read from the same file."""
+    """Let every class of a label map be a mask that is read from the same file; UsageError if there are several."""
     if not rules.classes:
         return entries
+    named = list(entries[0].masks) if entries else []
+    if len(named) > 1:
+        raise UsageError(f"--mask-class reads all classes from one file, but there are masks {', '.join(named)}")
     files = [next(iter(entry.masks.values())) for entry in entries]
     return [
         Entry(entry.id, entry.image, dict.fromkeys(rules.classes, file), entry.patient)
@@ -260,6 +263,10 @@ def write_files(pairs: Iterator[Pair], folder: Path) -> tuple[pd.DataFrame, list
         )
     found = [f"{note} ({number} of {len(rows)} images)" for note, number in notes.items()]
     for name, values in shares.items():
+        if not any(values):
+            found.append(
+                f"warning: the mask {name!r} is empty in all images; check its folder, or its color in --mask-class"
+            )
         if np.mean(values) > MUCH:
             found.append(
                 f"warning: the masks {name!r} cover {100 * np.mean(values):.0f} % of the images; "

@@ -39,12 +39,13 @@ def read_any_mask(path: Path, rules: MaskRules, name: str) -> tuple[np.ndarray, 
 
     Raises DataError, with the option that helps, for a mask that can be understood in several ways.
     """
-    shape = _shape_in_alpha(path)
+    by_alpha = not rules.classes and rules.threshold is None  # else the colors were described
+    shape = _shape_in_alpha(path) if by_alpha else None
     if shape is not None:
         return shape != rules.invert, ["its shape was read from its transparency"]
     page, notes = read_first_page(path)
     if rules.classes:
-        return _of_colors(page.pixels, rules.classes[name], path) != rules.invert, notes
+        return _of_colors(page.pixels, rules.classes[name]) != rules.invert, notes
     gray = page.pixels if page.pixels.ndim == 2 else page.pixels.max(axis=2)
     if rules.threshold is not None:
         return (gray >= rules.threshold) != rules.invert, notes
@@ -83,8 +84,8 @@ def _remedy(colors: Sequence[Color]) -> str:
     return f"{soft}; for a label map name each class, such as --mask-class target={_listed(colors[1:2])}"
 
 
-def _of_colors(pixels: np.ndarray, colors: Sequence[Color], path: Path) -> np.ndarray:
-    """Find the pixels of some colors; DataError if none of them occurs nor black, the usual background."""
+def _of_colors(pixels: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
+    """Find the pixels of some colors, as bool (H, W); an image may have none of them."""
     full = np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels
     return np.logical_or.reduce([(full == np.array(color)).all(axis=2) for color in colors])
 

@@ -40,9 +40,22 @@ def pair_folders(
     """Pair the images of a folder with those of one folder of masks per mask name, subfolders included.
 
     Without a suffix for a mask, its files have the images' names, or these names with one ending that all share, such
-    as _mask. Raises DataError that lists the files without a partner, and how to pair them.
+    as _mask. In a folder that holds both, a file that ends like an image or a mask that was named is no other. Raises
+    DataError that lists the files without a partner, and how to pair them.
     """
     image_files = files_by_stem(images)
+    endings = tuple(filter(None, (mask_suffixes or {}).values()))
+    for folder in masks.values():  # one for masks may be inside that of the images
+        if images.resolve() in folder.resolve().parents:
+            image_files = {s: p for s, p in image_files.items() if folder.resolve() not in p.resolve().parents}
+    if any(folder.resolve() == images.resolve() for folder in masks.values()):
+        image_files = {
+            stem: path
+            for stem, path in image_files.items()
+            if stem.endswith(image_suffix) and not (endings and stem.endswith(endings))
+        }
+        if not endings:
+            raise DataError(f"{images} holds images and masks; say how the masks end, such as --mask-suffix _mask")
     found: dict[str, dict[str, Path]] = {}
     for name, folder in masks.items():
         suffix = (mask_suffixes or {}).get(name)
