@@ -198,7 +198,7 @@ class Session:
     def _write_page(self) -> Path:
         from retina_kit.reporting.site import build_site
 
-        return build_site(self.options.output_root, paper_meta=self.papers_described)
+        return build_site(self.options.output_root, paper_meta=self.papers_described, skip_incomplete=True)
 
 
 def has_own_files(experiment: Experiment) -> bool:

@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
 
+from retina_kit.errors import DataError
 from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.site import build_site
 
@@ -82,3 +84,14 @@ def test_people_read_labels_and_units(page):
 
 def test_a_long_table_is_folded(page):
     assert "<details><summary>table1: 30 scores</summary>" in page
+
+
+def test_a_folder_that_lacks_a_table_is_listed_and_stops_no_other(page, tmp_path):
+    broken = tmp_path / "small" / "lesson-public"
+    shutil.copytree(tmp_path / "small" / "lesson-synthetic", broken)
+    (broken / "tables" / "table1.csv").unlink()
+    with pytest.raises(DataError, match="not a complete run"):
+        build_site(tmp_path, {"small": {"title": "A small paper"}})
+    text = build_site(tmp_path, {"small": {"title": "A small paper"}}, skip_incomplete=True).read_text(encoding="utf-8")
+    assert "small/lesson-public</h2>" in text and "cannot be shown: " in text
+    assert "The control holds" in text

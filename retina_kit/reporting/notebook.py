@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -241,9 +242,20 @@ def _leave_out_machine_paths(path: Path) -> None:
     places = {str(kit_root()): "<kit>", sys.prefix: "<python>", str(Path.cwd()): ".", home: "~/"}
     text = original = path.read_text(encoding="utf-8")
     for place in sorted((place for place in places if len(place) > 2), key=len, reverse=True):
-        text = text.replace(json.dumps(place)[1:-1], places[place])
+        text = replaced_path(text, json.dumps(place)[1:-1], places[place])
     if text != original:
         path.write_text(text, encoding="utf-8")
+
+
+def replaced_path(text: str, place: str, name: str) -> str:
+    """Replace a path where it stands for itself, not where a longer name or the base64 of an image contains it.
+
+    >>> replaced_path("/tmp/x.py, file:///tmp/y, iVBOR/tmp/w0KG, /tmp2", "/tmp", ".")
+    './x.py, file://./y, iVBOR/tmp/w0KG, /tmp2'
+    """
+    begins = r"(?<![A-Za-z0-9+])(?<![A-Za-z0-9+]/)"
+    ends = "" if place.endswith("/") else r"(?![A-Za-z0-9+=_-])"
+    return re.sub(begins + re.escape(place) + ends, lambda _: name, text)
 
 
 def _mark_of(path: Path) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
 from retina_kit.reporting.living.pages import data_html, table_data
 from retina_kit.reporting.saved_run import read_claims, read_results, read_table
@@ -18,17 +19,25 @@ from retina_kit.reporting.units import estimate, interval_with_unit, name_of_dev
 AXIS = (14, 286)  # the places of the lowest and the highest value in the interval plot of a card, in its own pixels
 
 
-def build_site(output_root: str | Path, paper_meta: Mapping[str, Mapping[str, Any]]) -> Path:
+def build_site(
+    output_root: str | Path, paper_meta: Mapping[str, Mapping[str, Any]], *, skip_incomplete: bool = False
+) -> Path:
     """Write <output_root>/index.html and return its path.
 
     Every <paper>/<profile>-<data>/ folder with a results.json becomes a section. `paper_meta` maps each paper, in the
     order of the page, to plain data: title, citation, artifacts, audit findings, the claims of its card; papers without
-    a run are listed.
-    Raises DataError if the folder of a run lacks a file that its results.json names.
+    a run are listed. Raises DataError if the folder of a run lacks a file that its results.json names; to
+    `skip_incomplete` is to list it on the page, with the reason, instead.
     """
     output_root = Path(output_root)
-    folders = sorted(path.parent for path in output_root.glob("*/*/results.json"))
-    runs = [_read_run(folder, output_root, paper_meta) for folder in folders]
+    runs, incomplete = [], {}
+    for folder in sorted(path.parent for path in output_root.glob("*/*/results.json")):
+        try:
+            runs.append(_read_run(folder, output_root, paper_meta))
+        except DataError as error:
+            if not skip_incomplete:
+                raise
+            incomplete[folder.relative_to(output_root).as_posix()] = str(error)
     order = list(paper_meta)
     runs.sort(key=lambda run: order.index(run["results"]["paper"]) if run["results"]["paper"] in order else len(order))
     done = {run["results"]["paper"] for run in runs}
@@ -36,7 +45,7 @@ def build_site(output_root: str | Path, paper_meta: Mapping[str, Mapping[str, An
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    page = environment.get_template("page.html.jinja").render(runs=runs, waiting=waiting)
+    page = environment.get_template("page.html.jinja").render(runs=runs, waiting=waiting, incomplete=incomplete)
     target = output_root / "index.html"
     with atomic_path(target) as path:
         path.write_text(page, encoding="utf-8")

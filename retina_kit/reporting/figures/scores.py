@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from retina_kit.reporting.figures.axes import COLORS, VERDICT_COLORS, legend_on_the_right, new_axes
 from retina_kit.reporting.units import UNITS, name_of_metric
@@ -60,6 +61,7 @@ def plot_claims(claims: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(claims)), names, fontsize=8)
     ax.set_ylim(len(claims) - 0.5, -0.5)  # from top to bottom, with room for claims at the ends that were not tested
     ax.set(xlabel="estimate with its interval; right of 0 supports the claim")
+    ax.xaxis.set_major_locator(MaxNLocator(6))
     handles = [Patch(color=color, label=verdict) for verdict, color in VERDICT_COLORS.items()]
     ax.figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return ax
