@@ -89,11 +89,10 @@ def training_command(*, notebooks: bool) -> Callable[..., None]:
     ) -> None:
         from retina_kit.files import check_writable
         from retina_kit.session import RunOptions, Session, parse_seeds, parse_settings
-        from retina_kit.working_copy import rooted, writable_home
+        from retina_kit.working_copy import writable_home
 
-        output_root = rooted(output_root)
         options = RunOptions(
-            profile=profile, data=data, data_root=rooted(data_root), output_root=output_root, seeds=parse_seeds(seeds),
+            profile=profile, data=data, data_root=data_root, output_root=output_root, seeds=parse_seeds(seeds),
             overrides=parse_settings(settings, fraction), device=device, precision=precision, workers=workers,
             scheduler=scheduler, fresh=fresh,
         )  # fmt: skip

@@ -7,11 +7,19 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+
+def _rooted(path: Path) -> Path:
+    """Let every command find what notebooks in the folder of the copies have written next to that folder."""
+    from retina_kit.working_copy import rooted
+
+    return rooted(path)
+
+
 Papers = Annotated[list[str] | None, typer.Argument(help="papers to run (default: all)")]
 Profile = Annotated[str, typer.Option(help="smoke, lesson or paper")]
 Data = Annotated[str, typer.Option("--data", help="synthetic, public or paper")]
-DataRoot = Annotated[Path, typer.Option(help="folder of the real data sets")]
-OutputRoot = Annotated[Path, typer.Option(help="folder for the results")]
+DataRoot = Annotated[Path, typer.Option(help="folder of the real data sets", callback=_rooted)]
+OutputRoot = Annotated[Path, typer.Option(help="folder for the results", callback=_rooted)]
 Seeds = Annotated[str | None, typer.Option(help="seeds, such as 0,1,2; default: the profile's")]
 Set = Annotated[
     list[str] | None,

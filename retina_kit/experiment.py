@@ -119,7 +119,7 @@ class Experiment:
     @property
     def folder(self) -> Path:
         """Where this run's notebook, tables and figures go: two settings never share a folder."""
-        changed = self.changed_settings()
+        changed = self.changed_settings() | ({} if self.precision == "auto" else {"precision": self.precision})
         seeds = changed.pop("seeds", None)
         if self.own_target:
             changed.pop("target", None)

@@ -35,11 +35,19 @@ def setting_name(
     ('lesson-public-my_eyes', 'lesson-public-note-a_b-4275c4')
     """
     values = dict(sorted((overrides or {}).items())) | ({} if seeds is None else {"seeds": list(seeds)})
-    parts = [f"{name}-{readable(value)}" for name, value in values.items()]
-    text = "-".join(parts)
+    return "-".join(part for part in (profile, data, own_target, values_name(values)) if part)
+
+
+def values_name(values: Mapping[str, Any]) -> str:
+    """Return the part of a folder's name that stands for these values and no others.
+
+    >>> values_name({"steps": [50, 100]}), values_name({"note": "A/B"})
+    ('steps-50_100', 'note-a_b-4275c4')
+    """
+    text = "-".join(f"{name}-{readable(value)}" for name, value in values.items())
     if not all(is_plain(value) for value in values.values()) or len(text) > MOST_CHARACTERS:
         text = f"{text[:MOST_CHARACTERS].rstrip('-._')}-{digits_of(values)}"
-    return "-".join(part for part in (profile, data, own_target, text) if part)
+    return text
 
 
 def readable(value: Any) -> str:

@@ -1,10 +1,14 @@
 """Names of result folders: readable, safe everywhere, and never the same for two settings."""
 
+import itertools
 import re
+import shlex
 
 import pytest
 
+from retina_kit.authoring.report_facts import command_of
 from retina_kit.experiment import Experiment
+from retina_kit.session import parse_settings
 from retina_kit.setting_names import setting_name
 
 FORBIDDEN_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$')
@@ -69,3 +73,20 @@ def test_text_and_number_name_the_same_folder():
 
 def test_seeds_are_part_of_the_name_however_they_are_given():
     assert folder_of(seeds=[0, 1, 2]) == folder_of({"seeds": [0, 1, 2]}) == "smoke-synthetic-seeds-0_1_2"
+
+
+def test_another_precision_has_another_folder(tmp_path):
+    folders = [Experiment("hu2018", "smoke", output_root=tmp_path, precision=p).folder for p in ("auto", "float32")]
+    assert [folder.name for folder in folders] == ["smoke-synthetic", "smoke-synthetic-precision-float32"]
+
+
+def test_the_command_of_a_report_can_be_run(tmp_path):
+    """What --set reads from the command is what was overridden, text, lists and tables included."""
+    overrides = {"preprocess": ["gray", "gamma"], "crop": 16, "loss": "soft_dice", "fraction": 0.5}
+    experiment = Experiment("hu2018", "smoke", output_root=tmp_path, overrides=overrides, precision="float32")
+    words = shlex.split(command_of(experiment))
+    settings = [after for word, after in itertools.pairwise(words) if word == "--set"]
+    again = parse_settings(settings, float(words[words.index("--fraction") + 1]))
+    same = Experiment("hu2018", "smoke", output_root=tmp_path, overrides=again, precision="float32")
+    assert same.folder == experiment.folder and same.parameters == experiment.parameters
+    assert words[-2:] == ["--precision", "float32"]

@@ -40,7 +40,7 @@ def test_three_values_and_three_seeds(paper, tmp_path):
     bars = [line for line in found.figure("dice").containers if line.has_yerr]
     assert [bar.get_label() for bar in bars] == ["proposed", "baseline"]
     folder = found.save()
-    assert folder.name.startswith("sweep-steps-smoke-synthetic-")
+    assert folder.name.startswith("sweep-steps-1_2_3-smoke-synthetic-"), "other values have another folder"
     assert len(pd.read_csv(folder / "sweep.csv")) == 12
     assert cv2.imread(str(folder / "sweep.png")).std() > 3
     assert len(RunStore(tmp_path / "outputs" / "runs").runs()) == 3 * 3 * 2

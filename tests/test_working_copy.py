@@ -5,8 +5,10 @@ import stat
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from retina_kit import notebook_commands, working_copy
+from retina_kit.cli import app
 from retina_kit.errors import SetupError
 from retina_kit.working_copy import FOLDER, make_working_copy, rooted, starting_folder, writable_home
 
@@ -109,3 +111,13 @@ def test_jupyterlab_opens_the_first_notebook(tmp_path, monkeypatch):
     with pytest.raises(typer.Exit):
         notebook_commands.lab(folder=None, port=8888, ip="127.0.0.1", browser=False)
     assert "--LabApp.default_url=/lab/tree/01_localize_then_segment_hu2018.ipynb" in started[0]
+
+
+def test_every_command_looks_where_the_copied_notebooks_write(tmp_path, monkeypatch):
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    leftover = tmp_path / "outputs" / "runs" / ".unfinished" / "aa"
+    leftover.mkdir(parents=True)
+    done = CliRunner().invoke(app, ["store", "clean", "--json"])
+    assert done.exit_code == 0 and str(leftover) in done.stdout and not leftover.exists()

@@ -1,13 +1,17 @@
 """What a reproduction report states about a finished run, as plain data for the template."""
 
+import json
 import math
+import shlex
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from retina_kit.authoring.training_compute import flops_of, num_weights
 from retina_kit.comparison.finished_runs import FinishedRun
 from retina_kit.experiment import Experiment
+from retina_kit.fractions import FRACTION
 from retina_kit.papers.audit import find_anomalies
 from retina_kit.reporting.saved_run import read_claims, read_comparison
 from retina_kit.reporting.tables import show_comparison
@@ -52,17 +56,33 @@ def gather_facts(experiment: Experiment, run: FinishedRun) -> dict[str, Any]:
 
 
 def command_of(experiment: Experiment) -> str:
-    """Return the command that makes a run again."""
+    """Return the command that makes a run again, for a shell in the folder where `data_root` is."""
     files = experiment.definition.files
     parts = ["retina-kit run", "." if files.is_own else experiment.paper]
     parts += [f"--profile {experiment.profile}", f"--data {experiment.data}"]
     for name, value in experiment.changed_settings().items():
         if name == "seeds":
             parts.append(f"--seeds {','.join(map(str, value))}")
+        elif name == FRACTION:
+            parts.append(f"--fraction {value!r}")
         else:
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            parts.append(f"--set {name}={text}" if text.replace("_", "").isalnum() else f"--set '{name}={text}'")
+            text = value if isinstance(value, str) else as_toml(value)
+            parts.append(f"--set {shlex.quote(f'{name}={text}')}")
+    parts += [] if experiment.precision == "auto" else [f"--precision {experiment.precision}"]
     return " ".join(parts)
+
+
+def as_toml(value: Any) -> str:
+    """Return a value as --set reads it: TOML on one line.
+
+    >>> as_toml([0.5, 2]), as_toml({"stare": 64}), as_toml(["gray", "equalize"]), as_toml(True)
+    ('[0.5, 2]', '{"stare" = 64}', '["gray", "equalize"]', 'true')
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def _cell(value: Any) -> str:

@@ -17,6 +17,7 @@ from retina_kit.evaluation.summary import summarize
 from retina_kit.experiment import Experiment
 from retina_kit.files import atomic_path
 from retina_kit.papers.compare import TIME
+from retina_kit.setting_names import values_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,8 @@ class Sweep:
         first = self.experiments[0]
         fixed = {name: value for name, value in first.overrides.items() if name != self.setting}
         unswept = experiment_like(first, fixed)
-        return unswept.folder.with_name(f"sweep-{self.setting}-{unswept.folder.name}")
+        swept = values_name({self.setting: self.values})
+        return unswept.folder.with_name(f"sweep-{swept}-{unswept.folder.name}")
 
     def figure(self, metric: str = "") -> "Axes":
         """Plot the scores of each arm over the values, with their intervals; by default the first metric."""
