@@ -1,5 +1,6 @@
 """Exported networks predict what torch predicts, at any size, and come with a model card."""
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -131,6 +132,11 @@ def test_the_card_says_what_must_be_known(folders):
                  "2.0e-07", "32x48, 64x64, 80x112", "synthetic images only"):  # fmt: skip
         assert part in card
     assert "Not known from the weights alone" in model_card(metadata, {})
+    assert 'rk.Predictor.load("weights.safetensors")("eye.png")  # float32 (H, W)' in card
+    for task, tag in (("classify", "image-classification"), ("localize", "keypoint-detection")):
+        other = model_card(dataclasses.replace(metadata, task=task), {})
+        assert "rk.ImagePredictor.load" in other and "rk.Predictor.load" not in other
+        assert f"pipeline_tag: {tag}\n" in other
 
 
 def test_the_command_writes_the_network_and_its_card(folders, tmp_path):

@@ -41,7 +41,9 @@ def model_card(metadata: Metadata, files: Mapping[str, float], scores: pd.DataFr
 
 
 def _front_matter(metadata: Metadata) -> str:
-    task = "image-classification" if metadata.task == "classify" else "image-segmentation"
+    task = {"classify": "image-classification", "localize": "keypoint-detection"}.get(
+        metadata.task, "image-segmentation"
+    )
     terms = "other" if any(not source.redistribute for source in metadata.sources) else "unknown"
     return f"---\nlibrary_name: retina-kit\npipeline_tag: {task}\nlicense: {terms}\ntags: [retina, teaching]\n---"
 
@@ -87,13 +89,11 @@ def _limits(metadata: Metadata) -> str:
 
 def _start(metadata: Metadata, files: Mapping[str, float]) -> str:
     shape = f"({len(metadata.structures)}, H, W)" if metadata.has_classes else "(H, W)"
-    lines = [
-        "```python",
-        "import retina_kit as rk",
-        "",
-        f'probability = rk.Predictor.load("weights.safetensors")("eye.png")  # float32 {shape}',
-        "```",
-    ]
+    call = f'probability = rk.Predictor.load("weights.safetensors")("eye.png")  # float32 {shape}'
+    if metadata.task in ("classify", "localize"):
+        gives = "a probability" if metadata.task == "classify" else "x and y in pixels of the image"
+        call = f'answer = rk.ImagePredictor.load("weights.safetensors")("eye.png")  # {gives}'
+    lines = ["```python", "import retina_kit as rk", "", call, "```"]
     for name, difference in files.items():
         sizes = ", ".join(f"{height}x{width}" for height, width in checked_sizes(metadata))
         lines.append(f"\n`{name}`: differs from torch by at most {difference:.1e} (checked at {sizes} pixels, H x W).")
