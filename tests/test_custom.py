@@ -186,7 +186,9 @@ def test_masks_in_the_folder_of_the_images_are_no_images(files):
 
 def test_masks_in_the_folder_of_the_images_need_an_ending(files):
     folder = with_masks_among_the_images(files)
-    with pytest.raises(DataError, match="holds images and masks; say how the masks end, such as --mask-suffix _mask"):
+    with pytest.raises(
+        DataError, match="holds images and masks; give the ending of the masks, such as --mask-suffix _mask"
+    ):
         new_pack("my_eyes", folder, folder, r"^p(\d+)_", files / "data", options=ImportOptions(missing_is_empty=True))
 
 

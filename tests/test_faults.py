@@ -430,7 +430,7 @@ def test_a_broken_loss_stops_the_arm_and_says_what_was_fed(store, monkeypatch):
     found = str(error)
     assert found.startswith("arm wild: the loss is ")
     step = int(found.split("at step ")[1].split(";")[0])
-    assert "The batch of that step: images " in found
+    assert "The batch of that step: image p" in found
     assert "learning rate 1e+30" in found
     (checkpoint,) = store.folder.glob(".unfinished/*/*")
     with safe_open(checkpoint, framework="pt") as file:

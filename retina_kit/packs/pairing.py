@@ -55,7 +55,9 @@ def pair_folders(
             if stem.endswith(image_suffix) and not (endings and stem.endswith(endings))
         }
         if not endings:
-            raise DataError(f"{images} holds images and masks; say how the masks end, such as --mask-suffix _mask")
+            raise DataError(
+                f"{images} holds images and masks; give the ending of the masks, such as --mask-suffix _mask"
+            )
     found: dict[str, dict[str, Path]] = {}
     for name, folder in masks.items():
         suffix = (mask_suffixes or {}).get(name)

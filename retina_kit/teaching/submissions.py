@@ -224,7 +224,7 @@ def _answers(cell: dict[str, Any], names: Collection[str]) -> Iterator[tuple[str
 def _checks(code: str, names: Collection[str]) -> list[tuple[str, ast.expr]] | None:
     """List (exercise, the argument) of each `check.<exercise>(argument)` of a cell's code, which is only parsed.
 
-    None if it cannot be. Lines of IPython alone, such as `%time` and `check.gain?`, are left out.
+    None for code that is none. Lines of IPython alone, such as `%time` and `check.gain?`, are left out.
     """
     lines = code[:MOST_CODE].splitlines()
     plain_lines = [line for line in lines if not (line.lstrip().startswith(("%", "!", "?")) or line.endswith("?"))]

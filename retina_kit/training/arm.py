@@ -151,12 +151,12 @@ class Arm:
             raise ValueError(f"arm {self.name} calibrates the BatchNorm statistics of frozen parts, but freezes none")
         if CLASS_MARK in self.name:
             raise ValueError(f"arm {self.name!r} has {CLASS_MARK!r} in its name, which is for its classes")
+        self._check_classes()
         if self.task == "classify" and not self.recipe.augmentation.keeps_geometry:
             raise ValueError(f"arm {self.name} classifies, which augments colors only; use copies for moved images")
         if self.data.copies and self.task not in ("classify", "segment_patches"):
             remedy = 'ask the data set for them, options={"copies": ...}'
             raise ValueError(f"arm {self.name}: the task {self.task} makes no copies; {remedy}")
-        self._check_classes()
         return self
 
     def _check_classes(self) -> None:
