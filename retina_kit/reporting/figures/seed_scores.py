@@ -1,5 +1,7 @@
 """The scores of a class over its seeds: what one seed alone would have told."""
 
+from textwrap import fill
+
 import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,7 +22,8 @@ def plot_seed_scores(first: np.ndarray, second: np.ndarray, labels: tuple[str, s
         left.plot([0, 1], [minus, of], color="#999999", linewidth=0.7, zorder=1)
     left.scatter(np.zeros(len(second)), second, color=COLORS[1], zorder=2)
     left.scatter(np.ones(len(first)), first, color=COLORS[0], zorder=2)
-    left.set(xticks=[0, 1], xticklabels=[labels[1], labels[0]], xlim=(-0.4, 1.4), ylabel=metric)
+    names = [fill(label.replace("_", " "), 14).replace(" ", "_") for label in (labels[1], labels[0])]  # broken at _
+    left.set(xticks=[0, 1], xticklabels=names, xlim=(-0.4, 1.4), ylabel=metric)
     left.set_title("each line is one student's seed", fontsize=10)
     differences = np.sort(first - second)
     colors = [COLORS[0] if difference > 0 else COLORS[1] for difference in differences]
