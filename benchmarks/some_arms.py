@@ -37,7 +37,7 @@ def leave_only(experiment, names):
 
 def scored(experiment, names):
     """Return a row for each of the named arms, way of scoring and metric of the first table that has it."""
-    seconds = experiment.training_times().groupby("arm")["seconds"].mean().round(1)
+    seconds = experiment.training_times().groupby("arm")["seconds"].median().round(1)
     parts = []
     for name in names:
         table = next(table for table in experiment.definition.tables if name in table.rows)
