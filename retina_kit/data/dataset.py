@@ -95,7 +95,7 @@ def load_images(
     return add_copies(image_set, copies) if copies else image_set
 
 
-def check_options(name: str, options: Mapping[str, Any], data_root: str | Path) -> Any:
+def check_options(name: str, options: Mapping[str, Any], data_root: str | Path | None) -> Any:
     """Check the options of `load_images` for a data set without loading an image; gives them as typed settings.
 
     Raises the UsageError that `load_images` would: for an unknown data set, an unknown option, a value of the wrong
@@ -238,7 +238,7 @@ def fingerprint(
     """
     what: Any = options
     if name not in SYNTHETIC:
-        settings = check_options(name, options, data_root or "data")
+        settings = check_options(name, options, data_root)
         rows, derived = _selected_rows(name, data_root, settings), read_card(name, data_root).derived
         for column in columns:
             if column not in rows:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from retina_kit.data.card import CARD_FILE, kit_cards, parse_card
 from retina_kit.data.dataset import SYNTHETIC
-from retina_kit.data.image_files import gray_values
+from retina_kit.data.image_files import GrayValues, gray_values
 from retina_kit.data.manifest import MANIFEST_FILE, parse_manifest
 from retina_kit.data.pixels import pixel_sha256
 from retina_kit.errors import DataError, UsageError
@@ -110,9 +110,10 @@ def new_pack(
         )
     entries = with_classes(entries, options.masks)
     check_names(name, list(entries[0].masks) if entries else [mask_name], folder)
-    channels, size = survey(entries, options)
+    values = gray_values(entry.image for entry in entries)
+    channels, size = survey(entries, options, values)
     with atomic_path(folder) as unfinished:
-        rows, notes = write_files(read_pairs(entries, channels, size, options), unfinished)
+        rows, notes = write_files(read_pairs(entries, channels, size, options, values), unfinished)
         rows.to_csv(unfinished / MANIFEST_FILE, index=False)
         content = card_text(name, channels, size, list(entries[0].masks))
         (unfinished / CARD_FILE).write_text(content, encoding="utf-8")
@@ -174,11 +175,11 @@ def with_classes(entries: list[Entry], rules: MaskRules) -> list[Entry]:
     ]
 
 
-def survey(entries: list[Entry], options: ImportOptions) -> tuple[int, tuple[int, int]]:
+def survey(entries: list[Entry], options: ImportOptions, values: GrayValues) -> tuple[int, tuple[int, int]]:
     """Read all images once: (number of channels, size) of the pack; DataError if they do not belong together."""
     sizes: list[tuple[int, int]] = []
     owners: dict[str, list[Entry]] = defaultdict(list)
-    color, values = False, gray_values(entry.image for entry in entries)
+    color = False
     for entry in entries:
         pixels = read_first_page(entry.image, values)[0].pixels
         sizes.append((pixels.shape[0], pixels.shape[1]))
@@ -215,9 +216,10 @@ def is_gray(pixels: np.ndarray) -> bool:
     return pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
 
 
-def read_pairs(entries: list[Entry], channels: int, size: tuple[int, int], options: ImportOptions) -> Iterator[Pair]:
+def read_pairs(
+    entries: list[Entry], channels: int, size: tuple[int, int], options: ImportOptions, values: GrayValues
+) -> Iterator[Pair]:
     """Read images and masks one by one, at the pack's number of channels and size."""
-    values = gray_values(entry.image for entry in entries)
     for entry in entries:
         page, notes = read_first_page(entry.image, values)
         pixels = page.pixels

@@ -248,14 +248,18 @@ def _leave_out_machine_paths(path: Path) -> None:
 
 
 def replaced_path(text: str, place: str, name: str) -> str:
-    """Replace a path where it stands for itself, not where a longer name or the base64 of an image contains it.
+    r"""Replace a path in JSON where it stands for itself, not within a longer name or the base64 of an image.
+
+    It may follow an escaped line end or color, whose last character is a letter.
 
     >>> replaced_path("/tmp/x.py, file:///tmp/y, iVBOR/tmp/w0KG, /tmp2", "/tmp", ".")
     './x.py, file://./y, iVBOR/tmp/w0KG, /tmp2'
+    >>> print(replaced_path(r"a\n/tmp/x.py \u001b[1;32m/tmp/y", "/tmp", "."))
+    a\n./x.py \u001b[1;32m./y
     """
-    begins = r"(?<![A-Za-z0-9+])(?<![A-Za-z0-9+]/)"
+    begins = r"(\\[nrt]|\\u001b\[[0-9;]*m|(?<![A-Za-z0-9+])(?<![A-Za-z0-9+]/))"
     ends = "" if place.endswith("/") else r"(?![A-Za-z0-9+=_-])"
-    return re.sub(begins + re.escape(place) + ends, lambda _: name, text)
+    return re.sub(begins + re.escape(place) + ends, lambda found: found[1] + name, text)
 
 
 def _mark_of(path: Path) -> tuple[int, ...] | None:

@@ -235,14 +235,10 @@ def _checks(code: str, names: Collection[str]) -> list[tuple[str, ast.expr]] | N
     found = []
     for node in nodes:
         match node:
-            case ast.Call(
-                ast.Attribute(ast.Name("check") | ast.Attribute(attr="check"), name), [argument], []
-            ) | ast.Call(
-                ast.Attribute(ast.Name("check") | ast.Attribute(attr="check"), name),
-                [],
-                [ast.keyword("answer", argument)],
-            ) if name in names:
-                found.append((name, argument))
+            case ast.Call(ast.Attribute(ast.Name("check") | ast.Attribute(attr="check"), name), places, keywords):
+                given = [*places, *(keyword.value for keyword in keywords if keyword.arg == "answer")]
+                if name in names and len(given) == 1 == len(places) + len(keywords):
+                    found.append((name, given[0]))
     return found
 
 
