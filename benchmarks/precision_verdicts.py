@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.command import run
 from retina_kit.errors import UsageError
-from retina_kit.evaluation.verdicts import INCONCLUSIVE
+from retina_kit.evaluation.verdicts import NOT_SUPPORTED, SUPPORTED
 from retina_kit.experiment_file import list_papers
 
 RESULTS = Path(__file__).parent / "results" / "precision_verdicts.csv"
@@ -58,7 +58,7 @@ def change_of(first, second):
     """
     if first == second:
         return ""
-    return "wavers" if INCONCLUSIVE in (first, second) else "flips"
+    return "flips" if {first, second} == {SUPPORTED, NOT_SUPPORTED} else "wavers"
 
 
 def main():

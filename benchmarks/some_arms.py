@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.command import run
-from benchmarks.imagenet import facts_of
 from retina_kit.evaluation.summary import summarize
 from retina_kit.experiment import Experiment
+from retina_kit.machine import processor_name
 from retina_kit.papers.compare import TIME
 from retina_kit.session import parse_seeds, parse_settings
 
@@ -33,6 +33,13 @@ def leave_only(experiment, names):
         needed.append(arm.name)
         arms += [experiment.arm(arm.parent)] if arm.parent else []
     experiment.arms = [arm for arm in experiment.arms if arm.name in needed]
+
+
+def facts_of(experiment):
+    """Return how the runs of an experiment were made, to stand in every row."""
+    runs = [experiment.store.find(job.key).settings for job in experiment.jobs]
+    one = {key: " and ".join(sorted({run[key] for run in runs})) for key in ("device", "precision", "torch")}
+    return {"processor": processor_name()} | one
 
 
 def scored(experiment, names):

@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.machine import describe_machine, write_json
 from retina_kit.evaluation.claims import evaluate_claims
-from retina_kit.evaluation.verdicts import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
+from retina_kit.evaluation.verdicts import NOT_SUPPORTED, SUPPORTED
 from retina_kit.experiment import Experiment
 from retina_kit.session import parse_seeds
 from retina_kit.training.device import choose_device
@@ -51,11 +51,11 @@ def verdicts_of(experiment, seeds):
 def summary(verdicts):
     """Count claims (rows) whose verdicts (columns: sets of seeds) flip, waver, or agree.
 
-    "decided" is the share of verdicts that are not inconclusive, "unlike the usual" the share of those that are not the
-    most frequent one of their claim.
+    "decided" is the share of verdicts that are supported or not supported, "unlike the usual" the share of those that
+    are not the most frequent one of their claim.
     """
     flips = verdicts.eq(SUPPORTED).any(axis=1) & verdicts.eq(NOT_SUPPORTED).any(axis=1)
-    decided = verdicts.ne(INCONCLUSIVE)
+    decided = verdicts.isin([SUPPORTED, NOT_SUPPORTED])
     wavers = decided.any(axis=1) & ~decided.all(axis=1)
     usual = verdicts.apply(lambda row: row.value_counts().iloc[0], axis=1).sum()
     return {

@@ -22,7 +22,7 @@ import pandas as pd
 from benchmarks.machine import describe_machine, write_json
 from retina_kit.evaluation.claims import Claim, evaluate_claims
 from retina_kit.evaluation.noise import noise_of, usual_variance
-from retina_kit.evaluation.verdicts import INCONCLUSIVE
+from retina_kit.evaluation.verdicts import NOT_SUPPORTED, SUPPORTED
 from retina_kit.training.device import choose_device
 
 RESULTS = Path(__file__).parent / "results"
@@ -101,7 +101,7 @@ def false_positives(scores, repetitions=400, num_seeds=3, seed=0):
     found = [evaluate_claims(claims, deal(scores, rng, num_seeds), synthetic=False) for _ in range(repetitions)]
     verdicts = pd.concat(found)
     reading = verdicts["claim"].str.split(":").str[0].rename("reading")
-    return (verdicts["verdict"] != INCONCLUSIVE).groupby(reading).mean().to_dict()
+    return verdicts["verdict"].isin([SUPPORTED, NOT_SUPPORTED]).groupby(reading).mean().to_dict()
 
 
 def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0):

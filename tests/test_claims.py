@@ -303,9 +303,9 @@ def test_pooled_counts_and_variants_are_respected():
     assert one(pd.concat([scores, good.assign(variant="best")]), variant="best", **claim)["estimate"] < 0
 
 
-def test_a_claim_whose_arm_was_not_run_is_inconclusive():
+def test_a_claim_whose_arm_was_not_run_is_not_tested():
     row = one(scores_of({"a": 0.5}), test="greater", arms=["a", "hrf"])
-    assert row["verdict"] == "inconclusive" and row["sentence"] == "not tested: no run of hrf"
+    assert row["verdict"] == "not tested" and row["sentence"] == "no run of hrf"
     assert list(evaluate_claims([], scores_of({"a": 0.5}), synthetic=True)) == list(COLUMNS)
 
 

@@ -150,10 +150,12 @@ def test_the_names_of_patients_do_not_overlap(num_patients):
 
 
 def test_a_claim_that_was_not_tested_is_called_so():
-    untested = claims().assign(estimate=[0.1, np.nan])
+    untested = claims().assign(estimate=[0.1, np.nan], verdict=["supported", "not tested"])
     texts = [text for text in figures.plot_claims(untested).texts if text.get_text().strip() == "not tested"]
     assert [text.get_position()[1] for text in texts] == [1]
     assert not figures.plot_claims(claims()).texts
+    no_score = figures.plot_claims(claims().assign(estimate=[0.1, np.nan])).texts
+    assert [text.get_text().strip() for text in no_score] == ["no estimate"]
 
 
 def test_a_last_claim_that_was_not_tested_has_room_above_the_axis():

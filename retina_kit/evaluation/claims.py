@@ -1,4 +1,4 @@
-"""Claims of a paper and what our scores make of them: supported, not supported or inconclusive (docs/verdicts.md)."""
+"""Claims of a paper and what our scores make of them: supported or not, inconclusive, not tested (docs/verdicts.md)."""
 
 import dataclasses
 import itertools
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from retina_kit.errors import UsageError, did_you_mean, unknown_name
 from retina_kit.evaluation.evidence import Evidence, gather_evidence, usual_seed_noise
 from retina_kit.evaluation.noise import holm
-from retina_kit.evaluation.verdicts import INCONCLUSIVE, TESTS, Outcome
+from retina_kit.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, TESTS, Outcome
 from retina_kit.schema import STRICT, as_tuple
 
 ESTIMATE = ("estimate", "ci_low", "ci_high", "p_value", "effect_size")
@@ -145,7 +145,7 @@ def evaluate_claims(
     """Return one row per claim (COLUMNS): the statistic with its interval, the verdict, and the rule behind it.
 
     `synthetic` data can support the direction of an effect, never a published value. Claims whose arms were not run are
-    inconclusive; with `known_arms` an arm that is not among them is a UsageError. `p_holm` is the p-value corrected for
+    not tested; with `known_arms` an arm that is not among them is a UsageError. `p_holm` is the p-value corrected for
     the number of claims of its kind; verdicts do not use it.
 
     >>> rows = pd.concat([pd.DataFrame({"id": range(6), "patient": range(6), "seed": seed}) for seed in range(3)])
@@ -198,7 +198,7 @@ def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool, usual: tuple[
     row |= dict.fromkeys((*ESTIMATE, "p_holm"), math.nan)
     missing = sorted(set(claim.arm_names()) - set(scores["arm"]))
     if missing:
-        return row | {"sentence": f"not tested: no run of {', '.join(missing)}"}
+        return row | {"verdict": NOT_TESTED, "sentence": f"no run of {', '.join(missing)}"}
     evidence = gather_evidence(scores, claim.arm_names(), claim.metric, claim.pooled)
     evidence = dataclasses.replace(evidence, usual=usual)
     outcome = TESTS[claim.test](claim, evidence)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from retina_kit.evaluation.claims import Claim
 
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
+NOT_TESTED = "not tested"  # an arm of the claim has no run
 ALPHA = 0.05
 
 

@@ -31,7 +31,7 @@ STYLE = """
 """
 VERDICTS = (
     "*Supported*: the whole 95 % interval of the difference is on the claimed side. *Not supported*: it is on the "
-    "other side. *Inconclusive*: anything else."
+    "other side. *Inconclusive*: neither. *Not tested*: a network of the claim was not trained."
 )
 
 

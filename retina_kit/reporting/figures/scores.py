@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from retina_kit.evaluation.verdicts import NOT_TESTED
 from retina_kit.reporting.figures.axes import COLORS, VERDICT_COLORS, legend_on_the_right, new_axes
 from retina_kit.reporting.units import UNITS, name_of_metric
 
@@ -50,12 +51,15 @@ def plot_claims(claims: pd.DataFrame, ax: Axes | None = None) -> Axes:
     claims = claims.reset_index(drop=True)
     ax = ax or new_axes(9, 0.45 * len(claims) + 1)
     for k, row in enumerate(claims.to_dict("records")):
+        if row["verdict"] == NOT_TESTED:
+            ax.text(0, k, "  not tested", va="center", fontsize=8, color="0.35")
+            continue
         color = VERDICT_COLORS[row["verdict"]]
         face = color if row["kind"] == "replication" else "white"
         ax.plot([row["ci_low"], row["ci_high"]], [k, k], color=color)
         ax.plot(row["estimate"], k, "o", color=color, markerfacecolor=face)
         if pd.isna(row["estimate"]):
-            ax.text(0, k, "  not tested", va="center", fontsize=8, color="0.35")
+            ax.text(0, k, "  no estimate", va="center", fontsize=8, color="0.35")
     ax.axvline(0, color="0.3", linewidth=0.8)
     names = [fill(f"{text} ({kind})", 72) for text, kind in zip(claims["statement"], claims["kind"], strict=True)]
     ax.set_yticks(range(len(claims)), names, fontsize=8)
