@@ -4,7 +4,8 @@
 
 Profile `lesson`, public data, three seeds, one process. The arms that the named ones start from are trained as well. A
 row for each arm, way of scoring (last or best step, windows or whole images) and metric goes to results/some_arms.csv,
-in place of the row that the same arm with the same settings had. The run store below --output-root is that of
+in place of the row that the same arm with the same settings had. --folds trains and scores some folds only: fold 4 of
+huang2023's left-out arms tests subjects 09 and 10, as the paper. The run store below --output-root is that of
 `retina-kit run`: nothing is trained twice, and two of these commands may share it.
 """
 
@@ -23,6 +24,17 @@ from retina_kit.session import parse_seeds, parse_settings
 RESULTS = Path(__file__).parent / "results" / "some_arms.csv"
 WHICH = ["paper", "data", "settings", "arm", "variant", "metric"]
 SCORES = ["arm", "metric", "ours_mean", "ours_sd", "ours_ci_low", "ours_ci_high", "n_images", "n_patients", "n_seeds"]
+
+
+class OfFolds(Experiment):
+    """An experiment of which only some folds are trained and scored, all of them without `only_folds`."""
+
+    only_folds = None
+
+    @property
+    def jobs(self):
+        """The runs of these folds, and those of arms without folds."""
+        return [job for job in super().jobs if not self.only_folds or job.fold in (None, *self.only_folds)]
 
 
 def leave_only(experiment, names):
@@ -53,8 +65,9 @@ def scored(experiment, names):
         for variant, scores in rows.groupby("variant", sort=False):
             part = summarize(scores, metrics, pooled=table.pooled)[SCORES].assign(variant=variant)
             parts.append(part.assign(steps=experiment.arm(name).recipe.steps, seconds_per_run=seconds[name]))
-    changed = " ".join(f"{name}={value}" for name, value in experiment.changed_settings().items()) or "the lesson's"
-    which = {"paper": experiment.paper, "data": experiment.data, "settings": changed}
+    changed = [f"{name}={value}" for name, value in experiment.changed_settings().items()] or ["the lesson's"]
+    changed += [f"(folds {', '.join(map(str, experiment.only_folds))})"] if experiment.only_folds else []
+    which = {"paper": experiment.paper, "data": experiment.data, "settings": " ".join(changed)}
     return pd.concat(parts, ignore_index=True).assign(**which, **facts_of(experiment))
 
 
@@ -71,6 +84,7 @@ def main():
     parser.add_argument("paper")
     parser.add_argument("arms", nargs="+")
     parser.add_argument("--set", nargs="*", default=[], dest="settings")
+    parser.add_argument("--folds", nargs="*", type=int, default=[], help="only these folds; otherwise all")
     parser.add_argument("--data", default="public")
     parser.add_argument("--profile", default="lesson")
     parser.add_argument("--data-root", default="data")
@@ -78,11 +92,12 @@ def main():
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
-    experiment = Experiment(
+    experiment = OfFolds(
         asked.paper, asked.profile, asked.data, data_root=asked.data_root, output_root=asked.output_root,
         seeds=parse_seeds(asked.seeds), overrides=parse_settings(asked.settings),
     )  # fmt: skip
     leave_only(experiment, asked.arms)
+    experiment.only_folds = asked.folds
     experiment.train(progress=False)
     rows = scored(experiment, asked.arms)
     keep(rows, asked.results)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from benchmarks.some_arms import WHICH, keep, leave_only
+from benchmarks.some_arms import WHICH, OfFolds, keep, leave_only
 from retina_kit.errors import UsageError
 from retina_kit.experiment import Experiment
 
@@ -22,3 +22,11 @@ def test_a_row_replaces_the_one_of_the_same_arm_and_settings(tmp_path):
         keep(pd.DataFrame([row | {"settings": settings or "the lesson's", "ours_mean": dice}]), tmp_path / "rows.csv")
     kept = pd.read_csv(tmp_path / "rows.csv").set_index("settings")["ours_mean"]
     assert kept.to_dict() == {"steps=800": 0.6, "the lesson's": 0.7}
+
+
+def test_some_folds_are_trained_with_what_they_start_from(tmp_path):
+    experiment = OfFolds("huang2023", "smoke", output_root=tmp_path)
+    leave_only(experiment, ["fcn_stare_left_out"])
+    num_jobs = len(experiment.jobs)
+    experiment.only_folds = [0, 1]
+    assert [job.fold for job in experiment.jobs] == [None, 0, 1] and num_jobs > 3
