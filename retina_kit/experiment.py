@@ -26,8 +26,8 @@ from retina_kit.experiment_check import PROFILES, check_name, checked_seeds
 from retina_kit.experiment_file import DATA_CHOICES, find_paper
 from retina_kit.fractions import FRACTION, at_fraction, checked_fraction
 from retina_kit.injected_parameters import check_injected, executed_cells
-from retina_kit.papers.audit import find_anomalies, summarize_published
-from retina_kit.papers.compare import TIME, compare_with_paper, mark_findings, with_training_time
+from retina_kit.papers.audit import summarize_published
+from retina_kit.papers.compare import TIME, compare_table, with_training_time
 from retina_kit.papers.published import Published, read_published
 from retina_kit.predictions import Examples, Probabilities
 from retina_kit.reporting.beyond_dice import TOLERANCE, BeyondDice
@@ -298,7 +298,8 @@ class Experiment:
         parts = []
         for job in self.jobs:
             part = getattr(self.run_of(job.arm.name, job.seed, job.fold), what)
-            parts.append(part.assign(arm=job.arm.name, seed=job.seed, fold=-1 if job.fold is None else job.fold))
+            which = {"arm": job.arm.name, "seed": job.seed, "source": job.source}
+            parts.append(part.assign(**which, fold=-1 if job.fold is None else job.fold))
         return pd.concat(parts, ignore_index=True)
 
     @functools.cached_property
@@ -352,8 +353,7 @@ class Experiment:
         ours = summarize(scores, metrics, pooled=settings.pooled)
         if TIME in settings.metrics:
             ours = with_training_time(ours, self.training_times())
-        table = compare_with_paper(ours, self.published, settings.published_item, rows)
-        return mark_findings(table, find_anomalies(self.published), rows) if settings.mark_findings else table
+        return compare_table(ours, self.published, settings, rows)
 
     def training_times(self) -> pd.DataFrame:
         """Return how long every run took: arm, seed, seconds; each class of a network has the network's time."""

@@ -334,3 +334,10 @@ def test_an_anomaly_cannot_be_changed():
     found = only(row_anomalies(table_of({"iou": "50", "dice": "70"})))
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.sure = "likely"
+
+
+def test_what_has_no_maximum_is_no_impossible_score():
+    compactness = number("ours", "1.62", "0.9", 20) | {"metric": "compactness"}
+    loss = number("theirs", "0.3", "0.6", 20) | {"metric": "loss"}
+    assert find_anomalies(published_of({"paper": PAPER, "number": [compactness, loss]})).empty
+    assert len(find_anomalies(published_of({"paper": PAPER, "number": [number("ours", "0.3", "0.6", 20)]}))) == 1

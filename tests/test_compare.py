@@ -9,7 +9,6 @@ from test_published import SMALL
 
 from retina_kit.errors import UsageError
 from retina_kit.evaluation.summary import SUMMARY_COLUMNS
-from retina_kit.papers.audit import find_anomalies
 from retina_kit.papers.compare import (
     TABLE_COLUMNS,
     Table,
@@ -100,7 +99,7 @@ def test_time_is_in_hours_with_its_spread_over_seeds():
 
 def test_the_note_of_an_inconsistent_row_points_it_out():
     published, rows = read_published("ortiz2022"), {"net": "Exudates: VGG-16"}
-    table = mark_findings(compare_with_paper(SUMMARY, published, "table2", rows), find_anomalies(published), rows)
+    table = mark_findings(compare_with_paper(SUMMARY, published, "table2", rows), published, "table2", rows)
     notes = table[table["arm"] == "net"].set_index("metric")["note"]
     assert "inconsistent (certain): accuracy 98.10 is outside" in notes["accuracy"]
     possible = table[table["arm"] == "Hemorrhages: VGG-16"]
@@ -176,22 +175,19 @@ def test_every_arm_has_its_training_time_in_the_order_of_the_summary():
 
 
 def test_findings_are_marked_in_the_rows_with_a_published_value():
-    table = compare_with_paper(summary_of(("a", "dice", 0.6)), published_of(SMALL), "table1", {"a": "ours"})
-    table.loc[1, "paper_value"] = math.nan
-    findings = pd.DataFrame(
-        [{"where": "Table 1, row ours", "sure": "certain", "arithmetic": "1 is not 2"},
-         {"where": "Table 1: test images", "sure": "likely", "arithmetic": "3 is not 4"}]
-    )  # fmt: skip
-    before = table["note"].tolist()
-    marked = mark_findings(table, findings, {"a": "ours"})
-    mark = "inconsistent (certain): 1 is not 2"
-    assert marked["note"].tolist() == [f"{before[0]}; {mark}", before[1], f"{before[2]}; {mark}", before[3]]
-    assert table["note"].tolist() == before
-    theirs = findings.assign(where="Table 1, row theirs")
-    assert (
-        mark_findings(table, theirs, {"a": "ours"})["note"].tolist()[3]
-        == f"{before[3]}; inconsistent (likely): 3 is not 4"
-    )
+    wrong = {"iou": "60.0", "dice": "80.0", "recall": "90.0", "specificity": "95.0", "accuracy": "99.0"}
+    right = {"iou": "60.0", "dice": "75.0"}
+    table = {"row": "ours", "unit": "percent", "where": "Table 1", "item": "table1", "values": wrong}
+    other = {**table, "where": "Table 2", "item": "table2", "values": right}
+    published, rows = published_of({"paper": SMALL["paper"], "confusion": [table, other]}), {"a": "ours"}
+    compared = compare_with_paper(summary_of(("a", "dice", 0.6)), published, "table1", rows)
+    compared.loc[1, "paper_value"] = math.nan
+    notes = mark_findings(compared, published, "table1", rows)["note"].tolist()
+    assert all(note.count("inconsistent (certain)") == 2 for note in notes[:1] + notes[2:])
+    assert "IoU 60.00 needs Dice" in notes[0] and "accuracy 99.00 is outside" in notes[0]
+    assert notes[1] == compared["note"][1]
+    compared = compare_with_paper(summary_of(("a", "dice", 0.6)), published, "table2", rows)
+    assert mark_findings(compared, published, "table2", rows).equals(compared)  # the row of this name is consistent
 
 
 def test_times_are_shown_as_times():

@@ -3,15 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from retina_kit.evaluation.metrics import dice_of_iou
+from retina_kit.evaluation.metrics import WITHOUT_MAXIMUM, dice_of_iou
 from retina_kit.papers import arithmetic
 from retina_kit.papers.entries import SAME_METRIC, Split, Sure
-from retina_kit.papers.published import Published
+from retina_kit.papers.published import Published, place_of
 
 HEADINGS = {"iou": "IoU", "dice": "Dice"}  # of metrics that are not simply capitalized
 Values = dict[str, float]  # metric -> value
@@ -28,30 +27,30 @@ class Anomaly:
     fix: str = ""
 
 
-def _place(number: Any) -> str:
-    """Return where a published row or number is found."""
-    return f"{number['where']}, row {number['row']}"
-
-
 def _percent(value: float) -> str:
     """Return a fraction as percent, with enough digits to see a rounding."""
     return f"{100 * value:.2f}"
 
 
+def _is_score(numbers: pd.DataFrame) -> pd.Series:
+    """Mark the numbers that lie between 0 and 1; a loss, for one, has no maximum."""
+    return (numbers["unit"] == "fraction") & ~numbers["metric"].isin(WITHOUT_MAXIMUM | {"loss"})
+
+
 def range_anomalies(published: Published) -> Iterator[Anomaly]:
     """Yield scores that are above 1 or below 0, whatever their rounding."""
-    numbers = published.numbers[(published.numbers["unit"] == "fraction") & ~published.numbers["digitized"]]
+    numbers = published.numbers[_is_score(published.numbers) & ~published.numbers["digitized"]]
     half = numbers["half_width"] + arithmetic.EPSILON
     outside = (numbers["value"] - half > 1) | (numbers["value"] + half < 0)
-    for number in numbers[outside & (numbers["metric"] != "loss")].to_dict("records"):
+    for number in numbers[outside].to_dict("records"):
         line = f"{number['metric']} {number['value']:g} is not between 0 and 1"
-        yield Anomaly("range", _place(number), line, "certain")
+        yield Anomaly("range", place_of(number), line, "certain")
 
 
 def _impossible_spreads(numbers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (mask, largest, mean): which published spreads are above the largest possible one, that of which mean."""
     n, half = (numbers[name].to_numpy(float) for name in ("n", "half_width"))
-    score = numbers["value"].where(numbers["unit"] == "fraction").to_numpy(float)  # NaN: what is no score has no bound
+    score = numbers["value"].where(_is_score(numbers)).to_numpy(float)  # NaN: what is no score has no bound
     largest = arithmetic.largest_spread(score, half, n, numbers["spread_is_printed"])
     too_large = numbers["spread"] - numbers["spread_half_width"] - arithmetic.EPSILON > largest
     return too_large.to_numpy(), largest, arithmetic.widest_mean(score, half)
@@ -70,7 +69,7 @@ def spread_anomalies(published: Published) -> Iterator[Anomaly]:
         fix = ""
         if kind == "SEM" and not math.isnan(n):
             fix = f"it fits as a standard deviation; the SEM would be {spread / math.sqrt(n):.4f}"
-        yield Anomaly("spread", _place(number), line, "certain", fix)
+        yield Anomaly("spread", place_of(number), line, "certain", fix)
 
 
 def row_anomalies(published: Published) -> Iterator[Anomaly]:
@@ -96,7 +95,7 @@ def row_anomalies(published: Published) -> Iterator[Anomaly]:
             values, half = _values_of(published, rows.index[position])
             line, fix = line_of(values, half, published.printed_names)
             sure: Sure = "certain" if surely[position] else "likely"
-            yield Anomaly(check, _place(rows.iloc[position]), line, sure, fix)
+            yield Anomaly(check, place_of(rows.iloc[position]), line, sure, fix)
 
 
 def _values_of(published: Published, confusion: str) -> tuple[Values, Values]:

@@ -9,8 +9,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from retina_kit.errors import unknown_name
+from retina_kit.papers.audit import find_anomalies
 from retina_kit.papers.entries import SAME_METRIC
-from retina_kit.papers.published import Published
+from retina_kit.papers.published import Published, place_of
 from retina_kit.schema import STRICT, Names
 
 TIME = "time"  # this metric is the training time of a run, in hours
@@ -124,17 +125,25 @@ def with_training_time(summary: pd.DataFrame, times: pd.DataFrame) -> pd.DataFra
     return pd.concat(parts, ignore_index=True)
 
 
-def mark_findings(table: pd.DataFrame, findings: pd.DataFrame, rows: Mapping[str, str]) -> pd.DataFrame:
-    """Return a tidy table whose notes point out the published rows that are inconsistent.
+def compare_table(summary: pd.DataFrame, published: Published, table: Table, rows: Mapping[str, str]) -> pd.DataFrame:
+    """Return the tidy table that an experiment's Table asks for; `rows` are those of its arms that were run."""
+    compared = compare_with_paper(summary, published, table.published_item, rows)
+    return mark_findings(compared, published, table.published_item, rows) if table.mark_findings else compared
 
-    `findings` comes from audit.find_anomalies, `rows` maps an arm to the paper's row label. A finding belongs to a row
-    if its `where` ends in that label.
+
+def mark_findings(table: pd.DataFrame, published: Published, item: str, rows: Mapping[str, str]) -> pd.DataFrame:
+    """Return the tidy table of one item with notes that point out the published rows that are inconsistent.
+
+    `item` and `rows` are those of a Table. A row has all of its findings.
     """
-    marks = {}
-    for finding in findings.to_dict("records"):
-        label = finding["where"].partition(", row ")[2]
-        if label:
-            marks[label] = f"inconsistent ({finding['sure']}): {finding['arithmetic']}"
+    findings = find_anomalies(published)
+    numbers = published.numbers[published.numbers["item"] == item].to_dict("records")
+    labels_of = {place_of(number): number["row"] for number in numbers}
+    found: dict[str, list[str]] = {}
+    for finding in findings[findings["where"].isin(labels_of)].to_dict("records"):
+        mark = f"inconsistent ({finding['sure']}): {finding['arithmetic']}"
+        found.setdefault(labels_of[finding["where"]], []).append(mark)
+    marks = {label: "; ".join(of_row) for label, of_row in found.items()}
     table = table.copy()
     labels = table["arm"].map(lambda arm: rows.get(arm, arm))
     table["note"] = [

@@ -36,9 +36,11 @@ SomeNames = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 def _check_correction(entry: "Row | Number") -> None:
-    """Raise ValueError if a corrected value lacks its reason or how certain it is."""
+    """Raise ValueError if a corrected value lacks its reason or how certain it is, or these lack the value."""
     if entry.corrected and not (entry.why and entry.sure):
         raise ValueError("corrected needs why and sure")
+    if entry.sure and not entry.corrected:
+        raise ValueError("sure needs corrected; a doubt without a better value belongs into note")
 
 
 @dataclass(frozen=True, config=STRICT)

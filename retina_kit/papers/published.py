@@ -96,6 +96,11 @@ class Published:
         return points[["row", "metric", "step", "value", "half_width"]].reset_index(drop=True)
 
 
+def place_of(number: Any) -> str:
+    """Return where a published row or number is found."""
+    return f"{number['where']}, row {number['row']}"
+
+
 def folder_of_published() -> Path:
     """Return the folder that holds a file of published values for each paper."""
     return kit_root() / "data_manifests" / "published"

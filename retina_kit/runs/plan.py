@@ -41,6 +41,12 @@ class Job:
         fold = "" if self.fold is None else f", fold {self.fold}"
         return f"{self.arm.name} (seed {self.seed}{fold})"
 
+    @property
+    def source(self) -> str:
+        """What the images are, however they are cropped or chosen: the data set, and the seed of a synthetic one."""
+        data = self.arm.data
+        return " ".join(str(name) for name in (data.dataset, data.options.get("seed")) if name is not None)
+
 
 def plan_jobs(
     arms: Iterable[Arm],
