@@ -8,7 +8,8 @@ with 20 seeds; results/null_scores.csv holds its counts per scan. A repetition d
 there are seeds for, and asks of a and b, c and d, and so on, whether they differ. Coverage: scores simulated as patient
 + fold + seed + network + rest, normal, with a true difference of 0 and the standard deviations of CASES. Seed noise is
 shared with OTHERS other arms, whose standard deviations differ from the arm's and from one another's by a factor,
-log-normal with SPREAD, as those of hu2018's arms do.
+log-normal with SPREAD, as those of hu2018's arms do. Intervals that share seed noise hold on average over arms; a table
+of its own is of arms that are LOUDER than the others, by a factor, whose intervals are too short.
 """
 
 import argparse
@@ -29,6 +30,7 @@ RESULTS = Path(__file__).parent / "results"
 NULL_SCORES = RESULTS / "null_scores.csv"
 SIZE, WIDTHS, STEPS, NUM_SEEDS, NUM_FOLDS = (64, 96), (8, 16, 32, 64), 150, 20, 5
 OTHERS, SPREAD = 11, 0.3
+LOUDER = (1.5, 2.0, 3.0)
 CASES = {  # standard deviations of patient, fold, seed, network (fold x seed) and rest
     "patients": (1.0, 0.0, 0.0, 0.0, 1.0),
     "seeds": (0.3, 0.0, 1.0, 0.0, 1.0),
@@ -104,21 +106,24 @@ def false_positives(scores, repetitions=400, num_seeds=3, seed=0):
     return verdicts["verdict"].isin([SUPPORTED, NOT_SUPPORTED]).groupby(reading).mean().to_dict()
 
 
-def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0):
-    """Return how often the 95 % interval covers 0, the true mean of simulated scores; `sizes` as in CASES."""
+def coverage(num_patients, num_seeds, num_folds, sizes, repetitions=2000, seed=0, louder=1.0):
+    """Return how often the 95 % interval covers 0, the true mean of simulated scores; `sizes` as in CASES.
+
+    What seeds vary is `louder` times as much as in the arms that share their noise.
+    """
     rng = np.random.default_rng(seed)
     patient, fold, *of_seeds = sizes
     place, covered = np.arange(num_patients) % max(num_folds, 1), 0
     parts = np.array([1, 1 / max(num_folds, 1), 1 / num_patients])  # of a variance in that of the mean
     for _ in range(repetitions):
-        of_seed, network, rest = np.array(of_seeds) * np.exp(SPREAD * rng.normal())
+        of_seed, network, rest = np.array(of_seeds) * np.exp(SPREAD * rng.normal()) * louder
         scores = patient * rng.normal(size=(num_patients, 1)) + of_seed * rng.normal(size=(1, num_seeds))
         scores = scores + rest * rng.normal(size=(num_patients, num_seeds))
         if num_folds:
             shared = fold * rng.normal(size=(num_folds, 1)) + network * rng.normal(size=(num_folds, num_seeds))
             scores = scores + shared[place]
         by_seed = scores.mean(axis=0)
-        noise = noise_of((scores - by_seed) / num_patients, by_seed, place if num_folds else None)
+        noise = noise_of((scores - by_seed) / num_patients, by_seed, [place] if num_folds else [])
         expected = np.square(of_seeds) @ parts * np.exp(2 * SPREAD * rng.normal(size=OTHERS))
         found = expected * rng.chisquare(num_seeds - 1, OTHERS) / (num_seeds - 1)
         usual, degrees = usual_variance([*found, by_seed.var(ddof=1)], [num_seeds - 1] * (OTHERS + 1))
@@ -153,6 +158,10 @@ def main():
     rows = coverages(options.repetitions)
     print(pd.DataFrame(wrong).to_string(), pd.DataFrame(rows).to_string(index=False), sep="\n\n")
     found = {"false positives": wrong, "coverage": rows, "lowest coverage": min(row["coverage"] for row in rows)}
+    found["coverage of a louder arm"] = [
+        {"times": times, "seeds": k, "coverage": coverage(10, k, 0, CASES["seeds"], options.repetitions, louder=times)}
+        for times, k in itertools.product(LOUDER, (3, 5))
+    ]
     seconds = round(time.perf_counter() - began)
     write_json(
         RESULTS / "verdicts.json", {"machine": describe_machine(choose_device("cpu")), "seconds": seconds} | found

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from retina_kit.errors import UsageError
 from retina_kit.evaluation.convergence import convergence_of
 
 
@@ -40,3 +41,9 @@ def test_arms_and_updates_without_validation_are_kept_apart():
     found = convergence_of(both, "dice", {"a": 1, "b": 1})
     assert found["arm"].tolist() == ["a", "b"]
     assert found["updates"].tolist() == [10, 20]
+
+
+def test_the_folds_of_a_cross_validation_are_not_taken_for_one_curve():
+    folds = [history("a", [0.5, 0.5, 0.5]).assign(fold=fold) for fold in range(2)]
+    with pytest.raises(UsageError, match="arm a, seed 0 has several validations of one step"):
+        convergence_of(pd.concat(folds), "dice", {"a": 1})

@@ -14,7 +14,7 @@ T1, T2, T15 = 12.706205, 4.302653, 2.131450  # 97.5 % quantiles of Student's t w
 
 def test_without_any_noise_an_interval_has_no_width():
     assert Noise().half_width() == 0
-    assert Noise(num_patients=16, num_folds=4, num_seeds=3).half_width() == 0
+    assert Noise(num_patients=16, folds=((0.0, 4),), num_seeds=3).half_width() == 0
     assert (Noise().p_value(0.0), Noise().p_value(0.1), Noise().p_value(-0.1)) == (1.0, 0.0, 0.0)
 
 
@@ -27,9 +27,11 @@ def test_patients_alone_have_the_interval_of_a_t_test():
 
 
 def test_folds_add_what_they_vary_more_than_patients():
-    noise = Noise(patients=0.01, num_patients=16, folds=0.05, num_folds=3)
+    noise = Noise(patients=0.01, num_patients=16, folds=((0.04, 3),))
     assert noise.half_width() ** 2 == pytest.approx(T15**2 * 0.01 + T2**2 * 0.04)
-    calm = dataclasses.replace(noise, folds=0.005)
+    two_ways = dataclasses.replace(noise, folds=((0.04, 3), (0.01, 2)))
+    assert two_ways.half_width() ** 2 == pytest.approx(T15**2 * 0.01 + T2**2 * 0.04 + T1**2 * 0.01)
+    calm = dataclasses.replace(noise, folds=((-0.005, 3),))
     assert calm.half_width() == pytest.approx(T15 * 0.1)
 
 
@@ -84,7 +86,7 @@ def test_the_variances_of_three_patients_and_three_seeds():
     assert found.patients == pytest.approx(3 / 2 * 0.06)
     assert found.shared == pytest.approx(3 / 2 * 0.12 / (3 * 2))
     assert found.seeds == pytest.approx(0.01 / 3)
-    assert (found.num_patients, found.num_seeds, found.num_folds, found.folds) == (3, 3, 0, 0.0)
+    assert (found.num_patients, found.num_seeds, found.folds) == (3, 3, ())
 
 
 def test_one_seed_has_no_variance():
@@ -93,16 +95,23 @@ def test_one_seed_has_no_variance():
     assert (found.seeds, found.shared, found.num_seeds) == (0.0, 0.0, 1)
 
 
-@pytest.mark.parametrize(("folds", "variance"), [("xxy", 2 * 0.02), ("xyz", 3 / 2 * 0.06), ([0, 1, 0], 2 * 0.02)])
+FOLDS = [((0, 0, 1), 2 * 0.02), ((0, 1, 2), 3 / 2 * 0.06), ((7, 3, 7), 2 * 0.02)]
+
+
+@pytest.mark.parametrize(("folds", "variance"), FOLDS)
 def test_the_patients_of_a_fold_share_its_network(folds, variance):
-    found = noise_of(CONTRIBUTIONS, BY_SEED, folds=list(folds))
-    assert found.folds == pytest.approx(variance)
-    assert found.num_folds == len(set(folds))
+    ((excess, number),) = noise_of(CONTRIBUTIONS, BY_SEED, folds=[folds]).folds
+    assert excess == pytest.approx(variance - 3 / 2 * 0.06)
+    assert number == len(set(folds))
+
+
+def test_patients_of_no_fold_take_no_part_in_the_variance_of_folds():
+    ((excess, number),) = noise_of(CONTRIBUTIONS, BY_SEED, folds=[(0, 1, -1)]).folds
+    assert (excess, number) == (pytest.approx(2 * 0.05 - 3 / 2 * 0.05), 2)
 
 
 def test_one_fold_is_none():
-    found = noise_of(CONTRIBUTIONS, BY_SEED, folds=[1, 1, 1])
-    assert (found.folds, found.num_folds) == (0.0, 0)
+    assert noise_of(CONTRIBUTIONS, BY_SEED, folds=[(1, 1, 1)]).folds == ()
 
 
 def test_fewer_patients_than_rows_may_decide_the_degrees_of_freedom():

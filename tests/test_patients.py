@@ -141,3 +141,10 @@ def test_arms_that_are_compared_leave_out_the_same_images():
     assert kept["seed"].tolist() == [0, 0, 1, 1, 1, 1]
     assert kept["id"].tolist() == [1, 1, 1, 2, 1, 2]
     assert scored_in_all_arms(both, "dice", pooled=True) is both
+
+
+def test_patients_and_seeds_that_were_not_asked_for_are_refused():
+    with pytest.raises(UsageError, match="not among those asked for"):
+        patient_sums(DICE, "dice", patients=["p"])
+    with pytest.raises(UsageError, match="not among those asked for"):
+        patient_sums(DICE.assign(seed=1), "dice", seeds=[0])

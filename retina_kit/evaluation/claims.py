@@ -160,7 +160,7 @@ def evaluate_claims(
         for arm in claim.arm_names() if known_arms is not None else []:
             if arm not in (known_arms or ()):
                 raise UsageError(f"claim {claim.id!r}: {unknown_name('arm', arm, known_arms or ())}")
-        records.append(_evaluate(claim, _of_variant(scores, claim.variant), synthetic, usual[_reading(claim)]))
+        records.append(_evaluate(claim, scores, synthetic, usual[_reading(claim)]))
     table = pd.DataFrame(records, columns=COLUMNS)
     for kind in get_args(Kind):
         tested = (table["kind"] == kind) & table["p_value"].notna()
@@ -199,6 +199,10 @@ def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool, usual: tuple[
     missing = sorted(set(claim.arm_names()) - set(scores["arm"]))
     if missing:
         return row | {"verdict": NOT_TESTED, "sentence": f"no run of {', '.join(missing)}"}
+    scores = _of_variant(scores, claim.variant)
+    missing = sorted(set(claim.arm_names()) - set(scores["arm"]))
+    if missing:
+        return row | {"verdict": NOT_TESTED, "sentence": f"no {claim.variant!r} score of {', '.join(missing)}"}
     evidence = gather_evidence(scores, claim.arm_names(), claim.metric, claim.pooled)
     evidence = dataclasses.replace(evidence, usual=usual)
     outcome = TESTS[claim.test](claim, evidence)
@@ -207,7 +211,7 @@ def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool, usual: tuple[
     row |= dict(zip(ESTIMATE, (found.value, found.low, found.high, found.p_value, found.effect_size), strict=True))
     if evidence.fixed_patients:
         row["scope"] += "; these patients only"
-    sentence = f"{outcome.statistic}: {found}, {evidence}" + (f"; {reason}" if reason else "")
+    sentence = "; ".join(filter(None, [f"{outcome.statistic}: {found}, {evidence}", outcome.decided_by, reason]))
     return row | {"verdict": INCONCLUSIVE if reason else outcome.verdict, "rule": outcome.rule, "sentence": sentence}
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from retina_kit.errors import UsageError
+
 COLUMNS = ("arm", "seed", "final", "first updates", "first epochs", "updates", "epochs", "of updates", "of epochs")
 
 
@@ -13,7 +15,8 @@ def convergence_of(
 ) -> pd.DataFrame:
     """Return one row per arm and seed: the final score, and when `share` of it was reached, first and for good.
 
-    `histories` has one row per update: arm, seed, step, and `metric` if there was a validation. `epochs_per_update`
+    `histories` has one row per update: arm, seed, step, and `metric` if there was a validation; UsageError if a step
+    has several, as those of cross-validation have: choose a fold. `epochs_per_update`
     maps an arm to the epochs that one update is. The final score is the mean of the last three validations. "first" is
     the first validation at or above the share, which may be a lucky one; updates and epochs are those of the first from
     which the curve stays there. An arm with a final score of 0 has learned nothing and reaches nothing (NaN).
@@ -26,6 +29,8 @@ def convergence_of(
     records = []
     for (arm, seed), rows in histories.dropna(subset=[metric]).groupby(["arm", "seed"], sort=False):
         curve = rows.sort_values("step").set_index("step")[metric]
+        if curve.index.has_duplicates:
+            raise UsageError(f"arm {arm}, seed {seed} has several validations of one step; choose a fold")
         final = float(curve.iloc[-3:].mean())
         below = curve.index[curve < share * final]
         after = curve.index[curve.index > below[-1]] if len(below) else curve.index

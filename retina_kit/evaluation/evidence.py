@@ -1,5 +1,6 @@
 """The evidence about some arms: their scores, and how much these vary over patients, folds and seeds."""
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,12 +41,15 @@ class Evidence:
 
     by_seed: dict[str, np.ndarray]  # arm -> score over all patients (seed,)
     contributions: dict[str, np.ndarray]  # arm -> patients' shares in each seed's deviation (patient, seed)
-    folds: np.ndarray | None  # fold of each patient, None without cross-validation
+    folds: tuple[np.ndarray, ...]  # fold of each patient, -1 for none; one array per way of dividing them
     num_patients: int  # that have a score, of the arm with the fewest
     paired: bool
     num_images: int = 0  # that have a score in every arm that tested them
     num_left_out: int = 0  # images that have none
+    num_left_out_in_part: int = 0  # images that have none in some of the seeds
     folds_share_patients: bool = False  # images were left out, not patients: fold noise is unknown
+    without_score: tuple[str, ...] = ()  # arms that have no score in any seed
+    num_seeds_lost: int = 0  # seeds in which an arm has no score at all
     usual: tuple[float, float] = (0.0, 0.0)  # variance over seeds that is usual for an arm's score, degrees of freedom
 
     @property
@@ -66,11 +70,16 @@ class Evidence:
     @property
     def why_no_verdict(self) -> str:
         """What is missing for any verdict; an empty text if nothing is."""
+        if self.without_score:
+            return f"no score in {', '.join(self.without_score)}"
+        if self.num_seeds >= MIN_SEEDS:
+            return ""
+        lost = f", {self.num_seeds_lost} more without a score" if self.num_seeds_lost else ""
         if self.num_seeds == 0:
-            return "the arms have no seed in common"
+            return "no image with a score in every arm" if lost else "the arms have no seed in common"
         if self.num_seeds == 1:
-            return "one seed: seed noise unknown"
-        return f"{self.num_seeds} seeds: at least {MIN_SEEDS} needed" if self.num_seeds < MIN_SEEDS else ""
+            return f"one seed{lost}: seed noise unknown"
+        return f"{self.num_seeds} seeds{lost}: at least {MIN_SEEDS} needed"
 
     @property
     def why_no_interval(self) -> str:
@@ -95,19 +104,25 @@ class Evidence:
             seeds = "one seed" if self.num_seeds == 1 else _number(self.num_seeds, "seed")
             notes.append(f"{seeds}: the interval does not include seed noise")
         if self.folds_share_patients:
-            notes.append("folds share patients: the interval does not include fold noise")
-        if self.folds is not None and len(set(self.folds)) == 2:
+            which, whose = ("some folds", "their noise") if self.folds else ("folds", "fold noise")
+            notes.append(f"{which} share patients: the interval does not include {whose}")
+        if 2 in self._numbers_of_folds:
             notes.append("2 folds: their noise is hardly known, so the interval is wide")
         return "; ".join(notes)
 
     @property
     def note(self) -> str:
         """The note on the interval, and how many images were left out."""
-        left_out = ""
-        if self.num_left_out:
-            where = "" if len(self.by_seed) == 1 else " in one of the two"
-            left_out = f"{_number(self.num_left_out, 'image')} without a score{where} left out"
-        return "; ".join(filter(None, [self.note_on_interval, left_out]))
+        where = "" if len(self.by_seed) == 1 else " in one of the two"
+        notes = [self.note_on_interval]
+        for number, when in ((self.num_left_out, ""), (self.num_left_out_in_part, " in some seeds")):
+            notes += [f"{_number(number, 'image')} without a score{where} left out{when}"] if number else []
+        return "; ".join(filter(None, notes))
+
+    @property
+    def _numbers_of_folds(self) -> list[int]:
+        """The different numbers of folds, the largest first."""
+        return sorted({len(set(folds[folds >= 0].tolist())) for folds in self.folds}, reverse=True)
 
     @property
     def _sizes(self) -> str:
@@ -122,7 +137,7 @@ class Evidence:
         """Return the Estimate of a weighted sum of arms minus a constant.
 
         >>> scores = {"tuned": np.array([0.75]), "scratch": np.array([0.5])}
-        >>> evidence = Evidence(scores, {arm: np.zeros((2, 1)) for arm in scores}, None, 2, True)
+        >>> evidence = Evidence(scores, {arm: np.zeros((2, 1)) for arm in scores}, (), 2, True)
         >>> evidence.combine({"tuned": 1, "scratch": -1}).value
         0.25
         """
@@ -169,9 +184,9 @@ class Evidence:
         return np.asarray(sum(weight * self.by_seed[arm] for arm, weight in weights.items()))
 
     def __str__(self) -> str:
-        folds = "" if self.folds is None else f", {len(set(self.folds))} folds"
-        folds = ", folds share patients" if self.folds_share_patients else folds
-        return f"{self._sizes}{folds}{'' if self.paired else ', not the same images'}"
+        folds = f", {' and '.join(map(str, self._numbers_of_folds))} folds" if self.folds else ""
+        sharing = ", folds share patients" if self.folds_share_patients else ""
+        return f"{self._sizes}{folds}{sharing}{'' if self.paired else ', not the same images'}"
 
 
 def _number(number: int, what: str) -> str:
@@ -183,18 +198,22 @@ def gather_evidence(scores: pd.DataFrame, arms: Sequence[str], metric: str, pool
     """Return the Evidence about some arms, over the seeds that all of them have.
 
     Arms that share test images share their patients, so that differences are paired; an image without a score in one
-    of them is left out of all, seed by seed. The patients of arms without a common image are independent. A seed in
-    which an arm has no score at all is left out.
+    of them, or without a row, is left out of all, seed by seed. The patients of arms without a common image are
+    independent. Images of different sources (column `source`, if there is one) may have the same id. A seed in which an
+    arm has no score at all is left out.
     """
     scores = scores[scores["arm"].isin(list(arms))]
+    if "source" in scores:
+        scores = scores.assign(id=scores["source"].astype(str) + ":" + scores["id"].astype(str))
     of_arm = scores.groupby("arm")["seed"].agg(set) if "seed" in scores else pd.Series([{0}])
     shared = set.intersection(*of_arm)
     scores = scores[scores["seed"].isin(shared)] if "seed" in scores else scores.assign(seed=0)
-    tested = scores["id"].nunique()
+    tested = scores
     scores = scored_in_all_arms(scores, metric, pooled)
     tables = {arm: scores[scores["arm"] == arm] for arm in arms}
     groups = dict(zip(tables, _groups(tables), strict=True))
-    tables = {arm: _with_groups(table, groups[arm]) for arm, table in tables.items()}
+    tables = {arm: _with_groups(table, groups[arm]) for arm, table in _tested_by_all(tables).items()}
+    scored = pd.concat([table[["id", "seed"]] for table in tables.values()])
     everyone = sorted(set().union(*(table["patient"] for table in tables.values())))
     by_seed, contributions, sizes = {}, {}, []
     for arm, table in tables.items():
@@ -203,15 +222,19 @@ def gather_evidence(scores: pd.DataFrame, arms: Sequence[str], metric: str, pool
         by_seed[arm], contributions[arm] = sums.by_seed(), sums.contributions(sizes[-1])
     known = ~np.isnan(np.stack(list(by_seed.values()))).any(axis=0)
     folds, folds_share_patients = _folds_of(tables.values(), everyone)
+    images = [frozenset(zip(table["seed"], table["id"], strict=True)) for table in tables.values()]
     return Evidence(
         by_seed={arm: values[known] for arm, values in by_seed.items()},
         contributions={arm: values[:, known] for arm, values in contributions.items()},
         folds=folds,
         num_patients=min(sizes),
-        paired=len({frozenset(table["id"]) for table in tables.values()}) == 1,
-        num_images=scores["id"].nunique(),
-        num_left_out=tested - scores["id"].nunique(),
+        paired=len(set(images)) == 1,
+        num_images=scored["id"].nunique(),
+        num_left_out=tested["id"].nunique() - scored["id"].nunique(),
+        num_left_out_in_part=_num_left_out_in_part(tested, scored, np.array(sorted(shared))[known]),
         folds_share_patients=folds_share_patients,
+        without_score=() if known.any() or not shared else _without_score(tested, arms, metric, pooled),
+        num_seeds_lost=int((~known).sum()),
     )
 
 
@@ -234,6 +257,18 @@ def usual_seed_noise(scores: pd.DataFrame, metric: str, pooled: bool) -> tuple[f
     return usual_variance(variances, degrees) if len(variances) >= MIN_ARMS else (0.0, 0.0)
 
 
+def _without_score(scores: pd.DataFrame, arms: Sequence[str], metric: str, pooled: bool) -> tuple[str, ...]:
+    """Return the arms that have no score in any seed, by themselves."""
+    own = {arm: patient_sums(scores[scores["arm"] == arm], metric, pooled=pooled).by_seed() for arm in arms}
+    return tuple(arm for arm, values in own.items() if np.isnan(values).all())
+
+
+def _num_left_out_in_part(tested: pd.DataFrame, scored: pd.DataFrame, seeds: np.ndarray) -> int:
+    """Count the images that were left out in some of the seeds in which arms have a score, but not in all."""
+    before, after = (rows[rows["seed"].isin(seeds)].groupby("id")["seed"].nunique() for rows in (tested, scored))
+    return int((after < before.reindex(after.index)).sum())
+
+
 def _groups(tables: Mapping[str, pd.DataFrame]) -> list[int]:
     """Return a number for each arm, the same for arms that share images, directly or through other arms."""
     groups: list[tuple[set, list[int]]] = []  # the images and the arms of each group
@@ -247,18 +282,39 @@ def _groups(tables: Mapping[str, pd.DataFrame]) -> list[int]:
     return [number_of[place] for place in range(len(tables))]
 
 
+def _tested_by_all(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Leave out the rows of an image and seed that some arm lacks, if all arms have the same images over all seeds."""
+    if len({frozenset(table["id"]) for table in tables.values()}) > 1:
+        return dict(tables)
+    places = {arm: pd.MultiIndex.from_frame(table[["seed", "id"]]) for arm, table in tables.items()}
+    common = functools.reduce(pd.MultiIndex.intersection, (place.unique() for place in places.values()))
+    return {arm: table[places[arm].isin(common)] for arm, table in tables.items()}
+
+
 def _with_groups(table: pd.DataFrame, group: int) -> pd.DataFrame:
     """Return the rows with patients named by their group, since other data sets may use the same names."""
     return table.assign(patient=f"{group}:" + table["patient"].astype(str))
 
 
-def _folds_of(tables: Iterable[pd.DataFrame], patients: Sequence[str]) -> tuple[np.ndarray | None, bool]:
-    """Return the fold of each patient, None without cross-validation; and whether a patient is in several folds."""
-    parts = [table.loc[table["fold"] >= 0, ["patient", "fold"]] for table in tables if "fold" in table]
-    known = pd.concat(parts).drop_duplicates() if parts else pd.DataFrame(columns=["patient", "fold"])
-    if known["patient"].duplicated().any():
-        return None, True
-    if set(known["patient"]) != set(patients):
-        return None, False
-    folds = known.set_index("patient")["fold"].loc[list(patients)].to_numpy()
-    return (folds if len(set(folds)) > 1 else None), False
+def _folds_of(tables: Iterable[pd.DataFrame], patients: Sequence[str]) -> tuple[tuple[np.ndarray, ...], bool]:
+    """Return the fold of each patient for each way in which arms divide them; and whether one is in several folds."""
+    ways: list[pd.Series] = []
+    share_patients = False
+    for table in tables:
+        rows = table.loc[table["fold"] >= 0, ["patient", "fold"]].drop_duplicates() if "fold" in table else table[:0]
+        if rows["patient"].duplicated().any():
+            share_patients = True
+        elif len(rows):
+            _add_way(ways, rows.set_index("patient")["fold"])
+    arrays = (way.reindex(list(patients), fill_value=-1).to_numpy(int) for way in ways)
+    return tuple(folds for folds in arrays if len(set(folds[folds >= 0].tolist())) > 1), share_patients
+
+
+def _add_way(ways: list[pd.Series], folds: pd.Series) -> None:
+    """Add the fold of each patient to a way that has the same folds for patients in both, or else as a new way."""
+    for place, way in enumerate(ways):
+        common = way.index.intersection(folds.index)
+        if len(common) and (way[common] == folds[common]).all():
+            ways[place] = folds.combine_first(way)
+            return
+    ways.append(folds)

@@ -75,7 +75,8 @@ def patient_sums(
 
     `pooled` adds the counts of all images before the metric is taken (one confusion matrix, Huang 2023); otherwise the
     metric is taken of each image and averaged (Melinscak 2020, Hu 2018). `patients` and `seeds` fix which there are and
-    their order, so that several arms can be paired. Raises UsageError if the scores do not have the metric.
+    their order, so that several arms can be paired. Raises UsageError if the scores do not have the metric, or have
+    other patients or seeds.
 
     >>> rows = pd.DataFrame({"id": [1, 2], "patient": ["p", "q"], "tp": [1, 3], "fp": [0, 1], "fn": [1, 0], "tn": 4})
     >>> [round(float(patient_sums(rows, "dice", pooled=pooled).by_seed()[0]), 4) for pooled in (True, False)]
@@ -85,8 +86,10 @@ def patient_sums(
     patients = tuple(sorted(names.unique())) if patients is None else tuple(patients)
     of_row = scores["seed"] if "seed" in scores else pd.Series(0, index=scores.index)
     seed_names = sorted(of_row.unique()) if seeds is None else list(seeds)
-    place = pd.Categorical(of_row, categories=seed_names).codes.astype(np.intp) * len(patients)
-    place += pd.Categorical(names, categories=patients).codes  # of a row among seeds x patients
+    of_seeds, of_patients = pd.Categorical(of_row, categories=seed_names), pd.Categorical(names, categories=patients)
+    if of_seeds.isna().any() or of_patients.isna().any():
+        raise UsageError("the scores have patients or seeds that are not among those asked for")
+    place = of_seeds.codes.astype(np.intp) * len(patients) + of_patients.codes  # of a row among seeds x patients
     num_places, score_is_curve = len(seed_names) * len(patients), is_pooled(scores, metric, pooled) and metric in CURVES
     if score_is_curve and not (stored := _histogram_names(scores)):
         table, score = _histograms_of_rows(scores, metric, place, num_places), _score_of_histogram(CURVES[metric][1])

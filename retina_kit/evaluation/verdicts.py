@@ -24,32 +24,35 @@ if TYPE_CHECKING:
 SUPPORTED, NOT_SUPPORTED, INCONCLUSIVE = "supported", "not supported", "inconclusive"
 NOT_TESTED = "not tested"  # an arm of the claim has no run
 ALPHA = 0.05
+SLOPE = ("slope",)  # among the names of differences, which are those of their arms
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a test found: the estimate, what it estimates, the verdict, its rule, and why there is none, if so."""
+    """What a test found: the estimate, what it estimates, the verdict, its rule, and why there is none, if so.
+
+    `decided_by` names another estimate that decided a test of several, with its interval.
+    """
 
     estimate: Estimate
     statistic: str
     verdict: str
     rule: str
     reason: str = ""
+    decided_by: str = ""
 
 
 def verdict_of(estimate: Estimate, margin: float = 0.0) -> str:
-    """Return the verdict on "above zero" by the position of the interval; within +-margin counts against it.
+    """Return the verdict on "above zero" by the position of the interval; within +-margin it counts against it.
 
     >>> [verdict_of(Estimate(0.0, low, high)) for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1))]
     ['supported', 'not supported', 'inconclusive']
     """
     if math.isnan(estimate.low):
         return INCONCLUSIVE
-    if estimate.low > 0:
-        return SUPPORTED
     if estimate.high < 0 or (-margin < estimate.low and estimate.high < margin):
         return NOT_SUPPORTED
-    return INCONCLUSIVE
+    return SUPPORTED if estimate.low > 0 else INCONCLUSIVE
 
 
 def greater(claim: Claim, evidence: Evidence) -> Outcome:
@@ -67,17 +70,15 @@ def all_greater(claim: Claim, evidence: Evidence) -> Outcome:
     found = {pair: evidence.combine({pair[0]: 1, pair[1]: -1}) for pair in claim.arms}
     p_values = _corrected(found)
     pair, smallest = min(found.items(), key=lambda item: item[1].value)
-    if all(found[pair].value > 0 and p_values[pair] < ALPHA for pair in found):
-        verdict = SUPPORTED
-    else:
-        below = any(found[pair].value < 0 and p_values[pair] < ALPHA for pair in found)
-        no_matter = any(verdict_of(e, claim.margin) == NOT_SUPPORTED and e.high >= 0 for e in found.values())
-        verdict = NOT_SUPPORTED if below or no_matter else INCONCLUSIVE
+    within = {name for name, e in found.items() if -claim.margin < e.low and e.high < claim.margin}
+    against = [name for name, e in found.items() if name in within or (e.value < 0 and p_values[name] < ALPHA)]
+    above = all(found[name].value > 0 and p_values[name] < ALPHA for name in found)
+    verdict = NOT_SUPPORTED if against else SUPPORTED if above else INCONCLUSIVE
     rule = "supported if every pair's difference is above 0 after Holm's correction, "
     rule += f"not supported if one is below 0{_within(claim)}"
     smallest = dataclasses.replace(smallest, p_value=max(p_values.values()))
     statistic = f"smallest {claim.metric} difference of {len(found)}, {pair[0]} minus {pair[1]}"
-    return Outcome(smallest, statistic, verdict, rule)
+    return Outcome(smallest, statistic, verdict, rule, decided_by=_decided_by(found, against, p_values, pair))
 
 
 def greater_on_average(claim: Claim, evidence: Evidence) -> Outcome:
@@ -109,29 +110,29 @@ def equivalent(claim: Claim, evidence: Evidence) -> Outcome:
     found = {pair: evidence.combine({pair[0]: 1, pair[1]: -1}) for pair in itertools.combinations(claim.arms, 2)}
     p_values = _corrected(found)
     pair, worst = max(found.items(), key=lambda item: abs(item[1].value))
-    if all(-margin < e.low and e.high < margin for e in found.values()):
-        verdict = SUPPORTED
-    elif any(p_values[pair] < ALPHA and abs(e.value) > margin for pair, e in found.items()):
-        verdict = NOT_SUPPORTED
-    else:
-        verdict = INCONCLUSIVE
+    against = [name for name, e in found.items() if p_values[name] < ALPHA and abs(e.value) > margin]
+    within = all(-margin < e.low and e.high < margin for e in found.values())
+    verdict = SUPPORTED if within else NOT_SUPPORTED if against else INCONCLUSIVE
     rule = f"supported if the interval of every difference is within +-{margin:g}, "
     rule += "not supported if a difference is beyond it and not 0 after Holm's correction"
     statistic = f"largest {claim.metric} difference, {pair[0]} minus {pair[1]}"
-    return Outcome(worst, statistic, verdict, rule, _nothing_learned(claim, evidence))
+    decided_by = _decided_by(found, against, p_values, pair)
+    return Outcome(worst, statistic, verdict, rule, _nothing_learned(claim, evidence), decided_by)
 
 
 def rises_with(claim: Claim, evidence: Evidence) -> Outcome:
     """The score rises along the arms, in their order."""
     arms = claim.arms
     found = evidence.combine(_slope(arms))
-    steps = {pair: evidence.combine({pair[1]: 1, pair[0]: -1}) for pair in itertools.pairwise(arms)}
-    p_values = _corrected({"slope": found} | steps)
-    down = any(p_values[name] < ALPHA and e.value < 0 for name, e in [("slope", found), *steps.items()])
+    pairs = itertools.pairwise(arms) if len(arms) > 2 else ()  # the slope of two arms is their step
+    tested = {SLOPE: found} | {(b, a): evidence.combine({b: 1, a: -1}) for a, b in pairs}
+    p_values = _corrected(tested)
+    down = [name for name, e in tested.items() if p_values[name] < ALPHA and e.value < 0]
     verdict = NOT_SUPPORTED if down else SUPPORTED if found.low > 0 else INCONCLUSIVE
-    rule = "supported if the interval of the slope over the arms is above 0 and no step is down, "
-    rule += "not supported if the slope or a step is below 0 after Holm's correction"
-    return Outcome(found, f"{claim.metric} per step from {arms[0]} to {arms[-1]}", verdict, rule)
+    rule = "supported if the interval of the slope over the arms is above 0 and no step surely down, "
+    rule += "not supported if the slope or a step is below 0, after Holm's correction"
+    statistic = f"{claim.metric} per step from {arms[0]} to {arms[-1]}"
+    return Outcome(found, statistic, verdict, rule, decided_by=_decided_by(tested, down, p_values, SLOPE))
 
 
 def linear_with(claim: Claim, evidence: Evidence) -> Outcome:
@@ -143,19 +144,18 @@ def linear_with(claim: Claim, evidence: Evidence) -> Outcome:
     distances = {
         arm: evidence.combine(dict(zip(arms, row, strict=True))) for arm, row in zip(arms, beside, strict=True)
     }
-    p_values = _corrected({"slope": found} | distances)
-    bent = any(p_values[arm] < ALPHA and abs(e.value) > margin for arm, e in distances.items())
-    if bent or (found.value < 0 and p_values["slope"] < ALPHA):
-        verdict = NOT_SUPPORTED
-    elif found.low > 0 and all(-margin < e.low and e.high < margin for e in distances.values()):
-        verdict = SUPPORTED
-    else:
-        verdict = INCONCLUSIVE
+    tested = {SLOPE: found} | {(f"distance of {arm} to the line",): e for arm, e in distances.items()}
+    p_values = _corrected(tested)
+    down = [SLOPE] if found.value < 0 and p_values[SLOPE] < ALPHA else []
+    against = down or [n for n, e in tested.items() if n != SLOPE and p_values[n] < ALPHA and abs(e.value) > margin]
+    straight = found.low > 0 and all(-margin < e.low and e.high < margin for e in distances.values())
+    verdict = NOT_SUPPORTED if against else SUPPORTED if straight else INCONCLUSIVE
     rule = (
         f"supported if the interval of the slope is above 0 and every arm's distance to the line within +-{margin:g}, "
     )
     rule += "not supported if the slope is below 0, or a distance beyond the margin and not 0, after Holm's correction"
-    return Outcome(found, f"{claim.metric} per unit of the covariate", verdict, rule)
+    decided_by = _decided_by(tested, against, p_values, SLOPE)
+    return Outcome(found, f"{claim.metric} per unit of the covariate", verdict, rule, decided_by=decided_by)
 
 
 def gain_grows(claim: Claim, evidence: Evidence) -> Outcome:
@@ -205,6 +205,14 @@ def _nothing_learned(claim: Claim, evidence: Evidence) -> str:
     low = [arm for arm in claim.arms if evidence.score(arm) < claim.min_score]
     scores = ", ".join(f"{arm} ({evidence.score(arm):.3f})" for arm in low)
     return f"no verdict: {scores} learned too little, below {claim.min_score:g}" if low else ""
+
+
+def _decided_by(found: Mapping[Any, Estimate], against: list[Any], p_values: Mapping[Any, float], shown: Any) -> str:
+    """Name the estimate that surely speaks against a claim, with its interval; empty if it is the one that is shown."""
+    if not against or shown in against:
+        return ""
+    name = min(against, key=lambda name: p_values[name])
+    return f"decided by {' minus '.join(name)}: {found[name]}"
 
 
 def _corrected(found: Mapping[Any, Estimate]) -> dict[Any, float]:
