@@ -60,8 +60,8 @@ from retina_kit.training.losses import LOSSES, pooled_soft_dice
 # %% [markdown]
 # ## 1 · Setup
 # A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
-# the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
-# that training does not learn, such as the learning rate. Terms are defined in the
+# the trends in minutes, `paper` uses the hyperparameters that were published and needs a GPU. A *hyperparameter* is a
+# setting that training does not learn, such as the learning rate. Terms are defined in the
 # [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
@@ -122,9 +122,9 @@ print({"fold 0 trains on, at the smallest share": len(prepared.train), "and test
 # %%
 arm = experiment.arm("pretrained_frozen_100")
 steps = arm.data.preprocess
-small = resize_images(masks.images, arm.data.size)
-stages = [preprocess(small, steps[: k + 1], prepared.train)[0] for k in range(len(steps))]
-shown = figures.plot_steps({"photograph": small[0], **dict(zip(steps, stages, strict=True))})
+stages = [masks.images[:1], *(preprocess(masks.images, steps[: k + 1], prepared.train)[:1] for k in range(len(steps)))]
+small = [resize_images(stage, arm.data.size)[0] for stage in stages]  # the network sees them at this size
+shown = figures.plot_steps(dict(zip(("photograph", *steps), small, strict=True)))
 report.save_figure("preprocessing", shown, alt="One image after each step of the preprocessing")
 show(shown)
 
@@ -169,8 +169,8 @@ show_folded("Shape trace through the U-Net, layer by layer", layers[1])
 # $$L = -\log \frac{2 \sum_i p_i y_i + s}{\sum_i p_i + \sum_i y_i + s}$$
 #
 # *Overfitting* means that a network memorizes its training images: the loss keeps falling, but scores on new images no
-# longer improve. With 10 % of the masks of a fold, a handful, this is the main risk. Now train a U-Net from scratch on
-# all training images of fold 0 and watch its *learning curve*: the loss after each step.
+# longer improve. With 10 % of a fold's training masks, a handful, this is the main risk. Now train a U-Net from scratch
+# on all training images of fold 0 and watch its *learning curve*: the loss after each step.
 #
 # The loop below is the library's own, shown with `inspect.getsource`: sample a batch, predict, compute the loss, step.
 # To stop early, interrupt the kernel (the square button of the toolbar): the weights so far are kept.
@@ -193,7 +193,7 @@ print(len(runs), "runs,", round(sum(run.settings["seconds"] for run in runs.valu
 
 # %% [markdown]
 # ## 8 · Phase 1: how far from the center?
-# We measure the distance between the predicted and the annotated center, in pixels of an image of the stated size and
+# We measure the distance between the predicted and the annotated center, in pixels of a 640 x 425 image and
 # in disc diameters. The paper reports squared errors for images whose size it does not report, so they cannot be
 # compared. MSE is the mean squared error of x and y.
 
@@ -246,10 +246,10 @@ figure2b = report.save_table("figure2b", compare_families(last, shares, [pair]),
 show(report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: p-values of three tests"))
 
 # %% [markdown]
-# Is it pretraining or freezing? Each row of the next figure changes one factor, except the paper's comparison (with
-# and without equal steps), which changes both. In the last row the localizer's *output* tells the
-# U-Net where to look: it sees a window around the predicted center, and the other arm the whole image in pixels of the
-# same size.
+# Is it pretraining or freezing? Each row of the next figure changes one factor, except the paper's comparison (with and
+# without equal steps), which changes both, and the last, whose window brings its own training crops. In the last row
+# the localizer's *output* tells the U-Net where to look: it sees a window around the predicted center, and the other
+# arm the whole image in pixels of the same size.
 
 # %%
 contrasts = {
@@ -281,21 +281,22 @@ show(report.save_figure("distribution", shown, alt="Dice of every image, arm by 
 show(report.save_table("distribution", spread_over_images(last, chosen), tidy=False).round(3))
 
 # %% [markdown]
-# The first figure shows the worst test images of the paper's two arms and of the window arm. If the whole image is
-# searched, bright lesions are mistaken for the disc. Then the test images of one fold: move the threshold and see which
-# errors disappear and which appear.
+# The first figure shows the four worst test images of the random start, with the predictions of the paper's other arm
+# and of the window arm. What is mistaken for the disc if the whole image is searched? Then the test images of one fold:
+# move the threshold and see which errors disappear and which appear.
 #
 # Dice counts pixels, not distances: a thin rim around a whole structure costs as much as one lump far away. **HD95** is
-# the 95th percentile of the distances between the two outlines, **ASSD** their mean, **NSD** the share of both outlines
-# that is within 2 pixels of the other ([formulas, and why tools disagree](../docs/metrics.md)). The
+# the 95th percentile of the distances from each outline to the other, the larger of the two directions; **ASSD** is the
+# mean distance, **NSD** the share of both outlines that is within 2 pixels of the other ([formulas, and why tools
+# disagree](../docs/metrics.md)). The
 # probabilities are *calibrated* if they match frequencies: of all pixels given 0.8, 80 % belong to the structure, and
 # likewise for every value; **ECE** is the mean gap.
 
 # %%
-three = ["random_trainable_100", "pretrained_frozen_100", "window_100"]
+three = ["window_100", "pretrained_frozen_100", "random_trainable_100"]
 images, ground_truth, predicted, names = experiment.predictions(three, num_images=4, pick="worst")
 worst = figures.plot_predictions(images, ground_truth, {labels[name]: predicted[name] for name in three}, titles=names)
-show(report.save_figure("worst", worst, alt="The four images with the lowest Dice"))
+show(report.save_figure("worst", worst, alt="The four images with the lowest Dice of the random start"))
 explore_predictions(*experiment.probabilities(three[1]))
 beyond = experiment.beyond_dice(three)
 report.save_table("boundaries", beyond.boundaries)
@@ -310,7 +311,7 @@ show(show_comparison(beyond.boundaries, labels), beyond.calibration.round(3), di
 # verdict follows from the interval of the difference. Synthetic data can support the direction of an effect, never its
 # size.
 #
-# **How to read the result.** "Inconclusive" does not mean "no effect": look whether the interval still contains the
+# **How to read the result.** "Inconclusive" does not mean "no effect": check whether the interval still contains the
 # paper's gain, 0.04. Then compare all four combinations. If pretraining helps only a frozen encoder, or freezing only a
 # pretrained one, the two factors *interact*, and neither alone explains the gain. Compare with your guess.
 
@@ -322,9 +323,9 @@ show(show_claims(claims))
 
 # %% [markdown]
 # ## 13 · Your own image
-# The saved file of weights contains all that prediction needs. Choose an image of any size with the button, or
-# give its path. Does the network find what you see? It was trained on images from one source. Expect lower accuracy on
-# others: this is *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit
+# The saved file of weights contains all that prediction needs. Choose an image of any size with the button, or give its
+# path. Does the network find what you see? It only knows the kinds of images it was trained on. Expect lower accuracy
+# on others: this is *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit
 # predict`.
 
 # %%
@@ -342,16 +343,17 @@ predict_own(Predictor.load(experiment.run_of("pretrained_frozen_100").folder, de
 # - All percentages of images get the same number of steps. With epochs, fewer images would also mean fewer steps.
 # - "Frozen" covers weights and BatchNorm statistics. The random, frozen control keeps its initial
 #   weights; its statistics are estimated once from the training images, except in the *uncalibrated* arm.
-# - The localizer predicts pixels, as in the paper's errors, with one linear layer ("without activation").
-# - Public training centers come from the CODRAS boxes of another group; the 103 test centers are the official ones. The
-#   two differ by 3.4 pixels of 640 on average, so no localizer trained on one can get closer to the other.
+# - The localizer predicts x and y as shares of width and height, with one linear layer ("without activation"); errors
+#   are converted to pixels of a 640 x 425 image.
+# - Public training centers are the middles of disc boxes that another group annotated; the 103 test centers are the
+#   official ones. The two differ by 3.4 of 640 pixels on average, mostly by a constant shift that the localizer learns.
 # - Dice is computed at the masks' full size, after the probabilities are enlarged.
 #
 # ## 15 · Exercises
 # Replace `...` with your answer. Each check tells you whether it is right, and why; a wrong answer gets a hint.
 
 # %% [markdown]
-# **1.** Which arm differs from `pretrained_frozen_100` in the start of the encoder and in nothing else?
+# **1.** Which arm differs from `pretrained_frozen_100` only in that its encoder was not pretrained at all?
 
 # %% tags=["exercise"]
 experiment.check.only_the_start(...)
@@ -390,8 +392,9 @@ experiment.check.distance_from_mse(...)
 experiment.check.distance_from_mse((2 * 132.16) ** 0.5)
 
 # %% [markdown]
-# **5.** Design the control. A pretrained network was trained for the localizer's steps as well as its own. Which
-# random, trainable arm (100 %) is trained for the same number in total? An arm is a dictionary: `name`, the arm it is
+# **5.** Design the control. A pretrained network was trained for the localizer's steps as well as its own. Build
+# a random, trainable arm (100 %) with the same number in total from `random_trainable_100`, as
+# `random_trainable_longer_100` was built. An arm is a dictionary: `name`, the arm it is
 # `like`, and what it changes, such as `{"name": "mine", "like": "random_frozen_100", "recipe.steps": 50}`.
 
 # %% tags=["exercise"]

@@ -104,7 +104,7 @@ show_settings(settings, important, arms=experiment.arms_table())
 
 # %% [markdown]
 # ## 3 · Split: copies before or after?
-# The paper made two shifted copies of each photograph and *then* chose the validation images. So copies of one
+# The paper made two augmented copies of each photograph and *then* chose the validation images. So copies of one
 # photograph are in both sets: *data leakage*. The counts reveal it: 100,046 and 11,116 add up to three times the
 # photographs, but neither is a multiple of three. Copies made after the split are harmless. How many photographs are in
 # both sets?
@@ -157,9 +157,9 @@ show(figure2)
 # %% [markdown]
 # ## 5 · The networks
 # The diagrams show the published networks at full width, computed from their layers. Details that the text does not
-# mention: "VGG-16" has 12 convolutions, its attention (CBAM) covers channels only, and 97 % of the VGG classifier's
-# weights are in its dense head. In stage 2 most weights are in the decoder: freezing the encoder freezes a sixth of the
-# network.
+# mention: "VGG-16" has 12 convolutions, its attention (CBAM) takes mean and maximum over the channels in both gates, so
+# it has no gate for a whole channel, and 97 % of the VGG classifier's weights are in its dense head. In stage 2 most
+# weights are in the decoder: freezing the encoder freezes a sixth of the network (VGG) or over a fifth (ResNet).
 #
 # **An encoder-decoder is built like a U-Net.** The *encoder* halves the image stage by stage and learns *what* is in
 # it. The *decoder* doubles the size again until each pixel gets a score (*logit*). *Skip connections* give the decoder
@@ -181,12 +181,13 @@ show_folded("Shape trace through the encoder-decoder", joined[networks["vgg_cbam
 
 # %% [markdown]
 # ## 6 · Train one network by hand
-# The paper's loss is the mean *cross-entropy*: it is large if the true class of a pixel gets a small probability $p_i$.
+# The paper's loss is the mean *cross-entropy*: it is large if the true class of a pixel gets a small probability. $p_i$
+# is the predicted probability that pixel $i$ is lesion, $y_i$ its label (1: lesion, 0: none).
 #
 # $$L = -\frac{1}{n} \sum_i \left[ y_i \log p_i + (1 - y_i) \log (1 - p_i) \right]$$
 #
-# Masks are scored with **Dice**, which counts no background, or **IoU**. With true positives TP, false positives FP and
-# false negatives FN:
+# Masks are scored with **Dice**, which ignores background that was recognized, or **IoU**. With true positives TP,
+# false positives FP and false negatives FN:
 #
 # $$\mathrm{Dice} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad \mathrm{IoU} = \frac{TP}{TP + FP + FN}$$
 #
@@ -218,12 +219,12 @@ print(len(runs), "runs,", seconds, "seconds of training in all")
 
 # %% [markdown]
 # ## 8 · Table 1: lesion or no lesion
-# SD is over seeds, the interval over patients and seeds. The paper's four rows cannot come from one validation set:
+# SD is over seeds, the interval over patients and seeds. The paper's four rows hardly come from one validation set:
 # they imply four different percentages of images with a lesion (see the findings in section 9). The ResNet-like
 # networks have dropout before BatchNorm: statistics collected with dropout do not fit features without it. After few
 # steps such a network may predict the same for every photograph although its training loss falls.
 #
-# What does the leak do? The second table compares the same network with copies made before and after the split.
+# What does the leak do? The second table compares the same network, its copies split by photograph or by image.
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
@@ -235,7 +236,7 @@ show(tables.show_comparison(report.save_table("leak", experiment.table("leak")),
 # ## 9 · Table 2: three lesions
 # Accuracy, sensitivity and specificity come from one confusion matrix over all pixels of all test images, so accuracy
 # must be between the other two. In four published rows it is not; the notes mark them. In the lesson, hemorrhages and
-# microaneurysms are trained in one network each, with all seeds. Rows of other authors follow ours.
+# microaneurysms are trained with one encoder only (VGG-16 CBAM), with all seeds. Rows of other authors follow ours.
 
 # %%
 table2 = report.save_table("table2", experiment.table("table2"))
@@ -248,8 +249,10 @@ show(report.save_table("findings", find_anomalies(experiment.published), tidy=Fa
 # Four arms on exudates with one encoder: copied or random, frozen or trainable; then the same four after only a few
 # steps. Such a comparison is an *ablation*: it removes one ingredient at a time from a *baseline*.
 #
-# The paper's claim is speed. When does each arm reach 95 % of its own final score, for good? An arm with a low final
-# score reaches 95 % of it early, so read this column together with *final*.
+# **Average precision** is the area under the curve of precision against sensitivity over all thresholds, **AUC** that
+# of sensitivity against the rate of false alarms. The paper's claim is speed. When does each arm reach 95 % of its own
+# final score, for good? An arm with a low final score reaches 95 % of it early, so read this column together with
+# *final*.
 
 # %%
 four = report.save_table("four_arms", experiment.table("four_arms"))
@@ -282,8 +285,9 @@ show(figure5)
 # The test images with the lowest Dice: what goes wrong? Move the threshold: which errors disappear, and which appear?
 #
 # Dice counts pixels, not distances: a thin rim around a whole structure costs as much as one lump far away. **HD95** is
-# the 95th percentile of the distances between the two outlines, **ASSD** their mean, **NSD** the share of both outlines
-# that is within 2 pixels of the other ([formulas, and why tools disagree](../docs/metrics.md)). A network is
+# the 95th percentile of the distances from each outline to the other, the larger of the two directions; **ASSD** is the
+# mean distance, **NSD** the share of both outlines that is within 2 pixels of the other ([formulas, and why tools
+# disagree](../docs/metrics.md)). A network is
 # *calibrated* if 80 % of all pixels with a probability of 0.8 belong to the structure; **ECE** is the mean gap. The
 # threshold in the last table is the one with the best Dice on validation images.
 
@@ -316,15 +320,16 @@ show(tables.show_claims(claims))
 # %% [markdown]
 # ## 13 · Your own image
 # The saved file of weights contains all that prediction needs. Choose an image of any size with the button, or give its
-# path. Does the network find what you see? It was trained on images from one source. Expect lower accuracy on others:
-# this is *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit predict`.
+# path. Does the network find what you see? It only knows the kinds of images it was trained on. Expect lower accuracy
+# on others: this is *domain shift*. For teaching and research, not for clinical use. For many images: `retina-kit
+# predict`.
 
 # %%
 predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=device), path="")
 
 # %% [markdown]
 # ## 14 · What differs from the paper, and why
-# - Messidor, Kaggle and e-ophtha are available on request only; stage 1 uses the IDRiD grading set minus every image in
+# - Messidor, Kaggle and e-ophtha need a registration; stage 1 uses the IDRiD grading set minus every image in
 #   stage 2's test set, and byte-identical pairs stay on one side of the split. e-ophtha has no hemorrhages, although
 #   the paper names it as their source.
 # - The paper does not report which photographs it used, how it split them, or whether it kept patches without a lesion.
@@ -332,7 +337,8 @@ predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=devi
 # - IDRiD_81 is excluded for exudates because its mask file is opaque everywhere. 26 test photographs remain.
 # - The published code stretches remainders to whole patches; training here pads them. In tests the last patch is moved
 #   back, and overlapping patches are averaged.
-# - Keras's L2 penalty on two stages of the ResNet, its learning-rate plateaus and early stopping are left out.
+# - Keras's learning-rate plateaus and early stopping are left out, and in `lesson` its L2 penalty on two stages of the
+#   ResNet.
 # - The code starts its classifier on Messidor and continues on Kaggle; here there is one set.
 # - `lesson` reduces width, image size, patches and steps, has another loss (section 6), and lets BatchNorm settle
 #   faster. The settings table lists every such difference.
@@ -341,14 +347,14 @@ predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=devi
 # Replace `...` with your answer. Each check tells you whether it is right, and why; a wrong answer gets a hint.
 
 # %% [markdown]
-# **1.** Which of the four arms of section 10 does what the paper's text describes, and which does what its code does?
-# Give both, as `{"one", "another"}`.
+# **1.** The paper's text describes an encoder that is copied and frozen. Which of the four arms of section 10 does what
+# its published code does?
 
 # %% tags=["exercise"]
-experiment.check.what_the_text_says(...)
+experiment.check.what_the_code_does(...)
 
 # %% tags=["solution"]
-experiment.check.what_the_text_says({"copied_frozen", "published"})
+experiment.check.what_the_code_does("published")
 
 # %% [markdown]
 # **2.** Microaneurysms cover about 0.1 % of the pixels. What is the pixel accuracy (in percent) of a network that

@@ -19,20 +19,20 @@ def test_the_first_validation_from_which_the_curve_stays_up_counts():
     curve = history("a", [0.1, 0.8, 0.2, 0.78, 0.8, 0.8, 0.8])  # one lucky validation at 20
     found = convergence_of(curve, "dice", {"a": 0.5}).iloc[0]
     assert found["final"] == pytest.approx(0.8)
-    assert found["first updates"] == 20
-    assert found["updates"] == 40
+    assert found["first steps"] == 20
+    assert found["steps"] == 40
     assert found["epochs"] == 20
-    assert found["of updates"] == 70
+    assert found["of steps"] == 70
 
 
 def test_an_arm_that_learns_nothing_reaches_nothing():
     found = convergence_of(history("a", [0.0, 0.0, 0.0]), "dice", {"a": 1})
-    assert math.isnan(found["updates"].iloc[0])
+    assert math.isnan(found["steps"].iloc[0])
 
 
 def test_a_score_of_exactly_the_share_has_reached_it():
     found = convergence_of(history("a", [0.25, 0.5, 0.5, 0.5]), "dice", {"a": 1}, share=1.0).iloc[0]
-    assert (found["first updates"], found["updates"]) == (20, 20)
+    assert (found["first steps"], found["steps"]) == (20, 20)
 
 
 def test_arms_and_updates_without_validation_are_kept_apart():
@@ -40,7 +40,7 @@ def test_arms_and_updates_without_validation_are_kept_apart():
     both.loc[len(both)] = ["a", 0, 35, float("nan")]
     found = convergence_of(both, "dice", {"a": 1, "b": 1})
     assert found["arm"].tolist() == ["a", "b"]
-    assert found["updates"].tolist() == [10, 20]
+    assert found["steps"].tolist() == [10, 20]
 
 
 def test_the_folds_of_a_cross_validation_are_not_taken_for_one_curve():

@@ -181,6 +181,9 @@ def test_a_number_in_percent_has_a_tolerance_in_percent():
     problem = exercises.parse_exercise(entry, "here").problem
     assert problem(62.05, SmallExperiment()) == "In percent."  # 0.6205 is 0.62 to within 0.001
     assert problem(62.2, SmallExperiment()) == "62.2 is not the answer."
+    tiny = EXERCISES[1] | {"mistake": [{"value": 0.0008, "factor": 100, "says": "In percent."}]}
+    answer = exercises.parse_exercise(tiny, "here").problem(0.1, SmallExperiment())
+    assert answer == "0.1 is not the answer."  # within a tenth of a percent of 0.08 %, as is whatever is near 0
 
 
 def test_the_html_folds_the_hint_away_and_escapes(check):

@@ -668,7 +668,7 @@ CLAIMS = (
     ),
     Claim(
         id="finer_pixels_help",
-        statement="Whole images at the window's pixel size beat coarser ones, both in color from a random start",
+        statement="Whole images at the window's pixel size, with its own recipe, beat coarser ones; both in color, random start",
         kind="control",
         test="greater",
         pooled=False,

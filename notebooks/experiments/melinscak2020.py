@@ -528,10 +528,10 @@ TABLES = (
     ),
 )
 HOW_MANY = {
-    "tiny": "fewer B-scans than the paper's",
-    "small": "few B-scans (the paper: 256)",
-    "medium": "more B-scans (512)",
-    "large": "all B-scans (1000)",
+    "tiny": "the fewest B-scans (fewer than the paper's)",
+    "small": "few B-scans (the paper's 256)",
+    "medium": "more B-scans (the paper's 512)",
+    "large": "most B-scans (the paper's 1000)",
 }
 
 
@@ -543,7 +543,7 @@ def fluid_claim(name: str, statement: str, kind: str, *arms: str, transfer: str 
 
 def transfer_helps(size: str, which: str) -> Iterator[Claim]:
     """The paper's comparison at one number of scans, and with equally many steps."""
-    statement = f"Training on the other device first beats a random start, with {which}"
+    statement = f"Training on the source scans first beats a random start, with {which}"
     yield fluid_claim(f"transfer_helps_{size}", statement, "replication", f"transfer_{size}", f"scratch_{size}")
     yield fluid_claim(
         f"transfer_helps_{size}_at_equal_updates",
@@ -551,7 +551,7 @@ def transfer_helps(size: str, which: str) -> Iterator[Claim]:
         "control",
         f"transfer_{size}",
         f"scratch_{size}_equal_updates",
-        transfer=f"other device, {which}",
+        transfer=f"other OCT scans, {which}",
     )
 
 
@@ -577,7 +577,7 @@ CLAIMS = (
     ),
     Claim(
         id="more_data_helps_at_equal_updates",
-        statement="It still does if small training sets get nearly as many steps as large ones",
+        statement="It still does if each size has the steps of its transfer arm, which differ less",
         kind="control",
         test="rises_with",
         metric="dice_nonempty",
@@ -682,7 +682,7 @@ PAPER = Paper(
     key="melinscak2020",
     title="How much data, and does transfer help?",
     notebook="02_how_much_data_melinscak2020",
-    question="How many annotated B-scans does a U-Net need, and how many does it save to train it on another device's scans first?",
+    question="How many annotated B-scans does a U-Net need, and how many does it save to train it on other OCT scans first?",
     data={
         "synthetic": DataSource(
             description="Source and target: synthetic OCT scans of two devices, `gap` apart.",

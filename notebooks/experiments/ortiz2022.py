@@ -532,9 +532,8 @@ def starts(s: Settings) -> Iterator[Arm]:
     all_updates = {"length": {"validate_every": s.validate_every}, "variants": ("last", "best")}
     few_updates = {"length": {"epochs": s.quick_epochs, "steps": s.quick_steps}}
     for prefix, length, when in (("", all_updates, ""), ("quick_", few_updates, ", few steps")):
-        code, text = ("", "") if when else (" (the code)", " (the text)")
-        yield lesion(s, f"{prefix}published", f"random, all trainable{code}{when}", **length)
-        label = f"copied, frozen{text}{when}"
+        yield lesion(s, f"{prefix}published", f"random, all trainable{when}", **length)
+        label = f"copied, frozen{when}"
         yield lesion(s, f"{prefix}copied_frozen", label, "control", start=copied, freeze="encoder", **length)
         yield lesion(s, f"{prefix}copied_tuned", f"copied, all trainable{when}", "control", start=copied, **length)
         label = f"random, frozen, statistics calibrated{when}"

@@ -20,12 +20,12 @@ from retina_kit.reporting.timing import read_timing, with_minutes
 from retina_kit.reporting.units import estimate, percent
 
 BEGIN, END = "<!-- {}: made by `python -m retina_kit.authoring.readme` -->", "<!-- end of {} -->"
-HEAD = "| paper | its claim | replication | control (without the confound) | data |\n|---|---|---|---|---|"
+HEAD = "| paper | claim | replication | control (without the confound) | data |\n|---|---|---|---|---|"
 METRICS = {"dice": "Dice", "dice_nonempty": "Dice", "average_precision": "average precision"}  # others as they are
 
 
 def findings_markdown(folder: Path, papers: Iterable[str] = ()) -> str:
-    """Write one row per paper as Markdown: its claim, our verdict, and the verdict of the control.
+    """Write one row per paper as Markdown: a claim of it, our verdict, and the verdict of the control.
 
     The control is the first one about a transfer, the claim the replication that it corrects. `folder` holds the kept
     results. Real data come before synthetic data if both are kept.

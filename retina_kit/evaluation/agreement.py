@@ -1,4 +1,4 @@
-"""Inter-rater agreement: the Dice of two annotators is a practical upper bound for a network."""
+"""Inter-rater agreement: the Dice of two annotators, a practical bound for a network that learns from one of them."""
 
 import itertools
 from collections.abc import Mapping

@@ -37,7 +37,7 @@ class CBAM(nn.Module):
 class ChannelAxisCBAM(nn.Module):
     """What was published as CBAM: both gates see means and maxima over the channels (Ortiz 2022, the code).
 
-    It differs from `CBAM` in four ways. The first gate's mean and maximum run over the channels instead of
+    It differs from `CBAM`: the first gate's mean and maximum run over the channels instead of
     over space, so that every pixel has its own; each goes through its own perceptron; the perceptrons end in
     ReLU, so that the gate is never below 0.5; and the features themselves are added to the result.
     """

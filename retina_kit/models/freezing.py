@@ -1,4 +1,4 @@
-"""Freezing an encoder for good: its weights and its BatchNorm statistics (Hu 2018, section 2.3)."""
+"""Freezing an encoder for good: its weights (Hu 2018, section 2.3) and, our choice, its BatchNorm statistics."""
 
 from typing import Self
 

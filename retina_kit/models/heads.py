@@ -41,7 +41,7 @@ class FCNHead(nn.Module):
         self.classifier = Classifier(channels, num_classes)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Give logits from a pixel's own features."""
+        """Give logits from the features of a pixel's 3 x 3 neighborhood."""
         return self.classifier(self.conv(features))
 
 
@@ -99,7 +99,7 @@ def _weights(old: int, new: int) -> Tensor:
 
 
 class ASPPHead(nn.Module):
-    """Atrous spatial pyramid pooling of DeepLabV3: convolutions that look 1, 12, 24 and 36 pixels away."""
+    """Atrous spatial pyramid pooling of DeepLabV3: convolutions that look 0, 12, 24 and 36 pixels away."""
 
     def __init__(
         self,

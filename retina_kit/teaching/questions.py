@@ -126,11 +126,15 @@ class Source:
         return self
 
     def matches(self, answer: float, tolerance: float, results: Results) -> bool:
-        """Tell whether an answer is this number within the tolerance (of the number before `factor`)."""
+        """Tell whether an answer is this number within the tolerance (of the number before `factor`).
+
+        With a factor, a number below ten times its tolerance is not recognized: anything near 0 would be.
+        """
         expected = self.value if self.of is None else self.of.number(results)
         assert expected is not None  # _check
         expected = self.factor * (expected - (self.minus.number(results) if self.minus else 0))
-        near = abs(answer - expected) <= tolerance * max(1, abs(self.factor))
+        tolerance *= max(1, abs(self.factor))
+        near = abs(answer - expected) <= tolerance and (self.factor == 1 or abs(expected) >= 10 * tolerance)
         return near or (math.isnan(answer) and math.isnan(expected))
 
 

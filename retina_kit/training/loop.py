@@ -52,8 +52,8 @@ def fit(
     """Train `model` in place and return its history, one row per step: step, loss, learning_rate, validation scores.
 
     `batches.sample(step)` gives the images and targets of a step. `validate(model)` gives a dict of scores and is
-    called every `recipe.validate_every` steps. `watch` is called after each step and may return True to stop early.
-    `checkpoint` saves now and then and lets an interrupted run resume.
+    called every `recipe.validate_every` steps and after the last. `watch` is called after each step and may return True
+    to stop early. `checkpoint` saves now and then and lets an interrupted run resume.
     """
     to_device(model, device).train()
     optimizer = recipe.make_optimizer(model)
@@ -64,7 +64,7 @@ def fit(
 
     first_step = checkpoint.restore(model, optimizer, losses, validations) if checkpoint else 0
     for step in range(first_step, num_steps):
-        seed_generator(device, seed * 1_000_003 + step)  # so that dropout, too, depends on the step alone
+        seed_generator(device, seed * 1_000_003 + step)  # so that dropout, too, depends on seed and step alone
         images, targets = batches.sample(step)
         set_learning_rate(optimizer, recipe.learning_rate_at(step, num_steps))
 
@@ -94,7 +94,7 @@ def fit(
 def outputs_and_loss(
     model: nn.Module, recipe: Recipe
 ) -> tuple[Callable[[Tensor], Any], Callable[[Any, Tensor], Tensor]]:
-    """Return what is called on a batch of images and the loss of its outputs, with or without the auxiliary head."""
+    """Return two functions: from images to outputs, and from outputs and targets to the loss."""
     forward: Any = model
     loss: Callable[[Any, Tensor], Tensor] = LOSSES[recipe.loss]
     if recipe.auxiliary_weight != 0:
@@ -104,7 +104,7 @@ def outputs_and_loss(
 
 
 def with_penalty(loss: Callable[[Any, Tensor], Tensor], model: nn.Module) -> Callable[[Any, Tensor], Tensor]:
-    """Return the loss plus the L2 penalty of the sub-module that defines one; UsageError if none does."""
+    """Return a loss that adds the L2 penalty of the sub-module that defines one; UsageError if none does."""
     for module in model.modules():
         penalty: Any = getattr(module, "l2_penalty", None)
         if penalty is not None:
@@ -126,7 +126,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
 
 
 def is_due(step: int, every: int, num_steps: int) -> bool:
-    """Tell whether something that happens every so many steps, and at the last one, happens after this step.
+    """Return True after every `every`-th step and after the last one; never if `every` is 0.
 
     >>> [step for step in range(7) if is_due(step, 3, 7)]
     [2, 5, 6]
