@@ -123,7 +123,7 @@ def test_the_sentence_names_the_difference_that_decided():
     assert clear["p_value"] == judged(*rising[1:], test="greater", arms=["z", "y"])["p_value"]
 
 
-@pytest.mark.parametrize("shift", [-0.0095, -0.008, -0.0075, 0.0, 0.0095])
+@pytest.mark.parametrize("shift", [-0.0095, -0.008, -0.0075, 0.0])
 def test_a_pair_within_the_margin_speaks_against_a_conjunction(shift):
     wave = 0.01 * np.sin(3 * np.arange(NUM))
     pairs = [rows("t1", 0.8 + wave), rows("s1", np.full(NUM, 0.5)), rows("t2", 0.6 + shift + wave - wave.mean())]

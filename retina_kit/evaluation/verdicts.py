@@ -43,16 +43,18 @@ class Outcome:
 
 
 def verdict_of(estimate: Estimate, margin: float = 0.0) -> str:
-    """Return the verdict on "above zero" by the position of the interval; within +-margin it counts against it.
+    """Return the verdict on "above zero" by the position of the interval; if not above, within +-margin is against it.
 
     >>> [verdict_of(Estimate(0.0, low, high)) for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1))]
     ['supported', 'not supported', 'inconclusive']
     """
     if math.isnan(estimate.low):
         return INCONCLUSIVE
+    if estimate.low > 0:
+        return SUPPORTED
     if estimate.high < 0 or (-margin < estimate.low and estimate.high < margin):
         return NOT_SUPPORTED
-    return SUPPORTED if estimate.low > 0 else INCONCLUSIVE
+    return INCONCLUSIVE
 
 
 def greater(claim: Claim, evidence: Evidence) -> Outcome:
@@ -70,7 +72,7 @@ def all_greater(claim: Claim, evidence: Evidence) -> Outcome:
     found = {pair: evidence.combine({pair[0]: 1, pair[1]: -1}) for pair in claim.arms}
     p_values = _corrected(found)
     pair, smallest = min(found.items(), key=lambda item: item[1].value)
-    within = {name for name, e in found.items() if -claim.margin < e.low and e.high < claim.margin}
+    within = {name for name, e in found.items() if -claim.margin < e.low <= 0 and e.high < claim.margin}
     against = [name for name, e in found.items() if name in within or (e.value < 0 and p_values[name] < ALPHA)]
     above = all(found[name].value > 0 and p_values[name] < ALPHA for name in found)
     verdict = NOT_SUPPORTED if against else SUPPORTED if above else INCONCLUSIVE
@@ -197,7 +199,7 @@ def _not_below(found: Estimate, margin: float) -> str:
 
 def _within(claim: Claim) -> str:
     """Return the part of a rule on differences that do not matter."""
-    return f" or within +-{claim.margin:g}" if claim.margin else ""
+    return f" or, if not above 0, within +-{claim.margin:g}" if claim.margin else ""
 
 
 def _nothing_learned(claim: Claim, evidence: Evidence) -> str:
