@@ -139,6 +139,12 @@ def test_the_legend_of_a_reliability_diagram_covers_no_line():
     assert not any(legend.get_window_extent().overlaps(ax.get_tightbbox()) for ax in figure.axes)
 
 
+def test_patients_of_other_arms_have_no_column():
+    scores = pd.DataFrame({"arm": ["net", "source"], "patient": ["01", "im0003"], "dice": 0.5})
+    ax = figures.plot_dice_of_patients(scores, {"net": "a network"})
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["01"]
+
+
 @pytest.mark.parametrize("num_patients", [2, 20])
 def test_the_names_of_patients_do_not_overlap(num_patients):
     names = [f"patient {k:02d}" for k in range(num_patients)]

@@ -77,6 +77,7 @@ def plot_dice_of_patients(scores: pd.DataFrame, arms: Mapping[str, str], ax: Axe
     `scores` has the columns arm, patient and dice; `arms` maps arms to what the legend reads.
     """
     ax = ax or new_axes(7, 3.2)
+    scores = scores[scores["arm"].isin(list(arms))]  # other arms may have other patients
     patients = sorted(scores["patient"].unique())
     for k, (arm, label) in enumerate(arms.items()):
         rows = scores[(scores["arm"] == arm) & scores["dice"].notna()]
