@@ -44,7 +44,8 @@ def verdicts_of(experiment, seeds):
     scores = experiment.scores[experiment.scores["seed"].isin(seeds)]
     known = [name for arm in experiment.arms for name in arm.scored_names]
     named = {name for claim in experiment.definition.claims for name in claim.arm_names()}
-    claims = evaluate_claims(experiment.definition.claims, scores, experiment.data == "synthetic", {*known, *named})
+    asked = (experiment.data == "synthetic", {*known, *named}, experiment.profile != "paper")
+    claims = evaluate_claims(experiment.definition.claims, scores, *asked)
     return claims.set_index("claim")["verdict"]
 
 

@@ -377,9 +377,9 @@ class Experiment:
 
     def claims(self) -> pd.DataFrame:
         """Return the verdict on every claim of the experiment file, replication and control."""
-        arms = self.definition.resolve_arms(self.profile, self.parameters)
-        known = [name for arm in arms for name in arm.scored_names]
-        return evaluate_claims(self.definition.claims, self.scores, self.data == "synthetic", known)
+        known = [n for arm in self.definition.resolve_arms(self.profile, self.parameters) for n in arm.scored_names]
+        reduced = self.profile != "paper" or self.fraction != 1
+        return evaluate_claims(self.definition.claims, self.scores, self.data == "synthetic", known, reduced)
 
     def description(self) -> dict[str, Any]:
         """Describe this run as JSON data, for results.json."""

@@ -28,9 +28,9 @@ def scores_of(levels, *, num_patients=12, seeds=(0, 1, 2), noise=0.05, seed_nois
     return pd.concat(parts, ignore_index=True)
 
 
-def one(scores, synthetic=True, **claim):
+def one(scores, synthetic=True, reduced=False, **claim):
     """Return the row of a single claim."""
-    return evaluate_claims([parsed(claim)], scores, synthetic=synthetic).iloc[0]
+    return evaluate_claims([parsed(claim)], scores, synthetic=synthetic, reduced=reduced).iloc[0]
 
 
 def parsed(claim):
@@ -290,6 +290,15 @@ def test_synthetic_data_cannot_test_a_published_value():
     assert real["estimate"] == pytest.approx(0.8 - 0.6234, abs=0.02)
     below = one(scores, synthetic=False, test="above_value", arms=["best"], value=0.9)
     assert below["verdict"] == "not supported" and below["ci_high"] < 0
+
+
+def test_a_reduced_network_may_reach_a_published_value_but_cannot_refute_it():
+    claim = {"synthetic": False, "test": "above_value", "arms": ["best"]}
+    assert one(scores_of({"best": 0.8}), reduced=True, value=0.6, **claim)["verdict"] == "supported"
+    below = one(scores_of({"best": 0.8}), reduced=True, value=0.9, **claim)
+    assert below["verdict"] == "inconclusive"
+    assert below["sentence"].endswith("reduced settings cannot refute a published value")
+    assert one(scores_of({"best": 0.8}), reduced=False, value=0.9, **claim)["verdict"] == "not supported"
 
 
 def test_pooled_counts_and_variants_are_respected():

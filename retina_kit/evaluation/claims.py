@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from retina_kit.errors import UsageError, did_you_mean, unknown_name
 from retina_kit.evaluation.evidence import Evidence, gather_evidence, usual_seed_noise
 from retina_kit.evaluation.noise import holm
-from retina_kit.evaluation.verdicts import INCONCLUSIVE, NOT_TESTED, TESTS, Outcome
+from retina_kit.evaluation.verdicts import INCONCLUSIVE, NOT_SUPPORTED, NOT_TESTED, TESTS, Outcome
 from retina_kit.schema import STRICT, as_tuple
 
 ESTIMATE = ("estimate", "ci_low", "ci_high", "p_value", "effect_size")
@@ -140,13 +140,18 @@ class Claim:
 
 
 def evaluate_claims(
-    claims: Sequence[Claim], scores: pd.DataFrame, synthetic: bool, known_arms: Collection[str] | None = None
+    claims: Sequence[Claim],
+    scores: pd.DataFrame,
+    synthetic: bool,
+    known_arms: Collection[str] | None = None,
+    reduced: bool = False,
 ) -> pd.DataFrame:
     """Return one row per claim (COLUMNS): the statistic with its interval, the verdict, and the rule behind it.
 
-    `synthetic` data can support the direction of an effect, never a published value. Claims whose arms were not run are
-    not tested; with `known_arms` an arm that is not among them is a UsageError. `p_holm` is the p-value corrected for
-    the number of claims of its kind; verdicts do not use it.
+    `synthetic` data can support the direction of an effect, never a published value. `reduced` settings (fewer steps,
+    smaller networks than the paper's) may reach a published value but cannot refute it. Claims whose arms were not run
+    are not tested; with `known_arms` an arm that is not among them is a UsageError. `p_holm` is the p-value corrected
+    for the number of claims of its kind; verdicts do not use it.
 
     >>> rows = pd.concat([pd.DataFrame({"id": range(6), "patient": range(6), "seed": seed}) for seed in range(3)])
     >>> scores = pd.concat([rows.assign(arm="tuned", dice=0.75), rows.assign(arm="scratch", dice=0.5)])
@@ -160,7 +165,7 @@ def evaluate_claims(
         for arm in claim.arm_names() if known_arms is not None else []:
             if arm not in (known_arms or ()):
                 raise UsageError(f"claim {claim.id!r}: {unknown_name('arm', arm, known_arms or ())}")
-        records.append(_evaluate(claim, scores, synthetic, usual[_reading(claim)]))
+        records.append(_evaluate(claim, scores, synthetic, reduced, usual[_reading(claim)]))
     table = pd.DataFrame(records, columns=COLUMNS)
     for kind in get_args(Kind):
         tested = (table["kind"] == kind) & table["p_value"].notna()
@@ -190,7 +195,9 @@ def _usual_seed_noise(claims: Sequence[Claim], scores: pd.DataFrame) -> dict[Rea
     return found
 
 
-def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool, usual: tuple[float, float]) -> dict[str, Any]:
+def _evaluate(
+    claim: Claim, scores: pd.DataFrame, synthetic: bool, reduced: bool, usual: tuple[float, float]
+) -> dict[str, Any]:
     """Return one row of evaluate_claims as a dict; `usual` is the seed noise that is usual for the score of an arm."""
     row: dict[str, Any] = {"claim": claim.id, "statement": claim.statement, "kind": claim.kind}
     row |= {"scope": "direction only (synthetic data)" if synthetic else "number", "verdict": INCONCLUSIVE}
@@ -206,7 +213,7 @@ def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool, usual: tuple[
     evidence = gather_evidence(scores, claim.arm_names(), claim.metric, claim.pooled)
     evidence = dataclasses.replace(evidence, usual=usual)
     outcome = TESTS[claim.test](claim, evidence)
-    found, reason = outcome.estimate, _why_inconclusive(claim, evidence, outcome, synthetic)
+    found, reason = outcome.estimate, _why_inconclusive(claim, evidence, outcome, synthetic, reduced)
     row |= {"n_patients": evidence.num_patients, "n_seeds": evidence.num_seeds, "statistic": outcome.statistic}
     row |= dict(zip(ESTIMATE, (found.value, found.low, found.high, found.p_value, found.effect_size), strict=True))
     if evidence.fixed_patients:
@@ -215,10 +222,13 @@ def _evaluate(claim: Claim, scores: pd.DataFrame, synthetic: bool, usual: tuple[
     return row | {"verdict": INCONCLUSIVE if reason else outcome.verdict, "rule": outcome.rule, "sentence": sentence}
 
 
-def _why_inconclusive(claim: Claim, evidence: Evidence, outcome: Outcome, synthetic: bool) -> str:
-    """Return why there is no verdict wherever the interval lies; an empty text if there is one."""
-    if synthetic and claim.test in OF_A_VALUE:
+def _why_inconclusive(claim: Claim, evidence: Evidence, outcome: Outcome, synthetic: bool, reduced: bool) -> str:
+    """Return why there is no verdict although the interval would give one; an empty text if there is one."""
+    of_a_value = claim.test in OF_A_VALUE
+    if synthetic and of_a_value:
         return "synthetic data cannot test a published value"
+    if reduced and of_a_value and outcome.verdict == NOT_SUPPORTED:
+        return "reduced settings cannot refute a published value"
     return evidence.why_no_verdict or outcome.reason
 
 
