@@ -39,7 +39,7 @@ show(figures.plot_panels(panels), alt="A synthetic fundus photograph with the ce
 # help or hurt? When does it matter more, with few masks or with many?
 #
 # **You will** reproduce both phases, see them next to the published values, and add the control arms. **You need**
-# Python, two CPU cores and some minutes; choose *Run > Run All Cells*, or press Shift+Enter cell by cell. No data are
+# Python, two CPU cores and a few minutes; choose *Run > Run All Cells*, or press Shift+Enter cell by cell. No data are
 # downloaded: by default the images are synthetic, and so are all scores that follow; only the direction of an effect is
 # comparable with the paper. `data = "public"` uses real photographs ([IDRiD](../docs/data.md)) and takes hours.
 
@@ -60,9 +60,9 @@ from retina_kit.training.losses import LOSSES, pooled_soft_dice
 # %% [markdown]
 # ## 1 · Setup
 # A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
-# the trends in minutes, `paper` uses the hyperparameters that were published and needs a GPU. A *hyperparameter* is a
-# setting that training does not learn, such as the learning rate. Terms are defined in the
-# [glossary](../docs/glossary.md).
+# the trends in minutes, `paper` uses the published hyperparameters (ours where none is reported: here nearly all) and
+# needs a GPU. A *hyperparameter* is a setting that training does not learn, such as the learning rate. Terms are
+# defined in the [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
 profile = "lesson"  # smoke, lesson or paper
@@ -116,8 +116,10 @@ print({"fold 0 trains on, at the smallest share": len(prepared.train), "and test
 
 # %% [markdown]
 # ## 4 · Preprocessing, step by step
-# Gray, normalization, contrast-limited adaptive histogram equalization (CLAHE: evens out local contrast), gamma
-# correction (brightens dark areas; section 2.1). The order and the constants are those of the lab's published code.
+# The image is converted to gray, normalized, and passed through contrast-limited adaptive histogram equalization
+# (CLAHE: evens out local contrast) and gamma correction (brightens dark areas; section 2.1). The order and the
+# constants are those of the code that the authors' lab published. (Its normalization changes nothing here, up to
+# rounding: the stretch to 0 to 255 that follows cancels it.)
 
 # %%
 arm = experiment.arm("pretrained_frozen_100")
@@ -160,7 +162,7 @@ show_folded("Shape trace through the U-Net, layer by layer", layers[1])
 #
 # *By hand:* a disc of 4 pixels, a prediction of 6 pixels, 3 of them right. Then TP = 3, FP = 3, FN = 1, so Dice = 6 /
 # (6 + 3 + 1) = 0.6. A perfect mask scores 1; no overlap scores 0.
-# *IoU* (intersection over union) orders single masks in the same way and is smaller.
+# *IoU* (intersection over union) ranks single masks in the same order; it is smaller than Dice unless both are 0 or 1.
 #
 # A thresholded mask has no gradient, so the loss uses *soft Dice*, with the probability $p_i$ of each pixel and its
 # label $y_i$ (1: disc, 0: background), summed over all pixels of a batch. The paper minimizes its negative logarithm.
@@ -246,10 +248,10 @@ figure2b = report.save_table("figure2b", compare_families(last, shares, [pair]),
 show(report.save_figure("figure2b", figures.plot_p_values(figure2b), alt="Figure 2b: p-values of three tests"))
 
 # %% [markdown]
-# Is it pretraining or freezing? Each row of the next figure changes one factor, except the paper's comparison (with and
-# without equal steps), which changes both, and the last, whose window brings its own training crops. In the last row
-# the localizer's *output* tells the U-Net where to look: it sees a window around the predicted center, and the other
-# arm the whole image in pixels of the same size.
+# Is it pretraining or freezing? Each row of the next figure changes one factor, with these exceptions: the paper's
+# comparison, with and without equal steps, changes both, and the window arm also has its own training crops. In that
+# last row the localizer's *output* tells the U-Net where to look: the window arm sees a window around the predicted
+# center, the other arm the whole image in pixels of the same size.
 
 # %%
 contrasts = {
@@ -282,8 +284,8 @@ show(report.save_table("distribution", spread_over_images(last, chosen), tidy=Fa
 
 # %% [markdown]
 # The first figure shows the four worst test images of the random start, with the predictions of the paper's other arm
-# and of the window arm. What is mistaken for the disc if the whole image is searched? Then the test images of one fold:
-# move the threshold and see which errors disappear and which appear.
+# and of the window arm. What is mistaken for the disc if the whole image is searched? The browser below it has the test
+# images of one fold: move the threshold and see which errors disappear and which appear.
 #
 # Dice counts pixels, not distances: a thin rim around a whole structure costs as much as one lump far away. **HD95** is
 # the 95th percentile of the distances from each outline to the other, the larger of the two directions; **ASSD** is the

@@ -29,18 +29,18 @@ show(figures.plot_panels(panels), alt="The same synthetic eye scanned by two dev
 # **The claim.** The paper trains on 256, 512 or 1000 B-scans, from scratch and after pretraining. It reports that more
 # data help and that transfer helps.
 #
-# **The problem.** Training in *epochs* means that more data bring more training steps, and so does pretraining. Data,
-# transfer and steps are *confounded*. The paper also splits by B-scan, so neighbors of test scans are in the training
-# set (*data leakage*). The control arms give a random start as many steps as transfer with
-# the same number of scans, and split by patient.
+# **The problem.** If training is counted in *epochs*, more data bring more training steps, and pretraining adds steps,
+# too. Data, transfer and steps are *confounded*. The paper also splits by B-scan, so neighbors of test scans are in the
+# training set (*data leakage*). The control arms train from a random start for as many steps as transfer takes with the
+# same number of scans. All arms but one are split by patient; that one shows how much the leak adds.
 #
 # **Your guess, before any result.** Write down: With equally many steps, does transfer still help? Does it help most
 # with the smallest or with the largest training set? How much does the leak add to the score?
 #
 # **You will** compare scores with published ones, add the controls, and vary the gap between the devices yourself.
-# **You need** Python, two CPU cores and some minutes (*Run > Run All Cells*). No data are downloaded: by default
-# the scans are synthetic, and so are all scores that follow. `data = "public"` uses real scans as the target
-# and takes hours.
+# **You need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default the
+# scans are synthetic, and so are all scores that follow. `data = "public"` uses real scans as the target and takes
+# hours.
 
 # %%
 import numpy as np
@@ -61,8 +61,8 @@ from retina_kit.training import loop, losses
 # %% [markdown]
 # ## 1 · Setup
 # A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
-# the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
-# that training does not learn, such as the learning rate. Terms are defined in the
+# the trends in minutes, `paper` uses the published hyperparameters (ours where none is reported) and needs a GPU. A
+# *hyperparameter* is a setting that training does not learn, such as the learning rate. Terms are defined in the
 # [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
@@ -110,12 +110,12 @@ show_settings(settings, important, arms=experiment.arms_table())
 
 # %% [markdown]
 # ## 3 · The gap between two devices
-# A network trained on one device often fails on another: this is *domain shift*. The images show the same synthetic eye
-# as the target's device sees it (0) and step by step more like the other device (1). The setting `gap` is where the
-# source scans are; change it with `overrides = {"gap": 0.4}`.
+# A network trained on one device often fails on another: this is *domain shift*. The images show one synthetic eye,
+# first as the target's device sees it (gap 0), then more and more as the other device does (gap 1). The setting `gap`
+# sets how far the source scans are from the target; change it with `overrides = {"gap": 0.4}`.
 #
-# Now try the controls yourself. The button trains a tiny U-Net on the source and fine-tunes it on the target. How does
-# it score before and after? Noise is a gap, too: 1 is the device's own noise, 0 is none.
+# Now change device, gap, noise and annotator yourself. The button trains a tiny U-Net on the source and fine-tunes it
+# on the target. How does it score before and after? Noise makes a gap, too: 1 is the device's own noise, 0 is none.
 
 # %%
 eyes = {g: generate_oct(1, 1, (160, 160), device="cirrus", gap=g, fluid=2.0, seed=4) for g in (0, 0.25, 0.5, 0.75, 1)}
@@ -217,14 +217,15 @@ show(report.save_table("losses", loss_values.reset_index(), tidy=False).round(3)
 # %% [markdown]
 # ## 9 · Figure 4: Dice against the number of training scans
 # Dice per image, averaged over the test images. (*Pooled* Dice adds up the pixels of all images first.) `dice` uses a
-# threshold of 0.5. `dice_half_thresholded` is what the authors' code computes: values up to 0.5 stay as they are, so
-# residual background probability lowers the score. `dice_nonempty` averages the scans that contain fluid, as the claims
-# do; `false_alarms` is the share of scans without fluid in which some is predicted.
+# threshold of 0.5. `dice_half_thresholded` is what the authors' code computes: probabilities above 0.5 become 1, those
+# up to 0.5 stay as they are, so residual background probability lowers the score. `dice_nonempty` is the mean over the
+# scans that contain fluid, which the claims use; `false_alarms` is the share of scans without fluid in which some is
+# predicted.
 #
 # What does ± mean? The paper calls it SEM, but 0.27 is too large for a standard error of 224 scores between 0 and 1: it
 # is the standard deviation (SD). The SD tells how much single images differ; the standard error tells how precise the
-# mean is. First figure: with SD, as in the paper. Second figure: with the 95 % interval of the mean, which
-# allows for other patients *and* other seeds.
+# mean is. First figure: with SD, as in the paper. Second figure: with the 95 % interval of the mean, which allows for
+# other patients *and* other seeds.
 #
 # ## 10 · The source model in and out of its domain
 # Without fine-tuning, the paper's source model falls from 0.717 on its own training scans to 0.348 on the target's:
@@ -265,7 +266,8 @@ show(
 # %% [markdown]
 # ## 12 · Figure 5: feature visualization
 # *Activation maximization*: change an input by gradient ascent until it excites a filter most. The paper calls layers
-# 10, 13 and 16 the decoder; layer 10 is still the bottleneck. Filters that never respond keep their initial noise.
+# 10, 13 and 16 the decoder; layer 10 is still the bottleneck. If a filter never responds, its input stays at the
+# initial noise.
 
 # %%
 layers, num_steps = experiment.parameters["filter_layers"], experiment.parameters["filter_steps"]
@@ -286,9 +288,10 @@ show(
 
 # %% [markdown]
 # ## 13 · Controls: what the paper's comparison left open
-# Each control changes one thing. Transfer has more steps in total (pretraining plus
-# fine-tuning), so one control trains from scratch for equally many. Another gets twice the target scans instead of
-# scans of another device. Two more test every scan once, split by patient and by B-scan: how much does the leak add?
+# Transfer has more steps in total (pretraining plus fine-tuning), so one control trains from scratch for equally many.
+# On synthetic data, another trains on twice the target scans instead of on scans of another device. One arm uses the
+# loss that the paper reports as worse, binary cross-entropy. The last two test every scan once, split by patient and by
+# B-scan: how much does the leak add?
 
 # %%
 controls = report.save_table("controls", experiment.table("controls"))
@@ -298,15 +301,15 @@ show(show_comparison(controls, labels))
 
 # %% [markdown]
 # ## 14 · The worst images
-# The lowest scores of the network with source scans and most target scans. Move the threshold: which errors disappear,
-# and which appear?
+# These are the test images on which the network with source scans and most target scans scores lowest. Move the
+# threshold: which errors disappear, and which appear?
 #
 # Dice counts pixels, not distances: a thin rim around a whole structure costs as much as one lump far away. **HD95** is
 # the 95th percentile of the distances from each outline to the other, the larger of the two directions; **ASSD** is the
 # mean distance, **NSD** the share of both outlines that is within 2 pixels of the other ([formulas, and why tools
-# disagree](../docs/metrics.md)). A network is
-# *calibrated* if 80 % of all pixels with a probability of 0.8 belong to the structure; **ECE** is the mean gap. The
-# threshold in the last table is the one with the best Dice on validation images.
+# disagree](../docs/metrics.md)). The probabilities are *calibrated* if they match frequencies: of all pixels given 0.8,
+# 80 % belong to the structure, and likewise for every value; **ECE** is the mean gap. The threshold in the last table
+# is the one with the best Dice on validation images.
 
 # %%
 images, ground_truth, predicted, names = experiment.predictions(["transfer_large"], num_images=4, pick="worst")
@@ -347,12 +350,14 @@ predict_own(Predictor.load(experiment.run_of("transfer_large").folder, device=de
 # %% [markdown]
 # ## 17 · What differs from the paper, and why
 # - Its target set is private and its source set needs a registration. By default both are synthetic. With `public` data
-#   the target is Chiu 2015, two subjects left out at a time, and the source is synthetic: from simulation to reality.
+#   the target is Chiu 2015, two patients left out at a time, and the source is synthetic: from simulation to reality.
 # - The paper's two sets come from the same type of device (Zeiss Cirrus); they differ in patients, diseases and
 #   annotators. The gap between our synthetic sets is one of devices.
 # - The paper splits by B-scan; we split by patient, and the leaky split is one arm.
 # - The paper set no seeds; here every arm has several, and a seed also decides which scans are in a training set.
 # - The paper evaluates the last epoch, and so does this kit. Dropout is commented out in its code and absent here.
+# - Keras adds Adam's epsilon before the bias correction, PyTorch after it: the first steps of the paper are smaller.
+# - Processors and GPUs that compute faster in bfloat16 train in it, the paper in float32: set `precision = "float32"`.
 # - `lesson` has fewer scans, narrower networks, BatchNorm and a larger, decaying learning rate. Without BatchNorm, the
 #   Dice loss often ends in "no fluid at all" after few steps. The settings table lists every difference.
 #
@@ -401,8 +406,8 @@ experiment.check.first_loss(...)
 experiment.check.first_loss(1 - 2 * 0.5 * 0.02 / (0.5 + 0.02))
 
 # %% [markdown]
-# **5.** Design the control. `transfer_large` has learned fluid in other scans, but it has also learned what OCT
-# scans look like. Which two arms separate these? Each is a dictionary: `name`, the arm it is `like`, and what it
+# **5.** Design the control. `transfer_large` has learned fluid in other scans, but it has also learned what OCT scans
+# look like. Which two arms show which of the two helps? Each is a dictionary: `name`, the arm it is `like`, and what it
 # changes, such as `{"name": "mine", "like": "scratch_large", "data.mask": "srf"}`.
 
 # %% tags=["exercise"]
@@ -415,5 +420,5 @@ experiment.check.control_for_fluid([retina, tuned])
 
 # %% [markdown]
 # **Going further:** set `overrides = {"gap": 0.0}` and run everything again: what is left of the gain of transfer, and
-# why is it not zero? With 64 scans and with 128, which two arms separate "more data" from "more steps"? Which one
-# decides between "another device" and "more of the same"? Compare with your guess: what did the control show?
+# why is it not zero? Which two arms, one with 64 scans and one with 128, separate "more data" from "more steps"? Which
+# two decide between "another device" and "more of the same"? Compare with your guess: what did the control show?

@@ -34,12 +34,11 @@ show(figures.plot_panels(panels), alt="A synthetic fundus photograph with lesion
 # control arms compare copied and random, frozen and trainable encoders.
 #
 # **Your guess, before any result.** Write down: Which of the four combinations scores best? Does a copied encoder learn
-# faster? What accuracy does a network reach that finds no lesion at all?
+# faster? What accuracy does a network that finds no lesion at all reach?
 #
-# **You will** reproduce what the code did, see it next to the published values, then do what the text describes.
-# **You need** Python, two CPU cores and some minutes (*Run > Run All Cells*). No data are downloaded: by default
-# the images are synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD)
-# and takes hours.
+# **You will** reproduce what the code did, see it next to the published values, then do what the text describes. **You
+# need** Python, two CPU cores and a few minutes (*Run > Run All Cells*). No data are downloaded: by default the images
+# are synthetic, and so are all scores that follow. `data = "public"` uses real photographs (IDRiD) and takes hours.
 
 # %%
 import numpy as np
@@ -61,8 +60,8 @@ from retina_kit.training.tasks.segment_patches import pixel_counts
 # %% [markdown]
 # ## 1 · Setup
 # A *profile* sets the size of a run. `smoke` only checks that everything executes (ignore its scores), `lesson` shows
-# the trends in minutes, `paper` uses the published hyperparameters and needs a GPU. A *hyperparameter* is a setting
-# that training does not learn, such as the learning rate. Terms are defined in the
+# the trends in minutes, `paper` uses the published hyperparameters (ours where none is reported) and needs a GPU. A
+# *hyperparameter* is a setting that training does not learn, such as the learning rate. Terms are defined in the
 # [glossary](../docs/glossary.md).
 
 # %% tags=["parameters"]
@@ -116,8 +115,9 @@ sides = {"copies after the split": classified, "copies before the split": leaked
 
 # %% [markdown]
 # ## 4 · Preprocessing
-# Crop to the field of view, CLAHE with clip limit 1.5 on 8 x 8 tiles, patches without overlap. Reassembled, the patches
-# must reproduce the image exactly. The published code stretches the remainders at the right and bottom; ours pads them.
+# Each image is cropped to the field of view, equalized (CLAHE with clip limit 1.5 on 8 x 8 tiles) and cut into patches;
+# for training, these do not overlap (for tests, see section 14). Reassembled, the patches must reproduce the image
+# exactly. The published code stretches the remainders at the right and bottom; ours pads them.
 
 # %%
 segmented = experiment.prepared("exudates_vgg_cbam")
@@ -156,10 +156,11 @@ show(figure2)
 
 # %% [markdown]
 # ## 5 · The networks
-# The diagrams show the published networks at full width, computed from their layers. Details that the text does not
-# mention: "VGG-16" has 12 convolutions, its attention (CBAM) takes mean and maximum over the channels in both gates, so
-# it has no gate for a whole channel, and 97 % of the VGG classifier's weights are in its dense head. In stage 2 most
-# weights are in the decoder: freezing the encoder freezes a sixth of the network (VGG) or over a fifth (ResNet).
+# The diagrams show the published networks at full width, computed from their layers. Some details are not in the text.
+# "VGG-16" has 12 convolutions. Its attention (CBAM, convolutional block attention module) takes mean and maximum over
+# the channels in both gates, so it has no gate for a whole channel. 97 % of the VGG classifier's weights are in its
+# dense head. In stage 2 most weights are in the decoder, so freezing the encoder freezes only a sixth of the network
+# (VGG) or over a fifth (ResNet).
 #
 # **An encoder-decoder is built like a U-Net.** The *encoder* halves the image stage by stage and learns *what* is in
 # it. The *decoder* doubles the size again until each pixel gets a score (*logit*). *Skip connections* give the decoder
@@ -186,15 +187,15 @@ show_folded("Shape trace through the encoder-decoder", joined[networks["vgg_cbam
 #
 # $$L = -\frac{1}{n} \sum_i \left[ y_i \log p_i + (1 - y_i) \log (1 - p_i) \right]$$
 #
-# Masks are scored with **Dice**, which ignores background that was recognized, or **IoU**. With true positives TP,
-# false positives FP and false negatives FN:
+# Masks are scored with **Dice**, which does not count correctly predicted background, or **IoU**. With true positives
+# TP, false positives FP and false negatives FN:
 #
 # $$\mathrm{Dice} = \frac{2\,TP}{2\,TP + FP + FN}, \qquad \mathrm{IoU} = \frac{TP}{TP + FP + FN}$$
 #
 # *By hand:* a lesion of 4 pixels, 6 predicted, 3 of them right: TP = 3, FP = 3, FN = 1, Dice = 6 / 10 = 0.6. *Soft*
-# Dice has probabilities instead of a thresholded mask, so that it has a gradient. After the few steps of a lesson,
-# cross-entropy is still at "healthy everywhere"; so the lesson trains with 1 - soft Dice (shown below) on synthetic
-# images and adds a Dice term to cross-entropy on photographs. Profile `paper` keeps cross-entropy.
+# Dice uses probabilities instead of a thresholded mask, so that it has a gradient. After the few steps of a lesson, a
+# network trained with cross-entropy still predicts "healthy everywhere". So the lesson trains with 1 - soft Dice (shown
+# below) on synthetic images and adds a Dice term to cross-entropy on photographs. Profile `paper` keeps cross-entropy.
 #
 # *Pooled* scores add up the pixels of all images first; a *per-image mean* gives each image the same weight.
 #
@@ -219,12 +220,13 @@ print(len(runs), "runs,", seconds, "seconds of training in all")
 
 # %% [markdown]
 # ## 8 · Table 1: lesion or no lesion
-# SD is over seeds, the interval over patients and seeds. The paper's four rows hardly come from one validation set:
+# SD is over seeds, the interval over patients and seeds. The paper's four rows can hardly come from one validation set:
 # they imply four different percentages of images with a lesion (see the findings in section 9). The ResNet-like
-# networks have dropout before BatchNorm: statistics collected with dropout do not fit features without it. After few
+# networks have dropout before BatchNorm: statistics collected with dropout do not fit features without it. After a few
 # steps such a network may predict the same for every photograph although its training loss falls.
 #
-# What does the leak do? The second table compares the same network, its copies split by photograph or by image.
+# What does the leak do? In the second table one network is trained twice: with its copies split by photograph, and by
+# image.
 
 # %%
 table1 = report.save_table("table1", experiment.table("table1"))
@@ -249,10 +251,10 @@ show(report.save_table("findings", find_anomalies(experiment.published), tidy=Fa
 # Four arms on exudates with one encoder: copied or random, frozen or trainable; then the same four after only a few
 # steps. Such a comparison is an *ablation*: it removes one ingredient at a time from a *baseline*.
 #
-# **Average precision** is the area under the curve of precision against sensitivity over all thresholds, **AUC** that
-# of sensitivity against the rate of false alarms. The paper's claim is speed. When does each arm reach 95 % of its own
-# final score, for good? An arm with a low final score reaches 95 % of it early, so read this column together with
-# *final*.
+# **Average precision** is the area under the curve of precision against sensitivity over all thresholds; **AUC** is the
+# area under the curve of sensitivity against the false-positive rate. The paper's claim is speed: from which step on
+# does each arm stay above 95 % of its own final score? An arm with a low final score gets there early, so read this
+# column together with *final*.
 
 # %%
 four = report.save_table("four_arms", experiment.table("four_arms"))
@@ -264,7 +266,7 @@ curves = experiment.histories[experiment.histories["arm"].isin(list(arms))]
 passes = {name: batches.recipe.batch_size / len(batches.images) for name in arms}
 speed = report.save_table("convergence", convergence_of(curves, "average_precision", passes), tidy=False)
 figure = figures.plot_validations(curves, "average_precision", arms)
-report.save_figure("convergence", figure, alt="Area under precision-recall of the four arms while they train")
+report.save_figure("convergence", figure, alt="Average precision of the four arms while they train")
 show(figure)
 show(speed.round(3))
 
@@ -287,9 +289,9 @@ show(figure5)
 # Dice counts pixels, not distances: a thin rim around a whole structure costs as much as one lump far away. **HD95** is
 # the 95th percentile of the distances from each outline to the other, the larger of the two directions; **ASSD** is the
 # mean distance, **NSD** the share of both outlines that is within 2 pixels of the other ([formulas, and why tools
-# disagree](../docs/metrics.md)). A network is
-# *calibrated* if 80 % of all pixels with a probability of 0.8 belong to the structure; **ECE** is the mean gap. The
-# threshold in the last table is the one with the best Dice on validation images.
+# disagree](../docs/metrics.md)). The probabilities are *calibrated* if they match frequencies: of all pixels given 0.8,
+# 80 % belong to the structure, and likewise for every value; **ECE** is the mean gap. The threshold in the last table
+# is the one with the best Dice on validation images.
 
 # %%
 images, ground_truth, predicted, names = experiment.predictions(
@@ -337,8 +339,12 @@ predict_own(Predictor.load(experiment.run_of("copied_tuned").folder, device=devi
 # - IDRiD_81 is excluded for exudates because its mask file is opaque everywhere. 26 test photographs remain.
 # - The published code stretches remainders to whole patches; training here pads them. In tests the last patch is moved
 #   back, and overlapping patches are averaged.
-# - Keras's learning-rate plateaus and early stopping are left out, and in `lesson` its L2 penalty on two stages of the
-#   ResNet.
+# - Keras's learning-rate plateaus and early stopping are left out; `lesson` also leaves out the code's L2 penalty on
+#   two stages of the ResNet.
+# - The code keeps the checkpoint with the lowest validation loss. Here that is the variant `best` of the four arms of
+#   section 10; all other rows are of the last step. In `paper`, too, training takes a fixed number of steps.
+# - Keras adds Adam's epsilon before the bias correction, PyTorch after it. Processors and GPUs that compute faster in
+#   bfloat16 train in it, the paper in float32: set `precision = "float32"`.
 # - The code starts its classifier on Messidor and continues on Kaggle; here there is one set.
 # - `lesson` reduces width, image size, patches and steps, has another loss (section 6), and lets BatchNorm settle
 #   faster. The settings table lists every such difference.
@@ -378,8 +384,8 @@ experiment.check.possible_accuracy(...)
 experiment.check.possible_accuracy(max(88.12, 96.1))
 
 # %% [markdown]
-# **4.** Both frozen: by how much does the copied encoder raise the Dice above the random one, in this run (long arms)?
-# Compute it from the table `four`.
+# **4.** With both encoders frozen, by how much does the copied one raise the Dice above that of the random one, in this
+# run (long arms)? Compute it from the table `four`.
 
 # %% tags=["exercise"]
 experiment.check.part_of_transfer(...)

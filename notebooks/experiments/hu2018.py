@@ -154,7 +154,7 @@ SETTINGS = {
         lesson=[256, 384],
         smoke=[32, 48],
         on_synthetic=ByProfile(paper=[256, 384], lesson=[96, 144]),
-        what="height and width of the images out of which the window around a found center is cut, in pixels",
+        what="height and width of the images out of which the window around a predicted center is cut, in pixels",
         ours=True,
     ),
     "window": Setting(
@@ -192,7 +192,7 @@ SETTINGS = {
     ),
     "output_scale": Setting(
         paper=400.0,
-        what="units to a side in which the localizer's head counts; the paper's errors are in pixels",
+        what="units per image side in which the localizer's head outputs the center; the paper's errors are in pixels",
         ours=True,
     ),
     "localizer_loss": Setting(paper="mean_squared_error", what="loss of phase 1", where="section 2.2"),
@@ -229,7 +229,7 @@ SETTINGS = {
     "window_learning_rate": Setting(
         paper=0.0025,
         on_synthetic=ByProfile(lesson=0.01),
-        what="learning rate of the U-Net that sees a window around the found center",
+        what="learning rate of the U-Net that sees a window around the predicted center",
         ours=True,
     ),
     "imagenet_size": Setting(
@@ -274,7 +274,7 @@ SETTINGS = {
         lesson=96,
         smoke=0,
         on_synthetic=ByProfile(paper=0, lesson=48),
-        what="the same for the whole image at the window's pixel size; in the lesson that of the window",
+        what="side of the training crops for the whole image at the window's pixel size; in the lesson the window's side",
         ours=True,
     ),
     "foreground": Setting(
@@ -447,7 +447,7 @@ def input_controls(s: Settings) -> Iterator[Arm]:
     yield disc(
         s,
         "window",
-        "window around the center that was found, in color",
+        "window around the predicted center, in color",
         "control",
         100,
         **fine,
@@ -660,7 +660,7 @@ CLAIMS = (
     ),
     Claim(
         id="the_window_helps",
-        statement="A window around the found center beats the whole image at the same pixel size and learning rate, both in color",
+        statement="A window around the predicted center beats the whole image at the same pixel size and learning rate, both in color",
         kind="control",
         test="greater",
         pooled=False,
@@ -714,7 +714,7 @@ PAPER = Paper(
     key="hu2018",
     title="Localize the optic disc, then segment it",
     notebook="01_localize_then_segment_hu2018",
-    question="Does an encoder that has learned where the disc is segment it better, and is it the learning or the freezing?",
+    question="Does an encoder that has learned where the disc is segment it better, and is this due to the learning or to the freezing?",
     data={
         "synthetic": DataSource(
             description="Synthetic fundus photographs: centers for phase 1, 92 others with exact disc masks for phase 2.",

@@ -39,8 +39,8 @@ SETTINGS = {
         paper="aroi",
         on_synthetic="synthetic_oct",
         on_public="oct_dme_chiu2015",
-        what="target data set",
-        where="section II.A: 25 patients, Cirrus; AROI is the nearest that can be had",
+        what="target data set (the paper's, 25 patients, is private; AROI is the nearest that can be had)",
+        ours=True,
     ),
     "target_mask": Setting(
         paper="fluid", on_public="union", on_own="target", what="mask: all fluids as one class", where="section II.B"
@@ -180,10 +180,11 @@ SETTINGS = {
         lesson=2,
         smoke=2,
         on_public=5,
-        what="folds of the two arms that show the leak: all B-scans are tested, split by patient or by B-scan",
-        where="the paper's script splits 1241 shuffled file names into 993, 124 and 124",
+        what="folds of the two arms that show the leak: all B-scans are tested, split by patient or by B-scan (the paper's "
+        "script splits 1241 shuffled file names into 993, 124 and 124)",
+        ours=True,
     ),
-    "folds": Setting(paper=0, on_public=5, what="folds; each leaves two subjects out", ours=True),
+    "folds": Setting(paper=0, on_public=5, what="folds; each leaves two patients out", ours=True),
     "sizes": Setting(
         paper={"tiny": 128, "small": 256, "medium": 512, "large": 1000, "double": 2000},
         lesson={"tiny": 8, "small": 16, "medium": 32, "large": 64, "double": 128},
@@ -278,7 +279,7 @@ SETTINGS = {
         paper=225,
         lesson=40,
         smoke=1,
-        what="steps between two looks at the B-scans held out",
+        what="steps between two looks at the B-scans held out; an epoch of 1000 scans",
         where="notebook: every epoch",
     ),
     "filter_layers": Setting(
@@ -287,9 +288,7 @@ SETTINGS = {
     "filter_steps": Setting(
         paper=40, lesson=20, smoke=2, what="steps of gradient ascent on the input", where="notebook"
     ),
-    "seeds": Setting(
-        paper=[0, 1, 2], smoke=[0], what="seeds; the paper ran each network once", where="notebook: no seed was set"
-    ),
+    "seeds": Setting(paper=[0, 1, 2], smoke=[0], what="seeds; the paper set none and ran each network once", ours=True),
 }
 
 
@@ -577,7 +576,7 @@ CLAIMS = (
     ),
     Claim(
         id="more_data_helps_at_equal_updates",
-        statement="It still does if each size has the steps of its transfer arm, which differ less",
+        statement="With the steps of its transfer arm at each size, which differ less, Dice still rises with the number of B-scans",
         kind="control",
         test="rises_with",
         metric="dice_nonempty",
@@ -606,7 +605,7 @@ CLAIMS = (
     ),
     Claim(
         id="the_gain_grows_with_n_at_equal_updates",
-        statement="It grows if both have the same number of steps",
+        statement="The gain of transfer grows with the number of target B-scans if both have the same number of steps",
         kind="control",
         test="gain_grows",
         metric="dice_nonempty",
@@ -682,7 +681,7 @@ PAPER = Paper(
     key="melinscak2020",
     title="How much data, and does transfer help?",
     notebook="02_how_much_data_melinscak2020",
-    question="How many annotated B-scans does a U-Net need, and how many does it save to train it on other OCT scans first?",
+    question="How many annotated B-scans does a U-Net need, and how many does training on other OCT scans first save?",
     data={
         "synthetic": DataSource(
             description="Source and target: synthetic OCT scans of two devices, `gap` apart.",

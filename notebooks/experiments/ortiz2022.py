@@ -26,7 +26,7 @@ SETTINGS = {
         paper="idrid_grading_loc",
         on_synthetic="synthetic_fundus",
         what="images of stage 1, lesion or no lesion (the paper: Messidor and Kaggle)",
-        where="materials and methods",
+        ours=True,
     ),
     "stage1_options": Setting(
         paper={"crop": True, "exclude": {"also_in": "idrid_seg_1024"}},
@@ -97,7 +97,7 @@ SETTINGS = {
         paper="idrid_seg_1024",
         on_synthetic="synthetic_fundus",
         what="images of stage 2, lesion masks (the paper: IDRiD and e-ophtha)",
-        where="materials and methods",
+        ours=True,
     ),
     "stage2_options": Setting(
         paper={
@@ -173,14 +173,14 @@ SETTINGS = {
         on_synthetic={"kind": "patients", "test_fraction": 0.3334, "seed": 0},
         on_own={"kind": "patients", "test_fraction": 0.34, "seed": 0},
         what="split of stage 2: the official 54 and 27",
-        where="not reported",
+        ours=True,
     ),
     "scale": Setting(
         paper=1.0,
         smoke=0.25,
         on_synthetic=1.0,
-        what="working size of stage 2 (the pack's images are 1024 wide, the paper's 4288)",
-        where="not reported",
+        what="working size of stage 2 (images are 1024 pixels wide, the paper's 4288: each gives a tenth of its patches)",
+        ours=True,
     ),
     "patch": Setting(
         paper=160,
@@ -342,8 +342,8 @@ SETTINGS = {
                 "microaneurysms": "cross_entropy_and_log_dice",
             },
         ),
-        what='loss of a segmentation network; few steps of cross-entropy end at "healthy everywhere", and with the few '
-        "pixels of real hemorrhages and microaneurysms so do most with Dice, and fewer with -log Dice",
+        what='loss of a segmentation network; after a few steps of cross-entropy it still predicts "healthy everywhere"; so '
+        "do, for the few pixels of real hemorrhages and microaneurysms, most trained with Dice and fewer with -log Dice",
         where="code",
     ),
     "mean": Setting(
@@ -378,8 +378,8 @@ SETTINGS = {
     "validation_fraction": Setting(
         paper=0.1,
         smoke=0.25,
-        what="share of the training images that is held out; the best checkpoint has the lowest loss on them",
-        where="not reported; the code keeps the best checkpoint by validation loss",
+        what="share of the training images that is held out; the best checkpoint has the lowest loss on them, as in the code",
+        ours=True,
     ),
     "imagenet_weights": Setting(
         paper={"vgg16": "", "resnet50": ""},
@@ -408,7 +408,7 @@ SETTINGS = {
         where="ours",
         ours=True,
     ),
-    "seeds": Setting(paper=[0, 1, 2], smoke=[0], what="seeds; the paper ran each arm once", where="not reported"),
+    "seeds": Setting(paper=[0, 1, 2], smoke=[0], what="seeds; the paper ran each arm once", ours=True),
 }
 
 
@@ -660,7 +660,7 @@ TABLES = (
 CLAIMS = (
     Claim(
         id="transfer_is_faster",
-        statement="After few steps an encoder that was copied and frozen is ahead of the published code's random one",
+        statement="After a few steps, a copied and frozen encoder is ahead of the published code's random one",
         kind="replication",
         test="greater",
         metric="average_precision",
@@ -669,7 +669,7 @@ CLAIMS = (
     Claim(
         id="transfer_is_faster_when_tuned",
         transfer="lesion classifier, few steps",
-        statement="After few steps a copied encoder that continues to learn is ahead of a random one",
+        statement="After a few steps, a copied encoder that continues to learn is ahead of a random one",
         kind="control",
         test="greater",
         metric="average_precision",
@@ -729,7 +729,7 @@ CLAIMS = (
     ),
     Claim(
         id="attention_helps",
-        statement="Attention raises the area under precision-recall of the VGG-like encoder (exudates)",
+        statement="Attention raises the average precision of the VGG-like encoder (exudates)",
         kind="replication",
         test="greater",
         metric="average_precision",
@@ -737,7 +737,7 @@ CLAIMS = (
     ),
     Claim(
         id="attention_helps_resnet",
-        statement="Attention raises the area under precision-recall of the ResNet-like encoder (exudates)",
+        statement="Attention raises the average precision of the ResNet-like encoder (exudates)",
         kind="replication",
         test="greater",
         metric="average_precision",
@@ -763,7 +763,7 @@ CLAIMS = (
     ),
     Claim(
         id="in_the_range_of_the_challenge",
-        statement="The area under precision-recall for exudates is in the range of the IDRiD challenge (0.7 and more)",
+        statement="The average precision for exudates is in the range of the IDRiD challenge (0.7 and more)",
         kind="control",
         test="above_value",
         metric="average_precision",
@@ -772,7 +772,7 @@ CLAIMS = (
     ),
     Claim(
         id="microaneurysms_are_hardest",
-        statement="Microaneurysms are harder than hemorrhages, by the area under precision-recall",
+        statement="Microaneurysms are harder than hemorrhages, by average precision",
         kind="replication",
         test="greater",
         metric="average_precision",
@@ -780,7 +780,7 @@ CLAIMS = (
     ),
     Claim(
         id="accuracy_says_the_opposite",
-        statement="By pixel accuracy microaneurysms are easier than hemorrhages: it counts what is not there",
+        statement="By pixel accuracy, which also counts background, microaneurysms are easier than hemorrhages",
         kind="control",
         test="greater",
         metric="accuracy",
@@ -791,7 +791,7 @@ PAPER = Paper(
     key="ortiz2022",
     title="Classify first, then segment lesions",
     notebook="03_classify_then_segment_ortiz2022",
-    question="Does an encoder that has learned lesion or no lesion segment lesions sooner than one from scratch?",
+    question="Does an encoder that has learned to classify images as with or without lesions learn to segment lesions sooner?",
     data={
         "synthetic": DataSource(
             description="Synthetic fundus photographs with exact masks; stage 1 and stage 2 share no eye.", packs=()

@@ -67,7 +67,7 @@ def with_minutes(table: str, measured: tuple[Timing, ...]) -> str:
     | notebook | data | what | minutes, float32, 2 cores, EPYC, AVX2 |
     |---|---|---|---|
     | [01 First](notebooks/01_first_hu2018.ipynb) | OCT | Dice | 3.5 |
-    | all, one command | | notebooks are executed during training | 4 |
+    | all, one command | | each notebook is executed while the next paper trains | 4 |
     """
     rows: list[str] = []
     for line in table.strip().splitlines():
@@ -80,5 +80,5 @@ def with_minutes(table: str, measured: tuple[Timing, ...]) -> str:
         if (paper or not rows) and len(cells) > 3:
             rows.append(f"| {' | '.join(cells)} |")
     total = " | ".join(f"{timing.all_papers:g}" for timing in measured)
-    last = f"| all, one command | | notebooks are executed during training | {total} |"
+    last = f"| all, one command | | each notebook is executed while the next paper trains | {total} |"
     return "\n".join([rows[0], "|---" * (3 + len(measured)) + "|", *rows[1:], last])

@@ -94,7 +94,8 @@ show(figures.plot_split(images.rows, prepared.train, prepared.test))
 
 # %% [markdown]
 # ## 5 · Train one network by hand
-# The loop is `retina_kit/training/loop.py`. **Stop** keeps the weights so far.
+# The loop is `retina_kit/training/loop.py`. Interrupt the kernel (the square button) to stop early: the weights so far
+# are kept.
 
 # %%
 batches = experiment.batches("small_chase")
