@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+from matplotlib import get_data_path
 from matplotlib.colors import to_rgb
+from PIL import Image, ImageDraw, ImageFont
 
 from retina_kit.reporting.figures.images import ERROR_COLORS
 
@@ -73,6 +75,14 @@ def with_caption(canvas: np.ndarray, title: str, legend: Mapping[str, str] | Non
         red, green, blue = (int(255 * part) for part in to_rgb(color))
         place = _write(strip, name, place + 14, (red, green, blue))
     return np.concatenate([strip, canvas])
+
+
+def with_large_title(canvas: np.ndarray, title: str) -> np.ndarray:
+    """Add a strip with a title that can be read on a phone on top of an RGB image (H, W, 3)."""
+    strip = Image.new("RGB", (canvas.shape[1], 46), (32, 32, 32))
+    font = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 24)
+    ImageDraw.Draw(strip).text((8, 8), title, (235, 235, 235), font)
+    return np.concatenate([np.asarray(strip), canvas])
 
 
 def _write(strip: np.ndarray, text: str, place: int, color: tuple[int, int, int]) -> int:
