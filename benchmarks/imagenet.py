@@ -5,8 +5,9 @@
 
 Profile `lesson`, public data, three seeds, one process. Both arms of a claim have the same network, recipe and number
 of steps. The claims go to results/imagenet.csv, with the columns of claims.csv; the closing figure of the course shows
-them (retina_kit.authoring.transfer_figure). The scores go to results/some_arms.csv. The run store below --output-root
-is that of `retina-kit run`: nothing is trained twice.
+them (retina_kit.authoring.transfer_figure). The scores go to results/some_arms.csv. --folds trains and judges some folds
+only, and the patients in them. The run store below --output-root is that of `retina-kit run`: nothing is trained twice,
+and two of these commands may share it.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from benchmarks import some_arms
 from benchmarks.command import run
 from retina_kit.errors import KitError
 from retina_kit.evaluation.claims import evaluate_claims
-from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import list_papers
 from retina_kit.session import parse_seeds
 
@@ -57,14 +57,16 @@ def main():
     parser.add_argument("--data-root", default="data")
     parser.add_argument("--output-root", default="outputs")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--folds", nargs="*", type=int, default=[], help="only these folds; otherwise all")
     parser.add_argument("--precision", default="auto")
     asked = parser.parse_args()
     for paper in asked.papers:
-        experiment = Experiment(
+        experiment = some_arms.OfFolds(
             paper, "lesson", "public", data_root=asked.data_root, output_root=asked.output_root,
             seeds=parse_seeds(asked.seeds), precision=asked.precision,
         )  # fmt: skip
         only_imagenet(experiment)
+        experiment.only_folds = asked.folds
         experiment.train(progress=False)
         rows = judged(experiment)
         keep(rows)
