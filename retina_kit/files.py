@@ -1,6 +1,7 @@
 """Paths to the kit's own resources, and atomic file writing."""
 
 import contextlib
+import errno
 import glob
 import lzma
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from retina_kit.errors import SetupError
+from retina_kit.errors import DataError, SetupError
 
 PACKAGE = Path(__file__).resolve().parent
 UNREADABLE_ZIP = (  # what reading a damaged or encrypted zip file raises, in addition to OSError
@@ -34,7 +35,8 @@ UNREADABLE_ZIP = (  # what reading a damaged or encrypted zip file raises, in ad
 def kit_root() -> Path:
     """Find the folder that holds `notebooks/` and `data_manifests/`: the checkout, or the package's `share/`.
 
-    Nothing is ever written there, except by `retina-kit build` in a checkout.
+    Nothing is ever written there, except in a checkout by what its authors run: `retina-kit build`, and the modules of
+    `authoring` that keep results and write the README, the reference and a figure.
     """
     checkout, installed = PACKAGE.parent, PACKAGE / "share"
     for folder in (checkout, installed):
@@ -48,7 +50,7 @@ def check_writable(folder: str | Path) -> None:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
+        probe = folder / f".writable-{uuid.uuid4().hex[:8]}"  # of this call: several processes may look at once
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -63,7 +65,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     If the block raises, the temporary is removed and whatever was at `path` before is untouched; a kill leaves the
     old file or the new one. A folder that replaces another takes two renames: a kill between them leaves the old one
     under a hidden name that ends in .old. A full disk or a missing permission becomes a `SetupError` that names the
-    file.
+    file; another file that the block cannot read becomes a `DataError` that names that one.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -73,16 +75,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     ['table.csv']
     """
     path = Path(path)
+    path = path.resolve() if path.name in ("", "..") else path
+    if not path.name:
+        raise SetupError(f"cannot write {path}: it is the root of the file system; choose another folder")
     temporary = path.with_name(f".{path.stem}.{_node()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
+        with _read_errors_named(temporary):
+            yield temporary
         if path.is_dir() and temporary.is_dir():
             _swap_folder(temporary, path)
         else:
             temporary.replace(path)
     except OSError as error:
-        if path.parent.is_dir():
+        if path.is_dir() and not temporary.is_dir():
+            remedy = "it is a folder; name a file"
+        elif path.parent.is_dir():
             remedy = "free some space or choose another folder"
         else:
             remedy = f"{path.parent} is not a directory"
@@ -93,6 +101,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         else:
             with contextlib.suppress(OSError):  # a second error would hide the first, such as a parent that is a file
                 temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _read_errors_named(temporary: Path) -> Iterator[None]:
+    """Turn an error about any file other than the temporary one into a DataError, unless a disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, str | os.PathLike) or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        other = Path(error.filename)
+        if temporary in (other, *other.parents):
+            raise
+        raise DataError(f"{other} cannot be read: {error.strerror}") from error
 
 
 def remove_remains(path: str | Path) -> None:

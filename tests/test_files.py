@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from retina_kit import files
-from retina_kit.errors import SetupError
-from retina_kit.files import atomic_path, kit_root, remove_remains
+from retina_kit.errors import DataError, SetupError
+from retina_kit.files import atomic_path, check_writable, kit_root, remove_remains
 
 
 def names_in(folder):
@@ -127,3 +127,40 @@ def test_a_folder_that_cannot_be_replaced_is_still_there(tmp_path, monkeypatch):
         new.mkdir()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert (old / "scores.csv").read_text() == "old"
+
+
+def test_processes_that_look_at_one_folder_at_once_do_not_fail_each_other(tmp_path):
+    code = "import sys; from retina_kit.files import check_writable\nfor _ in range(2000): check_writable(sys.argv[1])"
+    begun = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]
+    assert [process.wait() for process in begun] == [0, 0, 0]
+    check_writable(tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["missing", "folder"])
+def test_a_file_that_cannot_be_read_while_another_is_written_is_named(tmp_path, what):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=f"{what} cannot be read: ") as caught, atomic_path(tmp_path / "out") as path:
+        path.mkdir()
+        (tmp_path / what).read_bytes()
+    assert caught.value.exit_code == 3
+    assert names_in(tmp_path) == ["folder"]
+
+
+def test_a_file_that_cannot_be_written_is_no_fault_of_the_data(tmp_path):
+    with pytest.raises(SetupError, match="cannot write .*out"), atomic_path(tmp_path / "out") as path:
+        (path / "missing" / "scores.csv").write_text("arm")
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_folder_given_as_a_dot_is_not_taken_for_a_file(tmp_path, monkeypatch, name):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    meant = (here / name).resolve()
+    message = f"cannot write {meant}: .*it is a folder; name a file"
+    with pytest.raises(SetupError, match=message), atomic_path(name) as path:
+        path.write_text("new")
+    assert here.is_dir()
+    with pytest.raises(SetupError, match="root of the file system"), atomic_path("/"):
+        pass

@@ -102,3 +102,16 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     with pytest.raises(DataError, match="no CSV file with the columns image, level"):
         import_pack("eyepacs", tmp_path / "in", tmp_path / "data", progress=False)
     assert not (tmp_path / "data").exists() or not list((tmp_path / "data").iterdir())
+
+
+def test_an_image_that_cannot_be_read_is_named_and_a_folder_is_no_image(tmp_path):
+    labels = pd.DataFrame({"image": ["10_left", "10_right"], "level": [0, 3]})
+    write_image(tmp_path / "in" / "10_left.jpeg")
+    (tmp_path / "in" / "10_right.jpeg").mkdir()
+    labels.to_csv(tmp_path / "in" / "trainLabels.csv", index=False)
+    assert import_pack("eyepacs", tmp_path / "in", tmp_path / "data", progress=False) == 1
+    (tmp_path / "in" / "10_right.jpeg").rmdir()
+    (tmp_path / "in" / "10_right.jpeg").symlink_to("/proc/self/mem")  # a file that nobody reads from its beginning
+    with pytest.raises(DataError, match="10_right.jpeg cannot be read: Input/output error"):
+        import_pack("eyepacs", tmp_path / "in", tmp_path / "other", progress=False)
+    assert not list((tmp_path / "other").iterdir())

@@ -304,3 +304,10 @@ def test_the_report_holds_what_the_run_found(finished):
     assert "1,781" in text  # weights of the smoke network: 3x3 convolutions of widths 4 and 8
     assert "Replication claims: 1 " in text
     assert "`steps` (training steps of each arm): the paper does not report it; 2 is ours" in text
+
+
+def test_the_current_folder_is_not_replaced_by_a_new_paper(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"--folder \. is the current folder"):
+        new_paper("smith2024", folder=".")
+    assert new_paper("smith2024").is_dir()

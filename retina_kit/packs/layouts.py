@@ -77,7 +77,7 @@ def _import_row(row: Row, card: Card, pack: Path) -> Row:
     source = row["image"]
     how: Conversion = "png" if source.suffix.lower().startswith(".tif") else "keep"
     target = f"images/{row['id']}{'.png' if how == 'png' else source.suffix.lower()}"
-    content = _write(pack / target, convert_original(how, Original(str(source), source.read_bytes())))
+    content = _write(pack / target, convert_original(how, Original(str(source), _read(source))))
     pixels = read_image(source, card.channels, content)
     made = {key: row[key] for key in ("id", "patient", "split", *card.labels) if key in row}
     made |= {"image": target, "image_sha256": pixel_sha256(pixels)}
@@ -86,12 +86,19 @@ def _import_row(row: Row, card: Card, pack: Path) -> Row:
         made |= {f"mask_{mask}": "", f"mask_{mask}_sha256": ""}
         if original is None:
             continue
-        how, data = ("empty_mask", b"") if original == EMPTY else ("shrunk_mask", original.read_bytes())
+        how, data = ("empty_mask", b"") if original == EMPTY else ("shrunk_mask", _read(original))
         size, target = pixels.shape[:2], f"masks/{mask}/{row['id']}.png"
         content = _write(pack / target, convert_original(how, Original(str(original), data, size=size)))
         found = read_mask(target, size, content).astype(np.uint8)
         made |= {f"mask_{mask}": target, f"mask_{mask}_sha256": pixel_sha256(found)}
     return made
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _write(path: Path, content: bytes) -> bytes:
@@ -101,7 +108,7 @@ def _write(path: Path, content: bytes) -> bytes:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
+    return [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
 
 
 def _images_by_stem(folder: Path) -> dict[str, Path]:
