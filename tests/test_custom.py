@@ -1,6 +1,8 @@
 """Your own images become a data pack, and a notebook runs on it; what is wrong with files is said by name."""
 
 import functools
+import shutil
+from pathlib import PureWindowsPath
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from retina_kit.data.dataset import load_images
 from retina_kit.data.manifest import has_pack, verify_pack
 from retina_kit.errors import DataError, UsageError
 from retina_kit.experiment import Experiment
+from retina_kit.packs import pairing
 from retina_kit.packs.custom import ImportOptions, new_pack
 from tests.small_command import command_line
 
@@ -196,3 +199,31 @@ def test_a_folder_of_masks_inside_that_of_the_images_holds_no_images(files):
     (files / "masks").rename(files / "images" / "masks")
     rows = new_pack("my_eyes", files / "images", files / "images" / "masks", r"^p(\d+)_", files / "data").rows
     assert len(rows) == 12 and not rows["id"].str.contains("mask").any()
+
+
+def test_a_folder_that_holds_only_masks_has_no_images(files):
+    with pytest.raises(DataError, match=f"no image found in {files / 'masks'}, only masks"):
+        new_pack("my_eyes", files / "masks", files / "masks", r"^p", files / "data",
+                 options=ImportOptions(mask_suffixes={"target": "_mask"}))  # fmt: skip
+    (files / "masks").rename(files / "rest")
+    (files / "above").mkdir()
+    (files / "rest").rename(files / "above" / "masks")
+    with pytest.raises(DataError, match="no image found in .*above, only masks"):
+        new_pack("my_eyes", files / "above", files / "above" / "masks", r"^p", files / "data")
+
+
+def test_a_pack_that_is_made_again_is_read_again(files):
+    make(files)
+    assert len(load_images("my_eyes", files / "data", masks=["target"]).rows) == 12
+    shutil.rmtree(files / "data" / "my_eyes")
+    for folder in ("images", "masks"):
+        for path in (files / folder).glob("p5_*"):
+            path.unlink()
+    make(files)
+    assert len(load_images("my_eyes", files / "data", masks=["target"]).rows) == 10
+
+
+def test_an_absolute_path_of_windows_becomes_a_name_without_its_drive(monkeypatch):
+    monkeypatch.setattr(pairing, "PurePath", PureWindowsPath)
+    names = [pairing._as_id(path) for path in ("C:/eyes/1", r"C:\eyes\1", "eyes/1", r"\\host\share\eyes\1")]
+    assert names == ["eyes__1"] * 4

@@ -382,6 +382,7 @@ def test_a_table_takes_the_place_of_names(tmp_path):
     [
         ("image,patient\na.png,1", "lacks the column 'mask'"),
         ("image,mask\na.png,b.png", "lacks the column 'patient'"),
+        ("image,mask,patient\n", "no image found in .*all.csv"),
         ("image,mask,patient\nno.png,b.png,1", r"line 2: .*no.png does not exist"),
         ("image,mask,patient\n" + "é" * 300 + ".png,b.png,1", r"line 2: .*é.png does not exist"),
     ],

@@ -18,7 +18,7 @@ import pandas as pd
 from retina_kit.data.card import CARD_FILE, kit_cards, parse_card
 from retina_kit.data.dataset import SYNTHETIC
 from retina_kit.data.image_files import GrayValues, gray_values
-from retina_kit.data.manifest import MANIFEST_FILE, parse_manifest
+from retina_kit.data.manifest import MANIFEST_FILE, forget_cards, parse_manifest
 from retina_kit.data.pixels import pixel_sha256
 from retina_kit.errors import DataError, UsageError
 from retina_kit.files import atomic_path
@@ -108,8 +108,10 @@ def new_pack(
             mask_suffixes=options.mask_suffixes,
             missing_is_empty=options.missing_is_empty,
         )
+    if not entries:
+        raise DataError(f"no image found in {images if table is None else table}")
     entries = with_classes(entries, options.masks)
-    check_names(name, list(entries[0].masks) if entries else [mask_name], folder)
+    check_names(name, list(entries[0].masks), folder)
     values = gray_values(entry.image for entry in entries)
     channels, size = survey(entries, options, values)
     with atomic_path(folder) as unfinished:
@@ -119,6 +121,7 @@ def new_pack(
         (unfinished / CARD_FILE).write_text(content, encoding="utf-8")
         parse_manifest(unfinished / MANIFEST_FILE, parse_card(unfinished / CARD_FILE, name))
         write_preview(unfinished, rows, list(entries[0].masks))
+    forget_cards()
     return NewPack(rows, notes)
 
 

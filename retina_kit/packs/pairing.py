@@ -58,6 +58,8 @@ def pair_folders(
             raise DataError(
                 f"{images} holds images and masks; give the ending of the masks, such as --mask-suffix _mask"
             )
+    if not image_files:
+        raise DataError(f"no image found in {images}, only masks; name the folder that holds the images")
     found: dict[str, dict[str, Path]] = {}
     for name, folder in masks.items():
         suffix = (mask_suffixes or {}).get(name)
@@ -214,7 +216,8 @@ def read_table(path: Path, missing_is_empty: bool = False) -> list[Entry]:
 
 def _as_id(stem: str) -> str:
     """Turn a path without suffix into a name for files of the pack."""
-    return "__".join(part for part in PurePath(stem).parts if part not in ("..", "/"))
+    path = PurePath(stem)
+    return "__".join(part for part in path.parts if part not in ("..", path.anchor))
 
 
 def parse_named(given: Sequence[str], default: str, option: str) -> dict[str, str]:
