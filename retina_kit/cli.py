@@ -97,11 +97,11 @@ def training_command(*, notebooks: bool) -> Callable[..., None]:
             scheduler=scheduler, fresh=fresh,
         )  # fmt: skip
         session = Session(papers, options)
-        check_writable(output_root)
         if explain:
             finish(session.explain(), as_json)
         if plan:
             finish(session.plan(), as_json)
+        check_writable(output_root)
         with writable_home():
             result = session.run() if notebooks else session.train()
         finish(result, as_json)
@@ -188,15 +188,19 @@ def ensure_unicode() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def out_of_room(error: Exception) -> str:
-    """Return the message about a full disk or a full memory, wherever it was met; "" for any other error.
+def system_message(error: Exception) -> str:
+    """Return the message about a full disk or memory, or a file that the system refuses; "" for any other error.
 
-    >>> out_of_room(OSError(errno.ENOSPC, "No space left on device", "/tmp/scans"))
+    >>> system_message(OSError(errno.ENOSPC, "No space left on device", "/tmp/scans"))
     '/tmp/scans: No space left on device; free some space, or set TMPDIR to another folder'
+    >>> system_message(PermissionError(errno.EACCES, "Permission denied", "/tmp/scans"))
+    '/tmp/scans: Permission denied'
     """
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = error.filename or tempfile.gettempdir()
         return f"{place}: {error.strerror}; free some space, or set TMPDIR to another folder"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError | RuntimeError):
         from retina_kit.runs.diagnostics import is_out_of_memory
 
@@ -231,7 +235,7 @@ def main() -> None:
     except Exception as error:
         if hasattr(error, "format_message"):  # of typer's usage errors, whose class moved between its versions
             fail(error.format_message(), 2, as_json)
-        message = out_of_room(error)
+        message = system_message(error)
         if debug or not message:
             raise
         fail(message, SetupError.exit_code, as_json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from retina_kit.cli_options import DataRoot, Json, finish
-from retina_kit.errors import unknown_name
+from retina_kit.errors import DataError, unknown_name
 
 if TYPE_CHECKING:
     from retina_kit.packs.custom import NewPack
@@ -20,13 +20,19 @@ def data_list(data_root: DataRoot = Path("data"), as_json: Json = False) -> None
     from retina_kit.data.card import list_cards
     from retina_kit.data.manifest import data_summary
 
-    rows = [data_summary(name, data_root) for name in list_cards(data_root)]
+    rows, broken = [], {}
+    for name in list_cards(data_root):
+        try:
+            rows.append(data_summary(name, data_root))
+        except DataError as error:
+            broken[name] = str(error)
     here = {True: "here", False: "-"}
     lines = [
         f"{row['name']:22} {here[row['present']]:5} {row['num_images'] or '':>6} {row['access']:13} {row['title']}"
         for row in rows
     ]
-    finish({"text": lines, "packs": rows, "exit_code": 0}, as_json)
+    lines += [f"{name:22} broken: {reason}" for name, reason in broken.items()]
+    finish({"text": lines, "packs": rows, "broken": broken, "exit_code": 3 if broken else 0}, as_json)
 
 
 @data_app.command("show")
@@ -133,12 +139,19 @@ def data_verify(
     from retina_kit.data.card import list_cards
     from retina_kit.data.manifest import has_pack, require_pack, verify_pack
 
-    names = [name] if name else [card for card in list_cards(data_root) if has_pack(card, data_root)]
-    if name:
-        require_pack(name, data_root)
-    problems = {pack: verify_pack(pack, data_root) for pack in names}
+    problems = {}
+    for pack in [name] if name else list_cards(data_root):
+        try:
+            if name:
+                require_pack(name, data_root)
+            if name or has_pack(pack, data_root):
+                problems[pack] = verify_pack(pack, data_root)
+        except DataError as error:
+            if name:
+                raise
+            problems[pack] = [f"broken: {error}"]
     lines = [f"{pack}: {len(found)} problems" if found else f"{pack}: verified" for pack, found in problems.items()]
     lines += [f"  {line}" for found in problems.values() for line in found]
-    lines += [] if names else [f"no data set is in {data_root}; run: retina-kit data list"]
-    bad = any(problems.values()) or not names
+    lines += [] if problems else [f"no data set is in {data_root}; run: retina-kit data list"]
+    bad = any(problems.values()) or not problems
     finish({"text": lines, "problems": problems, "exit_code": 3 if bad else 0}, as_json)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from retina_kit.errors import DataError
 from retina_kit.machine import total_memory
 
 Check = dict[str, str]
@@ -19,15 +20,16 @@ NEEDED_GIB = {"memory": 8, "disk": 5}
 
 
 def examine(data_root: str | Path, output_root: str | Path = "outputs") -> dict[str, Any]:
-    """Return the findings as {"text": lines, "checks": rows, "exit_code": 0 or 5}."""
+    """Return the findings as {"text": lines, "checks": rows, "exit_code": 0, 3 (only data are broken) or 5}."""
     checks = [_check("python", "works", platform.python_version()), *map(_package, PACKAGES)]
     checks += [_try(what, action, remedy) for what, action, remedy in EXERCISES]
     checks.append(_try("torchvision", _torchvision, "only vgg16 and resnet50 need one that fits this torch", "absent"))
     checks += [_try("lock", lambda: _lock(output_root), "choose another --output-root"), _chromium()]
-    checks += [_memory(), _disk(), *_packs(data_root)]
-    lines = [f"{check['state']:8} {check['what']:24} {check['finding']}" for check in checks]
-    broken = any(check["state"] == "broken" for check in checks)
-    return {"text": lines, "checks": checks, "exit_code": 5 if broken else 0}
+    checks += [_memory(), _disk()]
+    packs = list(_packs(data_root))
+    lines = [f"{check['state']:8} {check['what']:24} {check['finding']}" for check in [*checks, *packs]]
+    codes = [code for found, code in ((checks, 5), (packs, 3)) if any(check["state"] == "broken" for check in found)]
+    return {"text": lines, "checks": [*checks, *packs], "exit_code": max(codes, default=0)}
 
 
 def _check(what: str, state: str, finding: str) -> Check:
@@ -141,7 +143,11 @@ def _packs(data_root: str | Path) -> Iterator[Check]:
     from retina_kit.data.manifest import data_summary
 
     for name in list_cards(data_root):
-        summary = data_summary(name, data_root)
+        try:
+            summary = data_summary(name, data_root)
+        except DataError as error:
+            yield _check(f"data {name}", "broken", str(error))
+            continue
         if summary["num_images"]:
             here = f"in {data_root}" if summary["present"] else f"not in {data_root}; run: retina-kit data show {name}"
             yield _check(f"data {name}", "works" if summary["present"] else "absent", here)

@@ -7,19 +7,22 @@ from pathlib import Path
 import psutil
 
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
+STATUS = Path("/proc/self/status")
 
 
 def peak_memory_mb() -> int:
     """Measure the peak resident memory of this process in MiB.
 
-    Linux and Windows keep the peak; on other systems the memory in use now is reported.
+    Linux and Windows keep the peak; on other systems, and in a sandbox that leaves it out of /proc, the memory in use
+    now is reported.
 
     >>> peak_memory_mb() > 10
     True
     """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return next(int(line.split()[1]) // 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
+    lines = STATUS.read_text().splitlines() if STATUS.is_file() else []
+    peak = next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")), None)
+    if peak is not None:
+        return peak
     info = psutil.Process().memory_info()
     return round(getattr(info, "peak_wset", info.rss) / 2**20)
 

@@ -1,9 +1,11 @@
 """A class from its ids to its grades: 30 simulated students, hostile notebooks, exports, notes."""
 
+import errno
 import json
 import os
 import time
 import zipfile
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -378,3 +380,19 @@ def test_notebooks_of_real_kernels_are_graded_also_those_that_hung_or_crashed(tm
     answers = tables["answers"].set_index(["student", "exercise"])
     assert answers.loc[("s02", "ten_percent"), "misconception"]
     assert answers.loc[("s04", "ten_percent"), "feedback"] == "no answer"
+
+
+def test_a_notebook_that_cannot_be_read_stops_no_grading(tmp_path, monkeypatch):
+    for student in ("s01", "s02"):
+        (tmp_path / f"{student}_01_hu2018.ipynb").write_bytes(submitted("check.ten_percent(7.36)"))
+    read = Path.read_bytes
+
+    def refuse(path):
+        if path.name.startswith("s01"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    found, problems = collect(tmp_path, ["s01", "s02"], NAMES)
+    assert [one.student for one in found] == ["s02"]
+    assert problems == ["s01_01_hu2018.ipynb: cannot be read (Permission denied)"]

@@ -13,6 +13,7 @@ import pytest
 from retina_kit import __version__ as retina_kit_version
 from retina_kit.data.card import list_cards
 from retina_kit.data.manifest import read_manifest
+from retina_kit.doctor import examine
 from tests.small_command import command_line
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -189,6 +190,12 @@ def test_an_output_root_below_a_file_is_refused(tmp_path):
     assert (tmp_path / "a_file").read_text() == "mine"
 
 
+def test_a_file_that_the_system_refuses_is_one_message(tmp_path):
+    name = "a" * 300
+    for command in (["data", "list", "--data-root", name], ["store", "verify", "--output-root", name]):
+        assert_refused(retina_kit(*command, cwd=tmp_path), 5, name, "File name too long")
+
+
 # ---- what only looks -----------------------------------------------------------------------------------------------
 def test_explain_says_what_would_be_done_and_does_nothing(tmp_path):
     done = retina_kit("run", PAPER, "--profile", "smoke", "--explain", "--json", cwd=tmp_path)
@@ -200,7 +207,7 @@ def test_explain_says_what_would_be_done_and_does_nothing(tmp_path):
     for row in rows:
         assert row["parent"] == "" or row["parent"] in known, "a parent stands after its child"
         known.add(row["hash"])
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_settings_that_set_can_change_are_listed(tmp_path):
@@ -217,6 +224,7 @@ def test_plan_counts_the_runs_that_explain_lists(tmp_path):
     to_train = [row["run"] for row in explained if row["state"] == "to be trained"]
     assert [row["run"] for row in planned["rows"]] == to_train
     assert planned["runs"] == len(to_train)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_list_of_packs_says_what_is_here(tmp_path):
@@ -240,3 +248,20 @@ def test_an_empty_store_is_listed_and_a_strange_import_refused(tmp_path):
     (tmp_path / "runs.zip").write_text("no zip")
     done = retina_kit("store", "import", "runs.zip", cwd=tmp_path)
     assert_refused(done, 3, "runs.zip cannot be read as an exported run store")
+
+
+def test_one_damaged_card_of_your_own_hides_no_other_data_set(tmp_path):
+    for name in ("broken_eyes", "other_eyes"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "card.toml").write_text("title = 3")
+    listed = retina_kit("data", "list", cwd=tmp_path)
+    assert listed.returncode == 3
+    assert [line.split()[0] for line in listed.stdout.splitlines() if "broken: " in line] == ["broken_eyes", "other_eyes"]
+    assert all(name in listed.stdout for name in list_cards())
+    verified = retina_kit("data", "verify", "--json", cwd=tmp_path)
+    assert verified.returncode == 3
+    assert list(json.loads(verified.stdout)["problems"]) == ["broken_eyes", "other_eyes"]
+    assert_refused(retina_kit("data", "verify", "broken_eyes", cwd=tmp_path), 3, "card.toml")
+    checks = {check["what"]: check for check in examine(tmp_path / "data", tmp_path)["checks"]}
+    assert checks["data broken_eyes"]["state"] == "broken"
+    assert checks["data stare"]["state"] == "absent"

@@ -6,6 +6,7 @@ import platform
 import pytest
 import torch
 
+from retina_kit import machine
 from retina_kit.errors import SetupError, UsageError
 from retina_kit.training import device as devices
 from retina_kit.training.device import (
@@ -162,3 +163,9 @@ def test_other_c_libraries_are_left_as_they_are(monkeypatch, memory_calls):
     choose_device("cpu")
     devices.give_back_freed_memory()
     assert memory_calls == []
+
+
+def test_the_memory_of_a_process_is_reported_where_proc_does_not_keep_its_peak(tmp_path, monkeypatch):
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t  1000 kB\n")  # what gVisor shows
+    monkeypatch.setattr(machine, "STATUS", tmp_path / "status")
+    assert 10 < machine.peak_memory_mb() < 10**6

@@ -17,8 +17,10 @@ import torch
 
 from retina_kit.errors import DataError, SetupError
 from retina_kit.runs.deciding_code import code_version, meaning_of
+from retina_kit.runs import store as store_module
 from retina_kit.runs.exchange import export_runs, import_runs
 from retina_kit.runs.store import RunStore, canonical_hash
+from tests.small_command import command_line
 
 HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.25]})
 SCORES = pd.DataFrame({"id": ["01", "02"], "patient": ["1", "1"], "tp": [3, 0], "dice": [0.75, float("nan")]})
@@ -379,3 +381,39 @@ def test_a_run_that_is_being_trained_is_waited_for_by_an_import(store, tmp_path)
                 waiting.result(timeout=0.5)
             put(other, seed=0)  # the training ends
         assert waiting.result(timeout=10) == 0
+
+
+def test_a_file_that_the_disk_does_not_give_is_reported_and_left_there(store, capsys):
+    key = put(store, seed=0)
+    scores = store.folder / key / "scores.csv"
+    scores.unlink()
+    scores.symlink_to("/proc/self/mem")  # an existing file: reading its beginning is an input/output error
+    assert store.find(key) is None
+    assert "cannot be read (Input/output error), so it is not used" in capsys.readouterr().err
+    assert "Input/output error" in store.verify()[key][0]
+    assert (store.folder / key).is_dir()
+
+
+def test_settings_that_cannot_be_opened_are_a_problem_of_their_entry_only(store, tmp_path):
+    good, bad = put(store, seed=0), put(store, seed=1)
+    (store.folder / bad / "settings.json").unlink()
+    (store.folder / bad / "settings.json").mkdir()
+    assert store.verify()[good] == []
+    assert "Is a directory" in store.verify()[bad][0]
+    done = command_line("store", "verify", "--output-root", tmp_path, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "cannot be read" in done.stdout
+
+
+def test_an_entry_that_another_batch_removes_meanwhile_is_not_there(store, monkeypatch, capsys):
+    key, read = put(store, seed=0), store_module.read_settings
+
+    def remove_and_read(path):
+        shutil.rmtree(path.parent, ignore_errors=True)
+        return read(path)
+
+    monkeypatch.setattr(store_module, "read_settings", remove_and_read)
+    assert store.find(key) is None
+    put(store, seed=0)
+    assert store.verify() == {}
+    assert capsys.readouterr().err == ""

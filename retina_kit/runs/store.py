@@ -131,17 +131,23 @@ class RunStore:
         self.folder = Path(folder)
 
     def find(self, key: str) -> Run | None:
-        """Look up the finished run of that hash; a damaged entry is set aside, reported, and not found."""
+        """Look up the finished run of that hash; a damaged entry is set aside, reported, and not found.
+
+        One that the system does not let us read is reported and left where it is.
+        """
         path = self.folder / key / "settings.json"
-        if not path.is_file():
-            return None
         try:
+            if not path.is_file():
+                return None
             run = Run(path.parent, read_settings(path))
             problems = run.problems()
         except UNREADABLE as error:
             problems = [f"{path} cannot be read ({error})"]
-        except PermissionError as error:
-            print(f"run store: {error.filename} is not readable by this user, so it is not used", file=sys.stderr)
+        except FileNotFoundError:  # another batch removed it, or set it aside
+            return None
+        except OSError as error:
+            reason = f"{error.filename or path.parent} cannot be read ({error.strerror})"
+            print(f"run store: {reason}, so it is not used", file=sys.stderr)
             return None
         if problems:
             self.set_aside(key, problems)
@@ -228,7 +234,9 @@ class RunStore:
             path = self.folder / key / "settings.json"
             try:
                 problems[key] = Run(path.parent, read_settings(path)).problems()
-            except UNREADABLE as error:
+            except (*UNREADABLE, OSError) as error:
+                if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+                    continue  # another batch removed it
                 problems[key] = [f"{path} cannot be read ({error})"]
         return problems
 

@@ -23,7 +23,7 @@ from retina_kit.teaching.records import ANSWER, plain, read_numbers
 MOST_BYTES = 64 * 2**20  # of one notebook; an executed one has a few MiB
 MOST_FILES = 5000
 MOST_CODE = 20_000  # characters of a cell that are parsed
-KIT_NOTEBOOK = re.compile(r"[0-9]{2}_(?:[a-z0-9_]*_)?[a-z]+[0-9]{4}")  # such as 01_localize_then_segment_hu2018
+KIT_NOTEBOOK = re.compile(r"(?<![A-Za-z0-9])[0-9]{2}_(?:[a-z][a-z0-9_]*_)?[a-z]+[0-9]{4}")  # such as 01_localize_then_segment_hu2018
 CODE_ERRORS = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)  # what ast raises for odd code
 
 
@@ -86,7 +86,11 @@ def collect(
 def notebooks_below(folder: Path, problems: list[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (path below the folder, content) of every notebook; what is too large or damaged is added to `problems`."""
     count = 0
-    for parent, folders, names in os.walk(folder):  # does not follow links to folders
+
+    def report(error: OSError) -> None:
+        problems.append(f"{error.filename}: cannot be read ({error.strerror})")
+
+    for parent, folders, names in os.walk(folder, onerror=report):  # does not follow links to folders
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         for name in sorted(names):
             path, place = Path(parent) / name, (Path(parent) / name).relative_to(folder).as_posix()
@@ -97,10 +101,21 @@ def notebooks_below(folder: Path, problems: list[str]) -> Iterator[tuple[str, by
                 raise DataError(f"{folder} holds more than {MOST_FILES} notebooks and archives; grade it in parts")
             if path.suffix.lower() == ".zip":
                 yield from _in_archive(path, place, problems)
-            elif not path.is_file() or path.stat().st_size > MOST_BYTES:
-                problems.append(f"{place}: larger than {MOST_BYTES // 2**20} MiB, or no file; not read")
             else:
-                yield place, path.read_bytes()
+                yield from _in_file(path, place, problems)
+
+
+def _in_file(path: Path, place: str, problems: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the content of a notebook, unless it is too large or cannot be read."""
+    try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            problems.append(f"{place}: larger than {MOST_BYTES // 2**20} MiB, or no file; not read")
+            return
+        content = path.read_bytes()
+    except OSError as error:
+        problems.append(f"{place}: cannot be read ({error.strerror})")
+        return
+    yield place, content
 
 
 def _in_archive(path: Path, place: str, problems: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -160,10 +175,12 @@ def read_submission(
 def students_in(part: str, students: Collection[str]) -> set[str]:
     """Return the students whose ids a part of a path is, or has in it, standing for themselves.
 
-    The name of the kit's own notebook is left out: its 01 is nobody's id.
+    The name of the kit's own notebook is left out: its 01 is nobody's id. What is in front of it counts.
 
     >>> students_in("Ann Lee_s01_file", ["s0", "s01"]), students_in("01_localize_then_segment_hu2018.ipynb", ["01"])
     ({'s01'}, set())
+    >>> students_in("s02_01_localize_then_segment_hu2018.ipynb", ["s01", "s02"]), students_in("02_01_hu2018", ["02"])
+    ({'s02'}, {'02'})
     """
     text = re.sub(r"\.(ipynb|zip)$", "", part, flags=re.IGNORECASE)
     if text in students:
