@@ -18,7 +18,7 @@ from retina_kit.cli_options import (
     Workers,
     finish,
 )
-from retina_kit.errors import UsageError
+from retina_kit.errors import KitError, UsageError
 
 paper_app = typer.Typer(no_args_is_help=True, help="Papers, the kit's and your own: new, notebook, report, settings.")
 
@@ -103,7 +103,7 @@ def compare_command(
     """Compare two finished runs: what differs, and paired differences with intervals over patients, folds, seeds."""
     from retina_kit.comparison.two_runs import Comparison, both_are_roots, compare, compare_roots
 
-    found: dict[str, Comparison | UsageError] = {}
+    found: dict[str, Comparison | KitError] = {}
     if both_are_roots(a, b):
         found = compare_roots(a, b, metrics=metric or ())
     else:
@@ -114,9 +114,11 @@ def compare_command(
         for name, result in done.items():
             result.save(output / name if len(found) > 1 else output)
     errors = {name: {"error": str(result)} for name, result in found.items() if name not in done}
+    codes = [result.exit_code for result in found.values() if isinstance(result, KitError)]
+    code = max(codes, default=0) if not done or max(codes, default=0) != UsageError.exit_code else 0
     report = errors | {name: result.to_json() for name, result in done.items()}
     text = [str(result) for result in found.values()]
-    finish({"text": ["\n\n".join(text)], "comparisons": report, "exit_code": 0 if done else 2}, as_json)
+    finish({"text": ["\n\n".join(text)], "comparisons": report, "exit_code": code}, as_json)
 
 
 def sweep_command(
@@ -157,4 +159,6 @@ def sweep_command(
     )
     folder = found.save()
     lines = [str(found), f"table and figure: {folder}"]
-    finish({"text": lines, "folder": str(folder), "table": found.table.to_dict("records"), "exit_code": 0}, as_json)
+    lines += [f"not trained: {name} = {value}: {reason}" for value, reason in found.failures.items()]
+    result = {"folder": str(folder), "table": found.table.to_dict("records"), "failures": dict(found.failures)}
+    finish({"text": lines, **result, "exit_code": 1 if found.failures else 0}, as_json)

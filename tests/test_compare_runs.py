@@ -163,3 +163,16 @@ def test_code_versions_of_a_damaged_run_are_compared_as_text():
     versions = {"proposed": 5, "baseline": "0a1b"}
     run = SimpleNamespace(arms=list(versions), description=lambda arm: {"code": versions[arm]}, results={})
     assert code_of(run)["code version"] == "0a1b, 5"
+
+
+def test_a_damaged_run_costs_no_other_pair_of_two_output_roots(runs, tmp_path):
+    _, root, first, second = runs
+    copy = shutil.copytree(root, tmp_path / "outputs")
+    shutil.rmtree(copy / "runs" / second.jobs[0].key)
+    found = compare_roots(root, copy)
+    names = [f"smith2024/{experiment.folder.name}" for experiment in (first, second)]
+    assert found[names[0]].same_runs == ("proposed", "baseline")
+    assert isinstance(found[names[1]], DataError)
+    done = CliRunner().invoke(app, ["compare", str(root), str(copy), "--json"])
+    assert done.exit_code == 3
+    assert "error" in json.loads(done.stdout)["comparisons"][names[1]]

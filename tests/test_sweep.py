@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 import retina_kit as rk
 from retina_kit.comparison.sweep_values import parse_sweep
 from retina_kit.comparison.sweeps import plan_sweep
-from retina_kit.errors import UsageError
+from retina_kit.errors import KitError, UsageError
 from retina_kit.runs.store import RunStore
 from tests.small_command import command_line
 from tests.small_paper import MANY_EYES, make_paper
@@ -108,3 +109,23 @@ def test_ctrl_c_and_a_second_call_resume(paper, tmp_path):
     assert {run.folder.name for run in store.runs()} > finished
     assert len(store.runs()) == 6
     assert "steps = 150: 2 of 2 runs to train" not in again.stderr
+
+
+def test_a_value_that_cannot_be_trained_does_not_cost_the_others(paper, tmp_path):
+    eyes = "target_options={num_patients=12, images_per_patient=1, size=[32, 32]}"
+    settings = ["--set", "learning_rate=0.001,1e30,0.01", "--set", "steps=4", "--set", eyes]
+    command = ["sweep", paper, *settings, "--profile", "smoke", "--seeds", "0", "--output-root", tmp_path / "out"]
+    done = command_line(*command, "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert done.returncode == 1, found
+    assert {row["value"] for row in found["table"]} == {0.001, 0.01}
+    assert list(found["failures"]) == ["1e+30"]
+    assert "runs failed" in found["failures"]["1e+30"]
+    assert (Path(found["folder"]) / "sweep.png").is_file()
+
+
+def test_a_sweep_of_which_nothing_can_be_trained_ends_with_its_error(paper, tmp_path):
+    options = options_for(tmp_path)
+    options["overrides"] = {**options["overrides"], "steps": 4}
+    with pytest.raises(KitError, match="runs failed"):
+        rk.sweep(paper, "learning_rate", [1e30, 2e30], seeds=[0], **options)

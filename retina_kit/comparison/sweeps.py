@@ -6,13 +6,13 @@ What a value does not change, such as a shared parent, is trained once. A sweep 
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from retina_kit.errors import UsageError
+from retina_kit.errors import Interrupted, KitError, UsageError
 from retina_kit.evaluation.summary import summarize
 from retina_kit.experiment import Experiment
 from retina_kit.files import atomic_path
@@ -31,13 +31,18 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A finished sweep: `table` has one row per value, arm and metric, with its 95 % interval."""
+    """A finished sweep: `table` has one row per value, arm and metric, with its 95 % interval.
+
+    `experiments` and `table` are those of the values that could be trained; `failures` maps the other ones of `values`,
+    as text, to what went wrong.
+    """
 
     paper: str
     setting: str
     values: list[Any]
     experiments: list[Experiment]
     table: pd.DataFrame
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -67,6 +72,7 @@ class Sweep:
         write_figure(figure, self.folder, "sweep")
         runs = [sorted(job.key for job in experiment.jobs) for experiment in self.experiments]
         facts = {"paper": self.paper, "setting": self.setting, "values": self.values, "runs": runs}
+        facts |= {"failures": dict(self.failures)} if self.failures else {}
         with atomic_path(self.folder / "sweep.json") as path:
             path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
         return self.folder
@@ -92,15 +98,28 @@ def sweep(
     """Train a paper's arms with each value of a setting, and return the scores of all of them.
 
     `overrides` and the other `options` are those of `Experiment`; `workers` is a number of processes. Every value is
-    checked before training starts. Raises UsageError for fewer than two values, or for two that mean the same.
+    checked before training starts; one whose training fails does not stop the others. Raises UsageError for fewer than
+    two values, or for two that mean the same, and the first error if no value could be trained.
     """
     experiments = plan_sweep(paper, setting, values, overrides=overrides, **options)
-    for experiment in experiments:
-        missing, number = len(experiment.missing()), len(experiment.jobs)
-        print(f"{setting} = {experiment.parameters[setting]}: {missing} of {number} runs to train", file=sys.stderr)
-        experiment.train(workers=workers)
     found = [experiment.parameters[setting] for experiment in experiments]
-    return Sweep(experiments[0].paper, setting, found, experiments, sweep_table(setting, experiments))
+    finished, failures = list[Experiment](), dict[str, KitError]()
+    for value, experiment in zip(found, experiments, strict=True):
+        missing, number = len(experiment.missing()), len(experiment.jobs)
+        print(f"{setting} = {value}: {missing} of {number} runs to train", file=sys.stderr)
+        try:
+            experiment.train(workers=workers)
+        except Interrupted:
+            raise
+        except KitError as error:
+            failures[str(value)] = error
+            print(f"{setting} = {value} failed: {error}", file=sys.stderr)
+        else:
+            finished.append(experiment)
+    if not finished:
+        raise next(iter(failures.values()))
+    reasons = {value: str(error) for value, error in failures.items()}
+    return Sweep(finished[0].paper, setting, found, finished, sweep_table(setting, finished), reasons)
 
 
 def plan_sweep(

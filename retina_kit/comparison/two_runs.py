@@ -10,7 +10,7 @@ import pandas as pd
 
 from retina_kit.comparison.differences import arm_differences, list_differences
 from retina_kit.comparison.finished_runs import FinishedRun, find_finished, is_output_root, list_finished
-from retina_kit.errors import UsageError
+from retina_kit.errors import KitError, UsageError
 from retina_kit.evaluation.paired import differences_per_image, paired_difference
 from retina_kit.evaluation.scoring import with_class_names
 from retina_kit.files import atomic_path
@@ -93,7 +93,8 @@ def compare(
     """Compare two finished runs, each named by its folder or by <paper>/<setting> below the output root.
 
     `metrics` are compared for each arm; by default Dice, or a localizer's distance. Raises UsageError with the reason
-    if nothing of the two can be compared: other papers, other images, no common arm or seed.
+    if nothing of the two can be compared: other papers, other images, no common arm or seed; DataError if one of the
+    two is damaged, or its runs are not in the run store.
     """
     one, two = find_finished(a, output_root), find_finished(b, output_root)
     common = _common_arms(one, two)
@@ -161,10 +162,10 @@ def _refusal(a: FinishedRun, b: FinishedRun) -> str:
     return f"{a.folder} and {b.folder} cannot be compared: "
 
 
-def compare_roots(a: str | Path, b: str | Path, *, metrics: Sequence[str] = ()) -> dict[str, Comparison | UsageError]:
+def compare_roots(a: str | Path, b: str | Path, *, metrics: Sequence[str] = ()) -> dict[str, Comparison | KitError]:
     """Compare each setting that two output roots share; a pair that cannot be compared has its error instead.
 
-    Raises UsageError if they share none.
+    That error is a UsageError, or a DataError if one of the two is damaged. Raises UsageError if the roots share none.
     """
     roots = Path(a), Path(b)
     names = [{path.relative_to(root).as_posix() for path in list_finished(root)} for root in roots]
@@ -172,11 +173,11 @@ def compare_roots(a: str | Path, b: str | Path, *, metrics: Sequence[str] = ()) 
     if not shared:
         lists = [", ".join(sorted(found)) or "none" for found in names]
         raise UsageError(f"{a} and {b} have no finished run in common: {lists[0]} and {lists[1]}")
-    found: dict[str, Comparison | UsageError] = {}
+    found: dict[str, Comparison | KitError] = {}
     for name in shared:
         try:
             found[name] = compare(roots[0] / name, roots[1] / name, metrics=metrics)
-        except UsageError as error:
+        except KitError as error:
             found[name] = error
     return found
 
