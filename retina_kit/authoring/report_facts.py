@@ -10,12 +10,14 @@ from typing import Any
 
 from retina_kit.authoring.training_compute import flops_of, num_weights
 from retina_kit.comparison.finished_runs import FinishedRun
+from retina_kit.errors import KitError
 from retina_kit.experiment import Experiment
 from retina_kit.fractions import FRACTION
 from retina_kit.papers.audit import find_anomalies
 from retina_kit.reporting.saved_run import read_claims, read_comparison
 from retina_kit.reporting.tables import show_comparison
 from retina_kit.reporting.units import estimate
+from retina_kit.training.arm import Arm
 
 READERS_COLUMNS = ["arm", "metric", "ours", "SD over seeds", "95 % interval", "the paper", "note"]
 
@@ -153,14 +155,22 @@ def _cost(experiment: Experiment, run: FinishedRun) -> dict[str, str]:
     seconds = sum(entry["seconds"] for entry in results["arms"])
     memory = max((entry["peak_memory_mb"] for entry in results["arms"]), default=0)
     steps = [(experiment.arm(entry["arm"]), run.stored(entry["hash"]).settings["steps"]) for entry in results["arms"]]
-    flops = flops_of(steps)
-    exponent = math.floor(math.log10(flops)) if flops else 0
     return {
         "hours": f"{seconds / 3600:.2g} hours" if seconds >= 360 else f"{seconds:.0f} seconds",
         "devices": ", ".join(sorted({entry["device"] for entry in results["arms"]})),
         "memory": f"{memory:,} MiB",
-        "flops": f"{flops / 10**exponent:.1f} x 10^{exponent} floating-point operations" if flops else "not estimated",
+        "flops": _compute(steps),
     }
+
+
+def _compute(steps: list[tuple[Arm, int]]) -> str:
+    """Describe the operations of some runs, each an arm and its steps; an estimate that fails gives its reason."""
+    try:
+        flops = flops_of(steps)
+    except (KitError, RuntimeError) as error:
+        return f"not estimated ({_cell(error)})"
+    exponent = math.floor(math.log10(flops)) if flops else 0
+    return f"{flops / 10**exponent:.1f} x 10^{exponent} floating-point operations" if flops else "not estimated"
 
 
 def _deviations(experiment: Experiment) -> list[str]:

@@ -1,5 +1,6 @@
 """Writes the reproduction report of a finished run, in the shape of the MLRC and ReScience templates."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ def write_report(paper: str | Path, output: str | Path | None = None, **options:
 
     `options` are those of `Experiment` and choose the run. The report of your own paper goes into its folder, that of
     a paper of the kit next to its results; `output` is another folder. The words in the author's places of an earlier
-    report stay; if its other text was edited, that report is kept as report.before.md. Raises UsageError if the run
-    does not exist yet.
+    report stay; if its other text was edited, that report is kept as report.before.md, or as report.before-2.md and so
+    on if there is one. Raises UsageError if the run does not exist yet.
     """
     experiment = Experiment(paper, **options)
     if not (experiment.folder / RESULTS).is_file():
@@ -32,9 +33,15 @@ def write_report(paper: str | Path, output: str | Path | None = None, **options:
     facts = gather_facts(experiment, read_finished(experiment.folder))
     text = stamped(with_leftovers(render("report.md.jinja", facts=facts, words=place_of(words)), words))
     if earlier and was_edited(earlier):
-        _write(folder / "report.before.md", earlier)
+        _write(_unused(folder), earlier)
     _write(target, text)
     return target, _write_html(folder / "report.html", text, f"[Re] {facts['title']}")
+
+
+def _unused(folder: Path) -> Path:
+    """Return the first of report.before.md, report.before-2.md, ... that a folder does not have."""
+    names = itertools.chain(["report.before.md"], (f"report.before-{number}.md" for number in itertools.count(2)))
+    return next(path for name in names if not (path := folder / name).exists())
 
 
 def _write(path: Path, text: str) -> None:

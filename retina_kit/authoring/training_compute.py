@@ -7,9 +7,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from retina_kit.models.build import build_model, count_parameters
 from retina_kit.training.arm import Arm
+from retina_kit.training.inference import pad_to_multiple
 
 FORWARD_AND_BACKWARD = 3  # the backward pass takes about twice the work of the forward pass
-FALLBACK_SIDE = 256  # pixels, if neither the arm nor its crop fixes the size of its images
+FALLBACK_SIDE = 256  # pixels, if neither the arm, its crop nor its network fixes the size of its images
 
 
 def num_weights(arm: Arm) -> int:
@@ -19,13 +20,16 @@ def num_weights(arm: Arm) -> int:
 
 
 def flops_per_image(arm: Arm) -> float:
-    """Return the floating-point operations of one forward pass of an arm's network, for one image as it is trained."""
-    height, width = arm.data.size or (FALLBACK_SIDE, FALLBACK_SIDE)
-    if crop := arm.recipe.augmentation.crop or arm.data.patch:
-        height = width = crop
+    """Return the floating-point operations of one forward pass of an arm's network.
+
+    It is for one image of the size that the network is trained on, padding included; for one of FALLBACK_SIDE if
+    nothing fixes that size. Raises UsageError or RuntimeError if the network does not take such an image.
+    """
     with torch.device("meta"):
         model = build_model(arm.model).eval()
-        image = torch.zeros(1, _channels_of(model), height, width)
+        image = torch.zeros(1, _channels_of(model), *_size_of(arm, model))
+        if not hasattr(model, "input_size"):
+            image = pad_to_multiple(image)
         with FlopCounterMode(display=False) as counter:
             model(image)
     return float(counter.get_total_flops())
@@ -40,6 +44,14 @@ def flops_of(runs: Iterable[tuple[Arm, int]]) -> float:
             per_image[arm.name] = flops_per_image(arm)
         total += FORWARD_AND_BACKWARD * per_image[arm.name] * arm.recipe.batch_size * steps
     return total
+
+
+def _size_of(arm: Arm, model: torch.nn.Module) -> tuple[int, int]:
+    """Return the height and width of an arm's images before they are padded."""
+    if crop := arm.recipe.augmentation.crop or arm.data.patch:
+        return crop, crop
+    height, width = arm.data.size or getattr(model, "input_size", (FALLBACK_SIDE, FALLBACK_SIDE))
+    return height, width
 
 
 def _channels_of(model: torch.nn.Module) -> int:
