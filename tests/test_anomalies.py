@@ -341,3 +341,32 @@ def test_what_has_no_maximum_is_no_impossible_score():
     loss = number("theirs", "0.3", "0.6", 20) | {"metric": "loss"}
     assert find_anomalies(published_of({"paper": PAPER, "number": [compactness, loss]})).empty
     assert len(find_anomalies(published_of({"paper": PAPER, "number": [number("ours", "0.3", "0.6", 20)]}))) == 1
+
+
+def in_pixels(row, value, spread, n):
+    """Return a mean distance, of which the smaller is the better."""
+    return {**number(row, value, spread, n), "metric": "distance", "unit": "pixels"}
+
+
+def test_a_smaller_distance_is_a_gain_and_a_larger_one_is_none():
+    claim = [
+        {
+            "id": "c",
+            "statement": "s",
+            "test": "greater",
+            "where": "w",
+            "pairs": [["figure1/a/distance", "figure1/b/distance"]],
+        }
+    ]
+    numbers = [in_pixels("a", "10", "1", 20), in_pixels("b", "20", "1", 20)]
+    assert list(gain_anomalies(table_of(number=numbers, claim=claim))) == []
+    numbers = [in_pixels("a", "20", "1", 20), in_pixels("b", "10", "1", 20)]
+    found = only(gain_anomalies(table_of(number=numbers, claim=claim)))
+    # (10 - 20) / sqrt(1 / 20 + 1 / 20)
+    assert found.arithmetic == "10 - 20 = -10.000, SD 1 and 1, n = 20: unpaired z = -31.62"
+
+
+@pytest.mark.parametrize("spreads", [("0", "0"), ("0", "0.1"), ("0.1", "0")])
+def test_a_published_spread_of_zero_tests_nothing(spreads):
+    numbers = [number(row, "0.88", spread, 92) for row, spread in zip("ab", spreads, strict=True)]
+    assert list(gain_anomalies(table_of(number=numbers, claim=claim_of(("a", "b"))))) == []

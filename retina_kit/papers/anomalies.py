@@ -212,6 +212,8 @@ def gain_anomalies(published: Published) -> Iterator[Anomaly]:
             pair = (by_id.loc[better], by_id.loc[baseline])
             if any(math.isnan(number["spread"]) or math.isnan(number["n"]) for number in pair):
                 continue
+            if not all(_sd_of(number) for number in pair):  # without a spread any gain would be certain
+                continue
             line, significant = _gain_line(*pair)
             if not significant:
                 where = f"{pair[0]['where']}, {pair[0]['row']} against {pair[1]['row']}"
@@ -219,11 +221,13 @@ def gain_anomalies(published: Published) -> Iterator[Anomaly]:
 
 
 def _gain_line(better: pd.Series, baseline: pd.Series) -> tuple[str, bool]:
-    """Return (arithmetic, whether significant) of the difference of two published means."""
-    sds = _sd_of(better), _sd_of(baseline)
-    gain, n = better["value"] - baseline["value"], (better["n"], baseline["n"])
+    """Return (arithmetic, whether significant) of the difference of two published means; a lower error is a gain."""
+    sds, n = (_sd_of(better), _sd_of(baseline)), (better["n"], baseline["n"])
+    lower_is_better = better["metric"] in WITHOUT_MAXIMUM | {"loss", "time"}
+    high, low = (baseline["value"], better["value"]) if lower_is_better else (better["value"], baseline["value"])
+    gain = high - low
     z = arithmetic.unpaired_z(gain, sds[0], n[0], sds[1], n[1])
-    line = f"{better['value']:g} - {baseline['value']:g} = {gain:+.3f}, SD {sds[0]:g} and {sds[1]:g}"
+    line = f"{high:g} - {low:g} = {gain:+.3f}, SD {sds[0]:g} and {sds[1]:g}"
     line += f", n = {n[0]:.0f}: unpaired z = {z:.2f}"
     needed = arithmetic.correlation_needed(gain, *sds, min(n))
     if gain > 0 and needed < 1:
