@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from retina_kit.reporting import figures
+from retina_kit.reporting.figures.overlays import blend_masks
 
 
 def pixels_of(drawn):
@@ -167,3 +168,32 @@ def test_a_claim_that_was_not_tested_is_called_so():
 def test_a_last_claim_that_was_not_tested_has_room_above_the_axis():
     ax = figures.plot_claims(claims().assign(estimate=[0.1, np.nan], ci_low=[0.0, np.nan], ci_high=[0.2, np.nan]))
     assert ax.get_ylim() == (1.5, -0.5)  # two claims, at 0 and 1, the first on top
+
+
+def test_a_figure_has_as_many_lines_as_series_however_many_there_are():
+    names = {f"arm {k}": f"Arm {k}" for k in range(40)}
+    bins = pd.DataFrame({"low": [0.0], "high": [1.0], "count": [9], "confidence": [0.5], "frequency": [0.5]})
+    assert len(figures.plot_reliability(dict.fromkeys(names, bins)).axes[0].lines) == 40 + 1  # and the diagonal
+    steps = pd.concat(
+        [pd.DataFrame({"step": [1, 2], "loss": [4.0, 3.0], "dice": 0.5, "seed": 0, "arm": a}) for a in names]
+    )
+    assert len(figures.plot_losses(steps, names).lines) == 40
+    assert len(figures.plot_validations(steps, "dice", names).lines) == 40
+    points = ("target_x", "target_y", "predicted_x", "predicted_y", "distance", "distance_diameters")
+    scores = pd.concat(
+        [pd.DataFrame({name: [1.0, 2.0] for name in points}).assign(arm=arm) for arm in list(names)[:12]]
+    )
+    cumulative = figures.plot_point_errors(scores, {arm: arm for arm in list(names)[:12]}, (32, 48)).axes[12]
+    assert len(cumulative.lines) == 12 + 1  # and the border
+
+
+def test_every_mask_of_many_is_painted():
+    masks = {str(k): np.arange(16 * 16).reshape(16, 16) // 16 == k for k in range(16)}
+    painted = blend_masks(np.zeros((1, 16, 16), np.uint8), masks, 1.0, width=16)
+    assert painted.any(axis=(1, 2)).all()
+
+
+def test_a_loss_above_one_is_on_its_figure():
+    ax = figures.plot_losses(histories().assign(loss=4.2), {"one": "One"})
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylim()[1] > 4.2

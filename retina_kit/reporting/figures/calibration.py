@@ -1,6 +1,7 @@
 """Reliability diagram: how often a pixel belongs to the structure, against the probability it was given."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
     figure, axes = new_grid(1, 2, cell=4.2, aspect=1.0)
     diagram, histogram = axes[0]
     diagram.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=0.8, label="calibrated")
-    for color, (label, table) in zip(COLORS, tables.items(), strict=False):
+    for color, (label, table) in zip(cycle(COLORS), tables.items(), strict=False):
         name = f"{label}: ECE {error_of(table):.3f}"
         diagram.plot(table["confidence"], table["frequency"], "o-", color=color, markersize=3, label=name)
         center = (table["low"] + table["high"]) / 2

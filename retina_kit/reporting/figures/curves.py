@@ -1,6 +1,7 @@
 """Learning curves: the loss and the validation scores while a network trains."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def plot_losses(
     holds curves that were read off the authors' own (columns row, step, value): dotted.
     """
     ax = ax or new_axes(7, 3.4)
-    for color, (arm, label) in zip(COLORS * 4, labels.items(), strict=False):
+    for color, (arm, label) in zip(cycle(COLORS), labels.items(), strict=False):
         loss = histories[histories["arm"] == arm].groupby("step")["loss"].mean()
         smooth = loss.rolling(min(window, max(1, len(loss) // 5)), min_periods=1).mean()
         ax.plot(smooth.index / smooth.index.max(), smooth, color=color, label=label)
@@ -51,7 +52,8 @@ def plot_losses(
         for row, points in published.groupby("row", sort=False):
             share = points["step"] / points["step"].max()
             ax.plot(share, points["value"], ":", linewidth=1.6, label=f"the authors' log, {row}")
-    ax.set(xlabel="fraction of the steps", ylabel="loss", ylim=(0, 1.02))
+    ax.set(xlabel="fraction of the steps", ylabel="loss")
+    ax.set_ylim(bottom=0)
     legend_on_the_right(ax)
     return ax
 
@@ -71,7 +73,7 @@ def plot_validations(
     """
     ax = ax or new_axes(7.5, 4)
     scored = histories.dropna(subset=[metric])
-    for color, (arm, label) in zip(COLORS * 4, labels.items(), strict=False):
+    for color, (arm, label) in zip(cycle(COLORS), labels.items(), strict=False):
         lines = scored[scored["arm"] == arm].groupby("step")[metric]
         mean = lines.mean()
         ax.plot(mean.index, mean, "o-", markersize=3, color=color, label=label)

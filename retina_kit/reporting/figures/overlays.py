@@ -1,6 +1,7 @@
 """Quick images for widgets: masks laid over a scan as colored pixels, without axes, in a few milliseconds."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ def blend_masks(
     `opacity` 0 leaves only the outlines, 1 covers the image.
     """
     canvas = fit_width(as_color(image), width)
-    for color, mask in zip(colors, masks.values(), strict=False):
+    for color, mask in zip(cycle(colors), masks.values(), strict=False):
         paint = 255 * np.array(to_rgb(color))
         large = fit_width(mask, width)
         canvas[large] = ((1 - opacity) * canvas[large] + opacity * paint).astype(np.uint8)

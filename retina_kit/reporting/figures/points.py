@@ -1,6 +1,7 @@
 """Localization errors: error maps over the image, and the fraction of images within a distance."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ def plot_point_errors(scores: pd.DataFrame, labels: Mapping[str, str], size: tup
 
 def _plot_cumulative(ax: Axes, scores: pd.DataFrame, labels: Mapping[str, str]) -> None:
     """Plot the fraction of the images whose center is within a distance, in disc diameters, one line per arm."""
-    for color, (arm, label) in zip(COLORS, labels.items(), strict=False):
+    for color, (arm, label) in zip(cycle(COLORS), labels.items(), strict=False):
         values = np.sort(scores.loc[scores["arm"] == arm, "distance_diameters"].dropna())
         ax.step([0, *values], np.arange(len(values) + 1) / max(1, len(values)), where="post", color=color, label=label)
     ax.axvline(0.5, color="0.3", linewidth=0.8, linestyle="--")

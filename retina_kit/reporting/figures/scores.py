@@ -1,6 +1,7 @@
 """Scores of trained networks: next to the published values, claim by claim, patient by patient."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from textwrap import fill, shorten
 
 import numpy as np
@@ -26,7 +27,7 @@ def plot_comparison(table: pd.DataFrame, *, labels: Mapping[str, str] | None = N
     metrics, arms = list(dict.fromkeys(table["metric"])), list(dict.fromkeys(table["arm"]))
     figure = Figure(figsize=(3.2 + 1.9 * len(metrics), 1.1 + 0.3 * len(arms)))
     axes = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
-    for ax, metric, color in zip(axes, metrics, COLORS * 4, strict=False):
+    for ax, metric, color in zip(axes, metrics, cycle(COLORS), strict=False):
         rows = table[table["metric"] == metric].drop_duplicates("arm").set_index("arm").reindex(arms)
         y = np.arange(len(arms))
         ax.errorbar(rows["ours_mean"], y, xerr=rows["ours_sd"], fmt="o", color=color, capsize=2)

@@ -1,6 +1,7 @@
 """Dice against the percentage of the training images, its p-values, and the images behind a mean."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from textwrap import shorten
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from retina_kit.evaluation.comparisons import COMPLETE_FAILURE
 from retina_kit.reporting.figures.axes import COLORS, legend_on_the_right, new_axes
 from retina_kit.reporting.units import name_of_metric
 
@@ -30,7 +32,7 @@ def plot_dice_by_share(table: pd.DataFrame, families: Mapping[str, str], ax: Axe
     ax = ax or new_axes(6.5, 4)
     for k, (family, label) in enumerate(families.items()):
         rows = table[table["family"] == family].sort_values("percent")
-        color, x = COLORS[k], rows["percent"] + (k - (len(families) - 1) / 2) * 0.8
+        color, x = COLORS[k % len(COLORS)], rows["percent"] + (k - (len(families) - 1) / 2) * 0.8
         low, high = rows["ours_mean"] - rows["ours_ci_low"], rows["ours_ci_high"] - rows["ours_mean"]
         ax.errorbar(x, rows["ours_mean"], yerr=[low, high], fmt="o-", color=color, capsize=3, label=label)
         published = rows.dropna(subset=["paper_value"])
@@ -66,7 +68,7 @@ def plot_contrasts(comparison: pd.DataFrame, labels: Mapping[tuple[str, str], st
     """
     ax = ax or new_axes(7, 3.4)
     percents = sorted(comparison["percent"].unique())
-    for color, percent in zip(COLORS, percents, strict=False):
+    for color, percent in zip(cycle(COLORS), percents, strict=False):
         rows = comparison[comparison["percent"] == percent]
         places = [list(labels).index(pair) for pair in zip(rows["family"], rows["baseline"], strict=True)]
         y = np.array(places) + (percents.index(percent) - (len(percents) - 1) / 2) * 0.7 / len(percents)
@@ -96,7 +98,7 @@ def plot_spread(scores: pd.DataFrame, arms: Mapping[str, str], ax: Axes | None =
             ax.plot([median, median], [k - 0.3, k + 0.3], color="0.2")
         y = k + 0.22 * np.sin(np.arange(len(mine)) * 2.4)  # dots next to each other, the same in every run
         ax.plot(mine, y, "o", markersize=2.5, alpha=0.6, color=COLORS[k % len(COLORS)])
-        failed = (mine < 0.01).sum() / max(1, rows["seed"].nunique())
+        failed = (mine < COMPLETE_FAILURE).sum() / max(1, rows["seed"].nunique())
         ax.text(1.06, k, f"{failed:.3g}", ha="center", va="center", fontsize=8)
     ax.text(1.06, -0.9, "failed", ha="center", va="center", fontsize=8)
     ax.set_yticks(range(len(arms)), [shorten(label, 60, placeholder=" ...") for label in arms.values()], fontsize=8)

@@ -29,9 +29,16 @@ def plot_dice_by_size(
         interval = [rows["mean"] - rows["ci_low"], rows["ci_high"] - rows["mean"]]
         bars = interval if spread == "interval" else rows[spread]
         place = rows["n_train"] * (1 + 0.02 * (k - (len(lines) - 1) / 2))
-        ax.errorbar(place, rows["mean"], yerr=bars, fmt="o-", capsize=3, color=COLORS[k], label=label)
+        ax.errorbar(place, rows["mean"], yerr=bars, fmt="o-", capsize=3, color=COLORS[k % len(COLORS)], label=label)
         if rows["paper_value"].notna().any():
-            ax.plot(place, rows["paper_value"], "D--", color=COLORS[k], alpha=0.45, label=f"{label}, published")
+            ax.plot(
+                place,
+                rows["paper_value"],
+                "D--",
+                color=COLORS[k % len(COLORS)],
+                alpha=0.45,
+                label=f"{label}, published",
+            )
     ax.set(xscale="log", xlabel="training B-scans", ylabel="Dice, mean of the test B-scans", ylim=(0, 1))
     ticks = sorted(set(spreads["n_train"]))
     ax.set_xticks(ticks, [str(tick) for tick in ticks])

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import ipywidgets
@@ -17,7 +18,7 @@ MOST_LISTED = 50  # patients of a list; of more, one is found by typing
 
 def image_with_masks(image_set: ImageSet, index: int, names: Sequence[str], opacity: float) -> bytes:
     """Render one image with the named masks on it, their names in their colors, as a PNG."""
-    colors = dict(zip(image_set.masks, BRIGHT * 2, strict=False))
+    colors = dict(zip(image_set.masks, cycle(BRIGHT), strict=False))
     masks = {name: image_set.masks[name][index] for name in names}
     chosen = [colors[name] for name in names]
     blended = blend_masks(image_set.images[index], masks, opacity, colors=chosen)
