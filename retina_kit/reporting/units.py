@@ -68,15 +68,15 @@ def name_of_device(device: str) -> str:
 
 
 def duration(hours: float) -> str:
-    """Write a time as "26 h", "3.5 min" or "12 s", "-" if there is none.
+    """Write a time as "26 h", "1.5 h", "3.5 min" or "12 s", "-" if there is none.
 
-    >>> [duration(hours) for hours in (26, 0.5, 12 / 3600, float("nan"))]
-    ['26 h', '30.0 min', '12 s', '-']
+    >>> [duration(hours) for hours in (26, 1.49, 3, 0.5, 12 / 3600, float("nan"))]
+    ['26 h', '1.5 h', '3 h', '30.0 min', '12 s', '-']
     """
     if pd.isna(hours):
         return "-"
     if hours >= 1:
-        return f"{hours:.0f} h"
+        return f"{hours:.0f} h" if hours >= 10 else f"{hours:.1f}".removesuffix(".0") + " h"
     return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.0f} s"
 
 
