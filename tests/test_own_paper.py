@@ -1,6 +1,7 @@
 """A paper of one's own: from an empty folder to the page and the report, without touching the library."""
 
 import ast
+import dataclasses
 import json
 import re
 import tomllib
@@ -11,16 +12,20 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from retina_kit.authoring.drafting import draft_notebook, write_draft
 from retina_kit.authoring.kept import experiment_hash, keep_run
+from retina_kit.authoring.report_facts import _compute
 from retina_kit.authoring.reproduction_report import write_report
 from retina_kit.authoring.scaffold import MODALITIES, new_paper
+from retina_kit.authoring.training_compute import flops_per_image
 from retina_kit.errors import UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.experiment_file import find_paper
 from retina_kit.papers.published import read_published
+from retina_kit.reporting.report import Report
 from tests.small_command import command_line
 from tests.small_paper import make_paper, run_paper
 
@@ -275,6 +280,10 @@ def test_a_report_that_was_edited_elsewhere_is_kept(finished):
     write_report(folder, **options)
     assert "## 4 Results" in path.read_text()
     assert "## 4 My results" in (folder / "report.before.md").read_text()
+    path.write_text(path.read_text().replace("## 4 Results", "## 4 Our results"))
+    write_report(folder, **options)
+    assert "## 4 My results" in (folder / "report.before.md").read_text()
+    assert "## 4 Our results" in (folder / "report.before-2.md").read_text()
 
 
 def test_words_without_an_end_are_never_lost(finished):
@@ -311,3 +320,31 @@ def test_the_current_folder_is_not_replaced_by_a_new_paper(tmp_path, monkeypatch
     with pytest.raises(UsageError, match=r"--folder \. is the current folder"):
         new_paper("smith2024", folder=".")
     assert new_paper("smith2024").is_dir()
+
+
+def test_the_compute_of_images_that_training_pads_is_that_of_the_padded_ones(finished):
+    folder, options = finished
+    arm = Experiment(folder, **options).arms[0]
+    odd, padded = (
+        dataclasses.replace(arm, data=dataclasses.replace(arm.data, size=size, patch=0), recipe=dataclasses.replace(
+            arm.recipe, augmentation=dataclasses.replace(arm.recipe.augmentation, crop=0)))
+        for size in ((100, 150), (112, 160))
+    )  # fmt: skip
+    assert flops_per_image(odd) == flops_per_image(padded) > 0
+
+
+def test_the_compute_of_a_network_that_takes_one_size_is_of_that_size():
+    arm = next(arm for arm in Experiment("hu2018", "smoke").arms if arm.task == "localize")
+    free, other = (dataclasses.replace(arm, data=dataclasses.replace(arm.data, size=size)) for size in (None, (16, 16)))
+    assert flops_per_image(free) == flops_per_image(arm) > 0
+    assert _compute([(other, 2)]).startswith("not estimated (")
+
+
+def test_a_table_or_figure_that_is_saved_again_is_listed_once(tmp_path):
+    report, table = Report(tmp_path), pd.DataFrame({"a": [1]})
+    for alt in ("first", "second"):
+        report.save_table("table9", table, tidy=False)
+        report.save_figure("figure9", Figure(), alt=alt)
+    results = json.loads(report.finish({}).read_text())
+    assert results["tables"] == ["table9"]
+    assert results["figures"] == [{"id": "figure9", "alt": "second"}]

@@ -32,7 +32,7 @@ class Report:
         self.folder = Path(folder)
         self.began = time.perf_counter()
         self.tables: list[str] = []
-        self.figures: list[dict[str, str]] = []
+        self.figures: dict[str, str] = {}  # what describes each; a cell that is run again replaces its own
 
     def save_table(self, name: str, table: pd.DataFrame, *, tidy: bool = True) -> pd.DataFrame:
         """Write tables/<name>.csv and return the table; a tidy one must have the columns TABLE_COLUMNS."""
@@ -40,7 +40,8 @@ class Report:
             raise UsageError(f"table {name} must have the columns {', '.join(TABLE_COLUMNS)}")
         with atomic_path(self.folder / "tables" / f"{name}.csv") as path:
             table.to_csv(path, index=False)
-        self.tables.append(name)
+        if name not in self.tables:
+            self.tables.append(name)
         return table
 
     def save_figure(self, name: str, figure: Any, *, alt: str = "") -> Any:
@@ -55,7 +56,7 @@ class Report:
         if len(data):
             with atomic_path(self.folder / "figures" / f"{name}.csv") as path:
                 data.to_csv(path, index=False)
-        self.figures.append({"id": name, "alt": alt or name})
+        self.figures[name] = alt or name
         return figure
 
     def save_claims(self, claims: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +70,7 @@ class Report:
         results = {
             **description,
             "tables": self.tables,
-            "figures": self.figures,
+            "figures": [{"id": name, "alt": alt} for name, alt in self.figures.items()],
             "versions": versions(),
             "git_commit": git_commit(),
             "machine": f"{platform.system()} {platform.machine()}",
