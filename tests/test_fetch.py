@@ -267,3 +267,11 @@ def test_a_killed_download_leaves_complete_files_only(server, tmp_path):
     assert set(there) <= set(FILES) - {"images/eye_3.jpg", "fov/eye_3.png"}
     assert fetch(server, tmp_path / "data") == 9 - len(there)
     assert manifest.verify_pack("small", tmp_path / "data") == []
+
+
+def test_a_file_that_only_a_person_can_get_is_named(server, tmp_path):
+    card = tmp_path / "cards" / "small.toml"
+    card.write_text(card.read_text() + '[sources.where]\nid = "eye_1"\n')  # of the last source, the field of view
+    small_pack.forget_cards()
+    with pytest.raises(DataError, match=r"fov/eye_2\.png of data set 'small' has no public source"):
+        fetch(server, tmp_path / "data")

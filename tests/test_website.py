@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
 
 import nbformat
@@ -17,7 +17,7 @@ from retina_kit.errors import SetupError
 from retina_kit.experiment_file import list_papers
 from retina_kit.files import kit_root
 from retina_kit.reporting.living.states import MIME, explorer_state
-from retina_kit.reporting.website import build
+from retina_kit.reporting.website import build, runs
 from retina_kit.reporting.website.build import NEEDED, build_website
 from retina_kit.reporting.website.documents import Sources
 from retina_kit.reporting.website.reference import as_restructured, public_modules, public_names
@@ -236,3 +236,11 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path, monkeypatch):
     with pytest.raises(SetupError, match="choose another --output"):
         build_website(tmp_path, tmp_path, {})
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_links_to_pages_have_slashes_on_every_system(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "Path", PureWindowsPath)
+    front_page = tmp_path / "index.html"
+    front_page.write_text(f'<a href="{PAPER}/smoke-synthetic/notebook.html">')
+    runs.link_to_pages(front_page, [runs.PaperPage("notebooks/one.ipynb", tmp_path, run=f"{PAPER}/smoke-synthetic")])
+    assert front_page.read_text() == '<a href="../notebooks/one.html">'

@@ -345,3 +345,11 @@ def test_a_figure_without_a_description_takes_the_one_that_is_given(capsys):
     named.figure.set_label("the loss")
     static.show(named, nameless, alt="an empty plot")
     assert [ax.figure.get_label() for ax in (named, nameless)] == ["the loss", "an empty plot"]
+
+
+def test_the_name_of_an_own_image_is_shown_and_never_run(predictor, tmp_path):
+    Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "<b>&.png")
+    own = OwnImage(predictor, tmp_path / "<b>&.png")
+    assert own.message.value.startswith("&lt;b&gt;&amp;.png: fluid in")
+    own.path.value = str(tmp_path / "<i>.png")
+    assert "&lt;i&gt;.png" in own.message.value

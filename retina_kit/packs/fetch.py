@@ -40,7 +40,9 @@ def fetch_pack(
     missing = missing_files(card, data_root)
     originals: dict[str, Wanted] = defaultdict(list)
     for file in missing:
-        source = next(source for source in file.sources if is_public(source))
+        source = next((source for source in file.sources if is_public(source)), None)
+        if source is None:
+            raise DataError(f"{file.relative} of data set {name!r} has no public source; {card.how_to_get}")
         originals[address_of(source, base_url)].append((file, source))
     pooch.get_logger().setLevel(logging.ERROR)
 

@@ -122,5 +122,7 @@ def link_to_pages(front_page: Path, pages: list[PaperPage]) -> None:
     text = front_page.read_text(encoding="utf-8")
     for page in pages:
         if page.run:
-            text = text.replace(f'href="{page.run}/notebook.html"', f'href="../{Path(page.name).with_suffix(".html")}"')
+            text = text.replace(
+                f'href="{page.run}/notebook.html"', f'href="../{Path(page.name).with_suffix(".html").as_posix()}"'
+            )
     front_page.write_text(text, encoding="utf-8")

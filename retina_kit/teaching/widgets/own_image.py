@@ -1,5 +1,6 @@
 """Your own image: choose a file, and see what a trained network finds in it."""
 
+import html
 import io
 import tempfile
 from collections.abc import Mapping
@@ -81,7 +82,7 @@ class OwnImage:
             self.probability = self.predictor(self.page.pixels)
         except KitError as error:
             self.page, self.image_view.value = None, b""
-            self.message.value = str(error).replace("<", "&lt;")
+            self.message.value = html.escape(str(error), quote=False)
             return
         self.update()
 
@@ -95,7 +96,7 @@ class OwnImage:
         shown.thumbnail((2 * WIDTH, 2 * WIDTH))
         shown.save(buffer, "PNG")
         self.image_view.value = buffer.getvalue()
-        self.message.value = self.describe(mask)
+        self.message.value = html.escape(self.describe(mask), quote=False)
         if self.presented:
             self.presented.update(png=self.image_view.value)
 
