@@ -334,7 +334,7 @@ def test_two_networks_that_found_nothing_are_no_sign_of_copying():
     def signs(first, second):
         record = Answer(0.0, "record", {of: first, minus: second})
         both = [Submission("x", s, "hu2018", "", (k,), "lesson", {exercise.name: record}) for k, s in enumerate("ab")]
-        return _by_numbers(both, {})
+        return _by_numbers(both)
 
     assert signs(0.0, 0.0) == signs(0.7133281, 0.0) == []
     assert len(signs(0.7133281, 0.6519123)) == 1

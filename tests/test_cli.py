@@ -256,7 +256,10 @@ def test_one_damaged_card_of_your_own_hides_no_other_data_set(tmp_path):
         (tmp_path / "data" / name / "card.toml").write_text("title = 3")
     listed = retina_kit("data", "list", cwd=tmp_path)
     assert listed.returncode == 3
-    assert [line.split()[0] for line in listed.stdout.splitlines() if "broken: " in line] == ["broken_eyes", "other_eyes"]
+    assert [line.split()[0] for line in listed.stdout.splitlines() if "broken: " in line] == [
+        "broken_eyes",
+        "other_eyes",
+    ]
     assert all(name in listed.stdout for name in list_cards())
     verified = retina_kit("data", "verify", "--json", cwd=tmp_path)
     assert verified.returncode == 3

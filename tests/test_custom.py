@@ -208,7 +208,7 @@ def test_a_folder_that_holds_only_masks_has_no_images(files):
     (files / "masks").rename(files / "rest")
     (files / "above").mkdir()
     (files / "rest").rename(files / "above" / "masks")
-    with pytest.raises(DataError, match="no image found in .*above, only masks"):
+    with pytest.raises(DataError, match=r"no image found in .*above, only masks"):
         new_pack("my_eyes", files / "above", files / "above" / "masks", r"^p", files / "data")
 
 

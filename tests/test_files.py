@@ -148,7 +148,7 @@ def test_a_file_that_cannot_be_read_while_another_is_written_is_named(tmp_path, 
 
 
 def test_a_file_that_cannot_be_written_is_no_fault_of_the_data(tmp_path):
-    with pytest.raises(SetupError, match="cannot write .*out"), atomic_path(tmp_path / "out") as path:
+    with pytest.raises(SetupError, match=r"cannot write .*out"), atomic_path(tmp_path / "out") as path:
         (path / "missing" / "scores.csv").write_text("arm")
 
 

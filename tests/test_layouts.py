@@ -112,6 +112,6 @@ def test_an_image_that_cannot_be_read_is_named_and_a_folder_is_no_image(tmp_path
     assert import_pack("eyepacs", tmp_path / "in", tmp_path / "data", progress=False) == 1
     (tmp_path / "in" / "10_right.jpeg").rmdir()
     (tmp_path / "in" / "10_right.jpeg").symlink_to("/proc/self/mem")  # a file that nobody reads from its beginning
-    with pytest.raises(DataError, match="10_right.jpeg cannot be read: Input/output error"):
+    with pytest.raises(DataError, match=r"10_right\.jpeg cannot be read: Input/output error"):
         import_pack("eyepacs", tmp_path / "in", tmp_path / "other", progress=False)
     assert not list((tmp_path / "other").iterdir())

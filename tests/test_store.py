@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from retina_kit.errors import DataError, SetupError
-from retina_kit.runs.deciding_code import code_version, meaning_of
 from retina_kit.runs import store as store_module
+from retina_kit.runs.deciding_code import code_version, meaning_of
 from retina_kit.runs.exchange import export_runs, import_runs
 from retina_kit.runs.store import RunStore, canonical_hash
 from tests.small_command import command_line

@@ -29,7 +29,7 @@ def model_card(metadata: Metadata, files: Mapping[str, float], scores: pd.DataFr
     sections = [
         _front_matter(metadata),
         f"# {metadata.label or metadata.arm}\n\n**{LIMITS}**\n\n{_summary(metadata)}",
-        f"## Uses\n\n{_uses(metadata)}",
+        f"## Uses\n\n{_uses()}",
         f"## Bias, Risks, and Limitations\n\n{_limits(metadata)}",
         f"## How to Get Started with the Model\n\n{_start(metadata, files)}",
         f"## Training Details\n\n### Training Data\n\n{_data(metadata.sources)}\n\n### Preprocessing\n\n"
@@ -65,7 +65,7 @@ def _summary(metadata: Metadata) -> str:
     )
 
 
-def _uses(metadata: Metadata) -> str:
+def _uses() -> str:
     return (
         "Direct use: teaching, and research on transfer learning with images like those it was trained on. "
         "Out of scope: any decision about a patient, and images of other devices, populations or diseases "

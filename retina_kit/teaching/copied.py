@@ -39,7 +39,7 @@ def find_copies(
     owner = {student.seed: student.id for student in students}
     copies = [copy for submission in submissions for copy in _by_origin(submission, owner)]
     known = {(copy.student, copy.other, copy.paper) for copy in copies}
-    for copy in [*_by_numbers(submissions, owner), *_by_answers(submissions, grades, keys)]:
+    for copy in [*_by_numbers(submissions), *_by_answers(submissions, grades, keys)]:
         if not {(copy.student, copy.other, copy.paper), (copy.other, copy.student, copy.paper)} & known:
             copies.append(copy)
     return copies
@@ -58,7 +58,7 @@ def _by_origin(submission: Submission, owner: Mapping[int, str]) -> list[Copy]:
     return [Copy(student, other, submission.paper, "certain", why) for other, why in reasons.items()]
 
 
-def _by_numbers(submissions: Sequence[Submission], owner: Mapping[int, str]) -> list[Copy]:
+def _by_numbers(submissions: Sequence[Submission]) -> list[Copy]:
     """Return the pairs with identical scores although each notebook claims its own seed."""
     found = []
     for place, first in enumerate(submissions):

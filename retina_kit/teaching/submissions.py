@@ -23,7 +23,8 @@ from retina_kit.teaching.records import ANSWER, plain, read_numbers
 MOST_BYTES = 64 * 2**20  # of one notebook; an executed one has a few MiB
 MOST_FILES = 5000
 MOST_CODE = 20_000  # characters of a cell that are parsed
-KIT_NOTEBOOK = re.compile(r"(?<![A-Za-z0-9])[0-9]{2}_(?:[a-z][a-z0-9_]*_)?[a-z]+[0-9]{4}")  # such as 01_localize_then_segment_hu2018
+# such as 01_localize_then_segment_hu2018
+KIT_NOTEBOOK = re.compile(r"(?<![A-Za-z0-9])[0-9]{2}_(?:[a-z][a-z0-9_]*_)?[a-z]+[0-9]{4}")
 CODE_ERRORS = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)  # what ast raises for odd code
 
 
