@@ -273,17 +273,15 @@ def test_the_authors_words_survive_a_rerun(finished):
     assert path.read_text().count("To all.") == 1
 
 
-def test_a_report_that_was_edited_elsewhere_is_kept(finished):
+def test_a_report_that_was_edited_elsewhere_is_kept_each_time(finished, tmp_path):
     folder, options = finished
-    path, _ = write_report(folder, **options)
-    path.write_text(path.read_text().replace("## 4 Results", "## 4 My results"))
-    write_report(folder, **options)
-    assert "## 4 Results" in path.read_text()
-    assert "## 4 My results" in (folder / "report.before.md").read_text()
-    path.write_text(path.read_text().replace("## 4 Results", "## 4 Our results"))
-    write_report(folder, **options)
-    assert "## 4 My results" in (folder / "report.before.md").read_text()
-    assert "## 4 Our results" in (folder / "report.before-2.md").read_text()
+    path, _ = write_report(folder, tmp_path, **options)
+    for title in ("My", "Our", "Your"):
+        path.write_text(path.read_text().replace("## 4 Results", f"## 4 {title} results"))
+        write_report(folder, tmp_path, **options)
+        assert "## 4 Results" in path.read_text()
+    for name, title in (("before", "My"), ("before-2", "Our"), ("before-3", "Your")):
+        assert f"## 4 {title} results" in (tmp_path / f"report.{name}.md").read_text()
 
 
 def test_words_without_an_end_are_never_lost(finished):

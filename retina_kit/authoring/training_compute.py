@@ -50,8 +50,8 @@ def _size_of(arm: Arm, model: torch.nn.Module) -> tuple[int, int]:
     """Return the height and width of an arm's images before they are padded."""
     if crop := arm.recipe.augmentation.crop or arm.data.patch:
         return crop, crop
-    height, width = arm.data.size or getattr(model, "input_size", (FALLBACK_SIDE, FALLBACK_SIDE))
-    return height, width
+    fixed: tuple[int, int] = getattr(model, "input_size", (FALLBACK_SIDE, FALLBACK_SIDE))
+    return arm.data.size or fixed
 
 
 def _channels_of(model: torch.nn.Module) -> int:

@@ -71,7 +71,7 @@ class Sweep:
             self.table.to_csv(path, index=False)
         write_figure(figure, self.folder, "sweep")
         runs = [sorted(job.key for job in experiment.jobs) for experiment in self.experiments]
-        facts = {"paper": self.paper, "setting": self.setting, "values": self.values, "runs": runs}
+        facts: dict[str, Any] = {"paper": self.paper, "setting": self.setting, "values": self.values, "runs": runs}
         facts |= {"failures": dict(self.failures)} if self.failures else {}
         with atomic_path(self.folder / "sweep.json") as path:
             path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
