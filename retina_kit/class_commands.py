@@ -64,7 +64,7 @@ def class_variants(
 
 @class_app.command("export")
 def class_export(
-    nbgrader: Annotated[Path | None, typer.Option(help="folder for a course of nbgrader")] = None,
+    nbgrader: Annotated[Path | None, typer.Option(help="folder for an nbgrader course")] = None,
     otter: Annotated[Path | None, typer.Option(help="folder for assignments of Otter-Grader")] = None,
     as_json: Json = False,
 ) -> None:

@@ -26,7 +26,7 @@ Set = Annotated[
     typer.Option("--set", help="NAME=VALUE, a setting (`retina-kit paper settings` lists them); repeatable"),
 ]
 Fraction = Annotated[
-    float | None, typer.Option(help="share of the steps and images, such as 0.01, to see that all runs through")
+    float | None, typer.Option(help="share of the steps and images, such as 0.01, to check that everything runs")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N, mps or xpu")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16")]

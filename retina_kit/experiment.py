@@ -385,7 +385,7 @@ class Experiment:
         """Describe this run as JSON data, for results.json."""
         own = f" But the target is your own data set, {self.own_target}." if self.own_target else ""
         if self.fraction != 1:
-            own += f" At a fraction of {self.fraction} of the steps and images, only to show that all runs through."
+            own += f" At a fraction of {self.fraction} of the steps and images, only to check that everything runs."
         which = {"paper": self.paper, "title": self.title, "question": self.definition.question}
         settings = {"profile": self.profile, "data": self.data, "seeds": self.seeds, "parameters": self.parameters}
         return {

@@ -105,7 +105,7 @@ def test_a_seed_follows_from_the_id_and_the_course():
     [
         ("name\ns01\n", "column `student`"),
         ("student\ns01\nS01\n", "occurs 2 times"),
-        ("student\n../x\n", "'../x' is no id"),
+        ("student\n../x\n", "'../x' is not a valid id"),
         ("student\n\n\n", "column `student`, and a line per student"),
         ("student,seed\na,5\nb,5\n", "the seed 5 occurs 2 times"),
         ("student,seed\na,-5\n", "a seed is a whole number"),
@@ -243,9 +243,9 @@ def test_a_pull_link_opens_the_notebook():
     link = pull_link("https://hub.example.edu", "https://github.com/me/kit.git", "main", "notebooks/01 a.ipynb")
     assert link.endswith("branch=main&urlpath=lab%2Ftree%2Fkit%2Fnotebooks%2F01%20a.ipynb")
     assert "repo=https%3A%2F%2Fgithub.com%2Fme%2Fkit.git" in link
-    with pytest.raises(UsageError, match="--repo '' is no address"):
+    with pytest.raises(UsageError, match="--repo '' is not an address"):
         pull_link("https://hub.example.edu", "", "main", "x")
-    with pytest.raises(UsageError, match="--hub 'javascript:x' is no address"):
+    with pytest.raises(UsageError, match="--hub 'javascript:x' is not an address"):
         pull_link("javascript:x", "https://github.com/me/kit", "main", "x")
 
 

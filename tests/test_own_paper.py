@@ -160,7 +160,7 @@ def test_another_table_gives_another_section(tmp_path):
     text = file.read_text().replace(")\n\n# 4. Claims", more, 1)
     file.write_text(text.replace('tables=("settings", "table1")', 'tables=("settings", "table1", "recall")'))
     assert "## 8 · Recall" in write_draft(folder, tmp_path / "new.py").read_text()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_draft(folder)
     file.write_text(text.replace('"examples", "claims")', '"examples", "roc")'))
     with pytest.raises(UsageError, match="cannot make the figure 'roc'"):

@@ -50,7 +50,7 @@ def write_draft(folder: str | Path, output: str | Path | None = None) -> Path:
         raise UsageError(f"{paper.key} is a paper of the kit and has its notebook; give the folder of one of your own")
     target = Path(output) if output else paper.files.source
     if target.exists():
-        raise UsageError(f"{target} is there already; give another file with --output, such as new.py")
+        raise UsageError(f"{target} already exists; give another file with --output, such as new.py")
     with atomic_path(target) as path:
         path.write_text(draft_notebook(paper), encoding="utf-8")
     return target

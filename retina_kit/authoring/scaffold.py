@@ -34,7 +34,7 @@ def new_paper(key: str, *, title: str = "", folder: str | Path | None = None, mo
         raise unknown_name("modality", modality, MODALITIES)
     target = Path(folder or key)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} is there already and not empty; choose another --folder, or remove it first")
+        raise UsageError(f"{target} already exists and is not empty; choose another --folder, or remove it first")
     if target.exists() and target.samefile(Path()):
         raise UsageError(f"--folder {folder} is the current folder, which cannot be replaced; give a new one or none")
     values = {"key": key, "title": title or f"A reproduction of {key}", "year": time.localtime().tm_year}

@@ -164,7 +164,7 @@ def read_comparison(path: Path) -> pd.DataFrame:
     table = read_table(path)
     if list(table.columns) != list(TABLE_COLUMNS):
         lacks = [name for name in TABLE_COLUMNS if name not in table] or list(table.columns)
-        raise incomplete(path, f"it is no comparison with the paper: see the columns {lacks}")
+        raise incomplete(path, f"it is not a comparison with the paper: see the columns {lacks}")
     return table
 
 

@@ -13,7 +13,7 @@ def pull_link(hub: str, repository: str, branch: str, notebook: str) -> str:
     """
     for name, address in (("--hub", hub), ("--repo", repository)):
         if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc:
-            raise UsageError(f"{name} {address!r} is no address; expected one such as https://hub.example.edu")
+            raise UsageError(f"{name} {address!r} is not an address; expected one such as https://hub.example.edu")
     folder = urlsplit(repository).path.rstrip("/").removesuffix(".git").split("/")[-1]
     if not folder:
         raise UsageError(f"--repo {repository!r} names no repository")

@@ -287,7 +287,7 @@ def designed_arm(answer: Mapping[str, Any], results: Results) -> Arm:
             for section in sections:
                 table = table.setdefault(section, {})
                 if not isinstance(table, dict):
-                    raise UsageError(f"{key!r} is no setting: {section!r} has none below it")
+                    raise UsageError(f"{key!r} is not a setting: {section!r} has no settings below it")
             before = table.get(last, {})
             table[last] = before | value if isinstance(value, dict) and isinstance(before, dict) else value
     return parse(Arm, made, answer["name"])

@@ -54,7 +54,7 @@ def read_students(file: str | Path, course: str = "") -> list[Student]:
     ids = [(row["student"] or "").strip() for row in rows]
     for student in ids:
         if not STUDENT.fullmatch(student) or student.endswith("."):
-            raise DataError(f"{path}: {student!r} is no id; use up to 64 letters, digits, and . _ @ -")
+            raise DataError(f"{path}: {student!r} is not a valid id; use up to 64 letters, digits, and . _ @ -")
     given = [row.get("seed") for row in rows]
     if any(seed and not re.fullmatch(r"\d{1,9}", seed) for seed in given):
         raise DataError(f"{path}: a seed is a whole number of up to nine digits")
