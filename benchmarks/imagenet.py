@@ -5,9 +5,9 @@
 
 Profile `lesson`, public data, three seeds, one process. Both arms of a claim have the same network, recipe and number
 of steps. The claims go to results/imagenet.csv, with the columns of claims.csv; the closing figure of the course shows
-them (retina_kit.authoring.transfer_figure). The scores go to results/some_arms.csv. --folds trains and judges some folds
-only, and the patients in them. The run store below --output-root is that of `retina-kit run`: nothing is trained twice,
-and two of these commands may share it.
+them (retina_kit.authoring.transfer_figure). The scores go to results/some_arms.csv. --folds trains and judges some
+folds only, and the patients in them. The run store below --output-root is that of `retina-kit run`: nothing is trained
+twice, and two of these commands may share it.
 """
 
 import argparse

@@ -305,7 +305,7 @@ def test_a_file_system_without_locks_is_reported_with_the_remedy(store, monkeypa
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(filelock.FileLock, "_acquire", refuse)
-    message = r"cannot be locked \(No locks available\); put --output-root on a file system that has locks"
+    message = r"cannot be locked \(No locks available\); put --output-root on a file system that supports locks"
     with pytest.raises(SetupError, match=message), store.lock("a" * 16):
         pass
 

@@ -162,7 +162,7 @@ def test_a_table_with_a_text_for_a_number_is_refused(tmp_path):
         read_table(path)
     write_table(path, {name: value for name, value in ROW.items() if name != "ours_ci_high"})
     assert list(read_table(path).columns) == [name for name in ROW if name != "ours_ci_high"], "other tables are read"
-    with pytest.raises(DataError, match=r"no comparison with the paper: see the columns \['ours_ci_high'\]"):
+    with pytest.raises(DataError, match=r"not a comparison with the paper: see the columns \['ours_ci_high'\]"):
         read_comparison(path)
     with pytest.raises(DataError, match=r"missing.csv: .*No such file"):
         read_table(tmp_path / "missing.csv")

@@ -69,4 +69,6 @@ def _acquire(lock: filelock.BaseFileLock, *, blocking: bool) -> None:
         raise
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-    raise SetupError(f"{lock.lock_file} cannot be locked ({reason}); put --output-root on a file system that supports locks")
+    raise SetupError(
+        f"{lock.lock_file} cannot be locked ({reason}); put --output-root on a file system that supports locks"
+    )
