@@ -184,7 +184,7 @@ SETTINGS = {
         "script splits 1241 shuffled file names into 993, 124 and 124)",
         ours=True,
     ),
-    "folds": Setting(paper=0, on_public=5, what="folds; each leaves two patients out", ours=True),
+    "folds": Setting(paper=0, on_public=5, on_own=0, what="folds; each leaves two patients out", ours=True),
     "sizes": Setting(
         paper={"tiny": 128, "small": 256, "medium": 512, "large": 1000, "double": 2000},
         lesson={"tiny": 8, "small": 16, "medium": 32, "large": 64, "double": 128},
