@@ -11,6 +11,7 @@ from retina_kit.data.dataset import SYNTHETIC, check_options
 from retina_kit.data.manifest import read_card
 from retina_kit.data.transforms import STEP_NAMES
 from retina_kit.errors import KitError, UsageError, did_you_mean, unknown_name
+from retina_kit.runs.supply import SEEDS_BELOW, problem_of_settings
 from retina_kit.training.arm import Arm
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def all_arms(paper: "Paper") -> list[Arm]:
                 for arm in arms:
                     if arm.parent and arm.parent not in names:
                         raise UsageError(f"arm {arm.name} starts from {arm.parent!r}{did_you_mean(arm.parent, names)}")
+                    if problem := problem_of_settings(arm):
+                        raise UsageError(f"arm {arm.name}: {problem}")
                     if choice != "own" and (data_of := repr(arm.data)) not in checked:
                         check_data(arm, may_be_own=paper.files.is_own)
                         checked.add(data_of)
@@ -102,6 +105,9 @@ def checked_seeds(seeds: Any) -> list[int]:
         raise UsageError(f"seeds={seeds!r} must be a list of whole numbers, such as [0, 1, 2]")
     if not seeds:
         raise UsageError("at least one seed is needed, such as --seeds 0")
+    for seed in seeds:
+        if not 0 <= seed < SEEDS_BELOW:
+            raise UsageError(f"seed {seed} is not one; seeds are at least 0 and below {SEEDS_BELOW}")
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"seeds={list(seeds)} has a seed twice; give each once, such as {list(range(len(seeds)))}")
     return list(seeds)

@@ -5,6 +5,7 @@ import pytest
 from test_cli import assert_refused, retina_kit
 from test_own_data import save, scene
 
+from retina_kit.data.manifest import read_manifest
 from retina_kit.errors import DataError, UsageError
 from retina_kit.experiment import Experiment
 from retina_kit.packs.custom import ImportOptions, new_pack
@@ -66,9 +67,22 @@ def test_own_images_have_one_annotator(tmp_path):
         assert len(figures.plot_annotators(seen.images, seen.masks, titles=seen.rows["id"]).axes) == 2
 
 
+def test_on_real_scans_each_arm_on_own_images_is_trained_once_on_its_one_split(tmp_path):
+    data_root = pack_of(tmp_path, num_patients=6, gray=True)
+    for image in read_manifest("oct_dme_chiu2015")["image"]:  # nothing is read of the kit's data set
+        save(data_root / "oct_dme_chiu2015" / image, np.zeros((2, 2), np.uint8))
+    found = experiment("melinscak2020", data_root, data="public")
+    folds = [job.fold for job in found.jobs if job.arm.name == "scratch_tiny"]
+    assert (found.arm("scratch_tiny").split.kind, folds) == ("patients", [None])
+    with pytest.raises(UsageError, match="asks for 2 folds, but its split of kind 'patients' makes none"):
+        assert experiment("melinscak2020", data_root, data="public", overrides={"target": "eyes", "folds": 2}).jobs
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"seeds": [0, -1]}, "seed -1 is not one; seeds are at least 0 and below 2147483648"),
+        ({"seeds": [2**31]}, "seed 2147483648 is not one"),
         ({"seeds": 1}, r"seeds=1 must be a list of whole numbers, such as \[0, 1, 2\]"),
         ({"seeds": "[0]"}, "seeds='\\[0\\]' must be a list"),
         ({"overrides": "steps"}, "overrides='steps' must be a dictionary, such as {'steps': 100}"),

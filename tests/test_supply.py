@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from small_arm import small_arm
+from small_pack import forget_cards, use_cards, write_manifest, write_originals
 
 from retina_kit.data.card import read_card
 from retina_kit.data.dataset import list_rows, load_images
@@ -83,6 +84,86 @@ def test_folds_and_what_is_held_out_are_checked():
     whole = {"validation_fraction": 0.9, "validation_by": "patient"}
     with pytest.raises(UsageError, match="none is trained on"):
         check_supply([small_arm("arm", evaluation=whole)], "nowhere")
+
+
+def test_folds_that_the_split_does_not_make_and_folds_that_nobody_asks_for_are_refused():
+    with pytest.raises(UsageError, match="asks for 5 folds, but its split of kind 'patients' makes none"):
+        check_supply([small_arm("arm", folds=5)], "nowhere")
+    folds = {"kind": "leave_patients_out", "num_folds": 3}
+    with pytest.raises(UsageError, match="its split makes 3 folds, but it asks for none"):
+        check_supply([small_arm("arm", replace={"split": folds})], "nowhere")
+
+
+def test_test_windows_with_gaps_are_refused():
+    check_supply([small_arm("arm", evaluation={"window": 16, "stride": 16})], "nowhere")
+    with pytest.raises(UsageError, match="windows of 16 pixels are 24 pixels apart.*make the stride at most 16"):
+        check_supply([small_arm("arm", evaluation={"window": 16, "stride": 24})], "nowhere")
+
+
+def test_an_arm_is_tested_at_its_last_checkpoint():
+    for variants in (["best"], ["last_whole"]):
+        arm = small_arm("arm", recipe={"validate_every": 1}, evaluation={"variants": variants})
+        with pytest.raises(UsageError, match=rf"its variants \({variants[0]}\) lack 'last'"):
+            check_supply([arm], "nowhere")
+
+
+def test_seeds_of_an_arm_are_those_that_torch_takes():
+    for seed in (-1, 2**31):
+        with pytest.raises(UsageError, match=f"its seed {seed} is not one; seeds are at least 0"):
+            check_supply([small_arm("arm", seeds=[0, seed])], "nowhere")
+
+
+def classifier(dataset, label, options, **split):
+    """Return a small classifier of a label."""
+    changes = {
+        "data": {"dataset": dataset, "label": label, "options": options},
+        "split": {"kind": "published"} | split,
+        "model": {"name": "encoder_classifier", "width": 0.03, "input_size": [32, 32]},
+        "recipe": {"loss": "binary_cross_entropy", "steps": 1, "batch_size": 2},
+    }
+    return small_arm("arm", task="classify", replace=changes)
+
+
+def test_a_classifier_learns_labels_of_0_and_1_only():
+    check_supply([classifier("idrid_grading_loc", "has_lesion", {})], "nowhere")
+    with pytest.raises(UsageError, match="the label 'grade' of 323 images is 2, 3, 4; a classifier learns 0 and 1"):
+        check_supply([classifier("idrid_grading_loc", "grade", {})], "nowhere")
+    with pytest.raises(UsageError, match="no label 'has_lesions'; did you mean 'has_lesion'"):
+        check_supply([classifier("idrid_grading_loc", "has_lesions", {})], "nowhere")
+
+
+def test_a_label_that_an_image_lacks_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "originals").mkdir()
+    write_originals(tmp_path / "originals")
+    write_manifest(tmp_path / "cards", tmp_path / "originals")
+    manifest = tmp_path / "cards" / "small.csv"
+    use_cards(monkeypatch, tmp_path / "cards")
+    try:
+        for grades, value in ((("0", "1", ""), "missing"), (("0", "1", "yes"), "yes")):
+            lines = [line.split(",") for line in manifest.read_text().splitlines()]
+            for line, grade in zip(lines[1:], grades, strict=True):
+                line[3] = grade
+            manifest.write_text("\n".join(map(",".join, lines)) + "\n")
+            forget_cards()
+            with pytest.raises(UsageError, match=f"the label 'grade' of 1 images is {value}"):
+                check_supply([classifier("small", "grade", {})], "nowhere")
+    finally:
+        monkeypatch.undo()
+        forget_cards()
+
+
+@pytest.mark.parametrize("dataset", ["synthetic_fundus", "synthetic_oct"])
+def test_of_synthetic_images_a_classifier_learns_the_columns_that_are_0_or_1(dataset):
+    rows = load_images(dataset, "nowhere", masks=[], num_patients=6, size=(32, 32), seed=2).rows
+    learnable = [column for column in rows if rows[column].isin([0, 1]).all()]
+    split = {"kind": "patients", "test_fraction": 0.25, "seed": 0}
+    for column in [*rows, "unknown"]:
+        arm = classifier(dataset, column, {"num_patients": 6}, **split)
+        if column in learnable:
+            check_supply([arm], "nowhere")
+        else:
+            with pytest.raises(UsageError, match=f"{dataset} has no label '{column}' that is 0 or 1"):
+                check_supply([arm], "nowhere")
 
 
 def test_all_of_fewer_images_can_be_taken_on_purpose():

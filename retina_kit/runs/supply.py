@@ -1,19 +1,22 @@
-"""Whether every arm's data has the images that the arm asks for, found from rows alone before anything is trained."""
+"""Whether every arm can be trained as it is set, and has the images it asks for: found before anything is trained."""
 
 import dataclasses
 import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from retina_kit.data.dataset import SYNTHETIC, list_rows, load_images
 from retina_kit.data.splits import choose_split, hold_out
-from retina_kit.errors import UsageError
-from retina_kit.training.arm import Arm
+from retina_kit.errors import UsageError, did_you_mean
+from retina_kit.training.arm import SEGMENTS, Arm
 from retina_kit.training.prepare import masks_of
 
 MOST_NAMED = 3  # arms in one message
+SEEDS_BELOW = 2**31
+YES_OR_NO = {"synthetic_fundus": "has_lesion"}  # the column of synthetic images that is 0 or 1 in each
 
 
 def check_supply(arms: Iterable[Arm], data_root: str | Path) -> None:
@@ -25,7 +28,7 @@ def check_supply(arms: Iterable[Arm], data_root: str | Path) -> None:
     known: dict[str, str] = {}  # what an arm asks for -> what is wrong with it
     problems: dict[str, list[str]] = {}  # what is wrong -> the arms that it is wrong with
     for arm in arms:
-        asked = repr((arm.data.dataset, arm.data.classes, arm.data.options, arm.split, arm.folds, arm.evaluation))
+        asked = repr((arm.data, arm.task, arm.split, arm.folds, arm.evaluation, arm.seeds))
         if asked not in known:
             known[asked] = problem_of(arm, data_root)
         if known[asked]:
@@ -44,9 +47,29 @@ def in_words(names: Sequence[str]) -> str:
     return f"arm{'s' * (len(names) > 1)} {', '.join(names[:MOST_NAMED])}{more}"
 
 
+def problem_of_settings(arm: Arm) -> str:
+    """Tell what is wrong with an arm whatever its data have, and what to do about it; an empty text if nothing is."""
+    split, evaluation = arm.split, arm.evaluation
+    if arm.folds and not split.num_folds:
+        remedy = "set folds to 0, or take a split that leaves patients out"
+        return f"it asks for {arm.folds} folds, but its split of kind {split.kind!r} makes none; {remedy}"
+    if split.num_folds and not arm.folds:
+        return f"its split makes {split.num_folds} folds, but it asks for none; set its folds to {split.num_folds}"
+    if arm.task in SEGMENTS and 0 < evaluation.window < evaluation.stride:
+        sizes = f"its test windows of {evaluation.window} pixels are {evaluation.stride} pixels apart"
+        return f"{sizes}, so nothing is predicted between them; make the stride at most {evaluation.window}"
+    if "last" not in evaluation.variants:
+        given = ", ".join(evaluation.variants) or "none"
+        return f"its variants ({given}) lack 'last', which tables and figures show; add it"
+    wrong = [seed for seed in arm.seeds or () if not 0 <= seed < SEEDS_BELOW]
+    return f"its seed {wrong[0]} is not one; seeds are at least 0 and below {SEEDS_BELOW}" if wrong else ""
+
+
 def problem_of(arm: Arm, data_root: str | Path) -> str:
     """Tell what an arm asks for, what its data have, and what to do about it; an empty text if they have enough."""
     data = arm.data
+    if problem := problem_of_settings(arm):
+        return problem
     strange = [name for name in data.options if name not in inspect.signature(load_images).parameters]
     if data.dataset not in SYNTHETIC and strange:
         return (
@@ -83,3 +106,27 @@ def check_fold(arm: Arm, rows: pd.DataFrame, fold: int | None) -> None:
     train, _ = choose_split(rows, split, fold=fold)
     if arm.evaluation.validation_fraction:
         hold_out(rows, train, arm.evaluation.validation_fraction, arm.evaluation.validation_by)
+    if arm.task == "classify":
+        check_labels(arm, rows, fold)
+
+
+def check_labels(arm: Arm, rows: pd.DataFrame, fold: int | None) -> None:
+    """Raise UsageError if an image on either side of a classifier's split is labeled neither 0 nor 1."""
+    label = arm.data.label
+    if arm.data.dataset in SYNTHETIC:
+        if YES_OR_NO.get(arm.data.dataset) != label:
+            known = " and ".join(f"{name} has {column!r}" for name, column in YES_OR_NO.items())
+            raise UsageError(f"{arm.data.dataset} has no label {label!r} that is 0 or 1; {known}")
+        return
+    if label not in rows:
+        raise UsageError(f"there is no label {label!r}{did_you_mean(label, rows)}")
+    numbers, used = pd.to_numeric(rows[label], errors="coerce"), np.arange(len(rows))
+    if pd.api.types.is_numeric_dtype(rows[label]):  # of text no row can be read
+        everything = {"num_train": 0, "at_most": False, "train_percent": 0.0, "num_test": 0, "evaluate_on": "test"}
+        used = np.concatenate(choose_split(rows, dataclasses.replace(arm.split, **everything), fold=fold))
+    wrong = rows[label].iloc[used][~numbers.iloc[used].isin([0, 1])]
+    if len(wrong):
+        names = sorted({"missing" if pd.isna(value) or value == "" else str(value) for value in wrong})
+        given = ", ".join(names[:MOST_NAMED]) + " and more" * (len(names) > MOST_NAMED)
+        remedy = "a classifier learns 0 and 1; choose another label, or leave out what lacks it (require_columns)"
+        raise UsageError(f"the label {label!r} of {len(wrong)} images is {given}; {remedy}")
