@@ -96,7 +96,7 @@ def test_folds_that_the_split_does_not_make_and_folds_that_nobody_asks_for_are_r
 
 def test_test_windows_with_gaps_are_refused():
     check_supply([small_arm("arm", evaluation={"window": 16, "stride": 16})], "nowhere")
-    with pytest.raises(UsageError, match="windows of 16 pixels are 24 pixels apart.*make the stride at most 16"):
+    with pytest.raises(UsageError, match=r"windows of 16 pixels are 24 pixels apart.*make the stride at most 16"):
         check_supply([small_arm("arm", evaluation={"window": 16, "stride": 24})], "nowhere")
 
 
