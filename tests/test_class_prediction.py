@@ -62,6 +62,8 @@ def test_any_size_flips_and_ensembles_keep_the_classes(runs):
     np.testing.assert_allclose(both(IMAGE), (plain(IMAGE) + other(IMAGE)) / 2, atol=1e-6)
     with pytest.raises(UsageError, match="segment fluid and irf, srf, ped; average networks of one arm only"):
         Predictor.load(runs["binary"].folder, runs["whole"].folder, device="cpu")
+    with pytest.raises(UsageError, match="segment irf, srf, ped and fluid; average networks of one arm only"):
+        Predictor.load(runs["whole"].folder, runs["binary"].folder, device="cpu")
 
 
 def test_a_network_of_one_class_predicts_like_one_of_one_mask(runs):

@@ -150,6 +150,16 @@ def test_an_ensemble_is_the_mean_of_its_networks(trained):
     np.testing.assert_allclose(Predictor.load(*folders, device="cpu")(image), (each[0] + each[1]) / 2, atol=1e-7)
 
 
+def test_networks_of_different_structures_or_tasks_are_not_averaged(trained):
+    fluid, discs, patches = (
+        TrainedNetwork.load(trained[name][1].folder, "cpu") for name in ("plain", "color", "patches")
+    )
+    with pytest.raises(UsageError, match="these networks segment fluid and disc; average networks of one arm only"):
+        Predictor([fluid, discs])
+    with pytest.raises(UsageError, match="these networks segment fluid and segment_patches fluid; average"):
+        Predictor([fluid, patches])
+
+
 def test_a_file_is_read(trained, tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (20, 30)).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "eye.png")
@@ -184,6 +194,14 @@ def test_weights_of_another_network_are_named(trained, tmp_path):
     save_file(tensors, tmp_path / "mixed.safetensors", header)
     with pytest.raises(DataError, match=r"mixed.safetensors does not hold the weights of the network"):
         Predictor.load(tmp_path / "mixed.safetensors")
+
+
+def test_weights_whose_test_windows_leave_gaps_are_refused(trained, tmp_path):
+    _, run = trained["windows"]
+    header = to_header(dataclasses.replace(run.metadata(), window=16, stride=17))
+    save_file(load_file(run.folder / "weights.safetensors"), tmp_path / "gaps.safetensors", header)
+    with pytest.raises(DataError, match="windows of 16 pixels that are 17 pixels apart leave gaps; nothing was pred"):
+        Predictor.load(tmp_path / "gaps.safetensors")
 
 
 def test_uncertainty_is_zero_where_all_is_sure_and_one_where_nothing_is():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from retina_kit.errors import UsageError
-from retina_kit.prediction.described import check_outputs
+from retina_kit.prediction.described import check_alike, check_outputs
 from retina_kit.prediction.predictor import TrainedNetwork, as_pixels, box_size
 from retina_kit.training.device import autocast
 from retina_kit.training.metadata import Metadata
@@ -45,6 +45,7 @@ class ImagePredictor:
         if len(tasks) != 1 or not tasks <= set(TASKS):
             found = ", ".join(sorted(tasks)) or "none"
             raise UsageError(f"one classifier or localizer is needed, or several of one arm; these networks: {found}")
+        check_alike(network.metadata for network in self.networks)
 
     @classmethod
     def load(cls, *paths: str | Path, flip: bool = False, device: str = "auto", precision: str = "auto") -> Self:

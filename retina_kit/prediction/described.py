@@ -5,7 +5,7 @@ Weights are passed on, so their description is a stranger's: names in it become 
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from retina_kit.data.pixels import MAX_PIXELS
 from retina_kit.data.transforms import STEP_NAMES
-from retina_kit.errors import DataError
+from retina_kit.errors import DataError, UsageError
 from retina_kit.models.build import build_for_shapes, build_model, without_weights
 from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.metadata import Metadata
@@ -47,6 +47,8 @@ def _problems(metadata: Metadata) -> Iterator[str]:
         yield f"images have {metadata.image_channels} channels and the network {metadata.in_channels}"
     if not 1 <= metadata.batch_size <= MOST_IMAGES or metadata.window < 0 or metadata.stride < 0:
         yield f"batch_size {metadata.batch_size}, window {metadata.window} and stride {metadata.stride} are no sizes"
+    if 0 < metadata.window < metadata.stride:
+        yield f"windows of {metadata.window} pixels that are {metadata.stride} pixels apart leave gaps"
     if not 0 < metadata.threshold < 1:
         yield f"the threshold {metadata.threshold} is not between 0 and 1"
     if not metadata.sources:
@@ -94,6 +96,17 @@ def check_network(metadata: Metadata, tensors: Mapping[str, Tensor], path: str |
         raise DataError(f"{begins}: it takes no image of {size} ({error})") from error
     if found not in _predictions(metadata, size):
         raise DataError(f"{begins}: it predicts {found} for one image of {size}, not what {metadata.task} needs")
+
+
+def check_alike(described: Iterable[Metadata]) -> None:
+    """Raise UsageError unless all networks do the same with the same structures, so that they may be averaged."""
+    first, *others = described
+    for other in others:
+        if (other.task, other.structures) != (first.task, first.structures):
+            names = [", ".join(one.structures) for one in (first, other)]
+            task = "" if other.task == first.task else f"{other.task} "
+            each = f"{first.task} {names[0]} and {task}{names[1]}"
+            raise UsageError(f"these networks {each}; average networks of one arm only")
 
 
 def check_outputs(outputs: Tensor, metadata: Metadata) -> Tensor:

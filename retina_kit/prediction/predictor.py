@@ -16,7 +16,7 @@ from retina_kit.data.transforms import resize_images, to_gray
 from retina_kit.errors import DataError, UsageError
 from retina_kit.models.build import build_model, without_weights
 from retina_kit.models.layout import to_device
-from retina_kit.prediction.described import check_description, check_network, check_outputs
+from retina_kit.prediction.described import check_alike, check_description, check_network, check_outputs
 from retina_kit.prediction.sides import multiple_of_sides, padded_to, resampled
 from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.device import choose_device
@@ -135,9 +135,7 @@ class Predictor:
             if network.metadata.task not in SEGMENTS:
                 what = f"arm {network.metadata.arm} was trained to {network.metadata.task}, not to segment"
                 raise UsageError(f"{what}; use retina_kit.ImagePredictor, or the command retina-kit predict")
-            if network.metadata.has_classes and network.metadata.classes != self.metadata.classes:
-                names = [", ".join(one.structures) for one in (self.metadata, network.metadata)]
-                raise UsageError(f"these networks segment {names[0]} and {names[1]}; average networks of one arm only")
+        check_alike(network.metadata for network in self.networks)
 
     @classmethod
     def load(cls, *paths: str | Path, flip: bool = False, device: str = "auto", precision: str = "auto") -> Self:
