@@ -279,6 +279,14 @@ def test_the_pages_of_a_file_and_the_files_of_a_folder_share_one_brightness(tmp_
     assert next(iter(read_pages(files[0]))).pixels[1, 1] == 199  # alone: 800 x 255 / 1023
 
 
+def test_a_page_of_8_bits_does_not_hide_the_depth_of_the_next(tmp_path):
+    deep = np.array([[0, 300], [2048, 4095]], np.uint16)
+    Image.fromarray(GRAY).save(tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(deep)])
+    first, second = read_pages(tmp_path / "a.tif")
+    assert (first.pixels == GRAY).all()
+    assert second.pixels.tolist() == [[0, 19], [128, 255]]  # 300 x 255 / 4095 = 18.7
+
+
 def test_fractions_and_integers_in_one_folder_keep_their_own_scale(tmp_path):
     Image.fromarray(np.full((2, 2), 4000, np.uint16)).save(tmp_path / "a.png")
     Image.fromarray(np.full((2, 2), 0.5, np.float32)).save(tmp_path / "b.tif")

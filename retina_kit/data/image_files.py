@@ -119,7 +119,7 @@ def gray_values(paths: Iterable[Path]) -> GrayValues:
             for position in range(getattr(image, "n_frames", 1)):
                 image.seek(position)
                 if image.mode not in DEEP_MODES or image.width * image.height > MAX_PIXELS:
-                    break
+                    continue
                 values.add(np.asarray(image), str(path))
     return values
 
