@@ -1,10 +1,12 @@
 """Classifiers and localizers predict images of any size from weights alone, as in their arms' own tests."""
 
 import csv
+import dataclasses
 import math
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -160,6 +162,16 @@ def test_a_classifier_answers_a_folder_most_uncertain_first(eyes):
     assert "mask" not in page.split("<body>")[1]
 
 
+@pytest.mark.parametrize("name", ["classifier", "localizer"])
+def test_a_table_without_a_readable_image_has_the_columns_of_one_with(eyes, name):
+    predict = ImagePredictor.load(eyes / f"{name}.safetensors", device="cpu")
+    predict_answers(predict, [eyes / "eyes"], eyes / "some")
+    result = predict_answers(predict, [eyes / "eyes" / "broken.png"], eyes / "none")
+    assert list(result.failures) == [str(eyes / "eyes" / "broken.png")]
+    some, none = (pd.read_csv(eyes / folder / "predictions.csv") for folder in ("some", "none"))
+    assert list(none) == list(some) and (len(some), len(none)) == (3, 0)
+
+
 def test_a_localizer_answers_a_folder_in_pixels(eyes):
     done = retina_kit("predict", "localizer.safetensors", "--images", "eyes", "--output", "found", cwd=eyes)
     assert done.returncode == 3
@@ -189,6 +201,10 @@ def test_networks_that_do_not_belong_together_are_refused(trained):
         ImagePredictor.load(classifier, localizer)
     with pytest.raises(UsageError, match=r"trained to classify, not to segment; use retina_kit\.ImagePredictor"):
         Predictor.load(classifier)
+    other = TrainedNetwork.load(classifier, "cpu")
+    other.metadata = dataclasses.replace(other.metadata, classes=("no hemorrhage", "hemorrhage"))
+    with pytest.raises(UsageError, match="these networks classify has_lesion and hemorrhage; average networks of one"):
+        ImagePredictor([TrainedNetwork.load(classifier, "cpu"), other])
     with pytest.raises(UsageError, match="these networks: none"):
         ImagePredictor([])
 

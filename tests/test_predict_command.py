@@ -5,6 +5,7 @@ import html
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,6 +165,24 @@ def test_files_of_one_name_do_not_overwrite_each_other(tmp_path):
     names = output_names(files, files)
     assert len(set(names.values())) == 4
     assert names[files[0]] == "1"
+
+
+def test_names_that_differ_in_case_only_are_one_file_on_many_systems(tmp_path):
+    files = [tmp_path / name for name in ("x/A.png", "y/a.png")]
+    assert list(output_names(files, [tmp_path / "x", tmp_path / "y"]).values()) == ["A", "a_png"]
+
+
+def test_pages_and_files_of_one_name_do_not_overwrite_each_other(store, tmp_path):
+    pages = [Image.fromarray(GRAY), Image.fromarray(GRAY.T)]
+    (tmp_path / "eyes").mkdir()
+    pages[0].save(tmp_path / "eyes" / "scan.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "eyes" / "Scan_page2.png")
+    predictor = Predictor.load(store[1]["fluid", 0], device="cpu")
+    result = predict_files(predictor, [tmp_path / "eyes"], tmp_path / "found")
+    found = {(Path(page.file).name, page.page): page.mask for page in result.pages}
+    expected = {("scan.tif", 1): "scan", ("scan.tif", 2): "scan_page2_2", ("Scan_page2.png", 1): "Scan_page2"}
+    assert found == {page: f"masks/{name}.png" for page, name in expected.items()}
+    assert all((tmp_path / "found" / mask).is_file() for mask in found.values())
 
 
 def test_an_overlay_tints_the_mask_and_leaves_the_rest():

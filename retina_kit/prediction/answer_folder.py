@@ -53,6 +53,7 @@ def predict_answers(
     output, result = Path(output), AnswerResult()
     files = files_to_predict(inputs, output)
     names, structure = output_names(files, inputs), structures_of(predictor.metadata)[0]
+    taken = {name.casefold() for name in names.values()}
     for pages in in_batches(pages_of(files, result.failures), predictor.metadata.batch_size):
         for page, answer in zip(pages, predictor.predict([page.pixels for page in pages]), strict=True):
             height, width = page.pixels.shape[:2]
@@ -64,12 +65,22 @@ def predict_answers(
                 "height": height,
             }
             row |= facts_of(answer, predictor.metadata.classes, threshold)
-            row |= {"overlay": f"overlays/{name_of(page, names)}.jpg", "notes": "; ".join(page.notes)}
+            row |= {"overlay": f"overlays/{name_of(page, names, taken)}.jpg", "notes": "; ".join(page.notes)}
             save_image(output / row["overlay"], marked(page, answer))
             result.answers.append(row)
     with atomic_path(output / "predictions.csv") as path:
-        pd.DataFrame(result.rows()).to_csv(path, index=False)
+        pd.DataFrame(result.rows(), columns=columns_of(predictor.metadata.task)).to_csv(path, index=False)
     return result
+
+
+def columns_of(task: str) -> list[str]:
+    """List the columns of predictions.csv.
+
+    >>> columns_of("localize")
+    ['file', 'page', 'structure', 'width', 'height', 'x', 'y', 'overlay', 'notes']
+    """
+    facts = ("x", "y") if task == "localize" else ("probability", "answer", "uncertainty")
+    return ["file", "page", "structure", "width", "height", *facts, "overlay", "notes"]
 
 
 def facts_of(answer: float | Point, classes: Sequence[str], threshold: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Predict many image files into a folder: masks, overlays, probabilities and one row per image."""
 
 import io
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -80,9 +81,10 @@ def predict_files(
     output, result = Path(output), FolderResult()
     files = files_to_predict(inputs, output)
     names = output_names(files, inputs)
+    taken = {name.casefold() for name in names.values()}
     for pages in in_batches(pages_of(files, result.failures, watch), predictor.metadata.batch_size):
         for page, probability in zip(pages, predictor.predict([page.pixels for page in pages]), strict=True):
-            name = name_of(page, names)
+            name = name_of(page, names, taken)
             channels = probability if probability.ndim == 3 else probability[None]
             planes = dict(zip(predictor.structures, channels, strict=True))
             result.pages += write_page(
@@ -109,9 +111,10 @@ def files_to_predict(inputs: Sequence[str | Path], output: Path) -> list[Path]:
     return files
 
 
-def name_of(page: Page, names: Mapping[Path, str]) -> str:
-    """Name the results of a page, from the name of its file."""
-    return names[page.path] + page.name.removeprefix(page.path.stem)
+def name_of(page: Page, names: Mapping[Path, str], taken: set[str]) -> str:
+    """Name the results of a page after those of its file; a name of a further page becomes `taken`."""
+    name = names[page.path] + page.name.removeprefix(page.path.stem)
+    return name if name == names[page.path] else untaken([name], taken)
 
 
 def pages_of(
@@ -153,14 +156,22 @@ def output_names(files: Sequence[Path], inputs: Sequence[str | Path]) -> dict[Pa
     for path in files:
         root = next((root for root in roots if root in path.parents), path.parent)
         plain = path.relative_to(root).with_suffix("").as_posix()
-        candidates = [plain, f"{plain}_{path.suffix[1:].lower()}"]
-        name = next((name for name in candidates if name not in taken), "")
-        number = 2
-        while not name or name in taken:
-            name, number = f"{plain}_{number}", number + 1
-        taken.add(name)
-        names[path] = name
+        names[path] = untaken([plain, f"{plain}_{path.suffix[1:].lower()}"], taken)
     return names
+
+
+def untaken(candidates: Sequence[str], taken: set[str]) -> str:
+    """Return the first name that is not taken, or the first candidate with a number, and note it in `taken`.
+
+    Names that differ in upper and lower case only are one file on many systems.
+
+    >>> [untaken(["eye"], {"eye", "eye_2"}), untaken(["Eye", "Eye_png"], {"eye"})]
+    ['eye_3', 'Eye_png']
+    """
+    numbered = (f"{candidates[0]}_{number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain(candidates, numbered) if name.casefold() not in taken)
+    taken.add(name.casefold())
+    return name
 
 
 def write_page(
