@@ -32,6 +32,7 @@ from retina_kit.papers.published import Published, read_published
 from retina_kit.predictions import Examples, Probabilities
 from retina_kit.reporting.beyond_dice import TOLERANCE, BeyondDice
 from retina_kit.reporting.tables import arms_table, settings_table
+from retina_kit.runs.execute import columns_that_decide
 from retina_kit.runs.plan import Job, plan_jobs, run_jobs
 from retina_kit.runs.progress import TrainingProgress
 from retina_kit.runs.reuse import explain_reuse
@@ -43,7 +44,7 @@ from retina_kit.teaching.exercises import Checks
 from retina_kit.training.arm import Arm
 from retina_kit.training.batches import Batches
 from retina_kit.training.device import PRECISIONS, choose_device, give_back_freed_memory
-from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model
+from retina_kit.training.prepare import images_of, masks_of, prepare_arm, start_model, trained_model
 from retina_kit.training.tasks.interface import Task
 from retina_kit.working_copy import rooted
 
@@ -190,10 +191,8 @@ class Experiment:
         return plan_jobs(self.arms, self.seeds, self._fingerprint, self.precision)
 
     def _fingerprint(self, arm: Arm) -> str:
-        data = arm.data
-        columns = [*data.center, *data.test_center, *data.diameter, *([data.label] if arm.task == "classify" else [])]
-        masks = masks_of(data)
-        return fingerprint(data.dataset, masks=masks, columns=columns, data_root=self.data_root, **data.options)
+        data, asked = arm.data, {"masks": masks_of(arm.data), "columns": columns_that_decide(arm)}
+        return fingerprint(data.dataset, **asked, data_root=self.data_root, **data.options)
 
     def explain(self, *, fresh: bool = False) -> pd.DataFrame:
         """List the runs: their hash, their parent, and whether each will be loaded, resumed or trained, and why."""
@@ -235,9 +234,8 @@ class Experiment:
 
     def trained(self, arm_name: str, seed: int | None = None, fold: int | None = None) -> torch.nn.Module:
         """Load the trained network of an arm, by default that of its first seed and fold."""
-        model = self.model(arm_name)
-        model.load_state_dict(self.run_of(arm_name, seed, fold).weights())
-        return model
+        weights = self.run_of(arm_name, seed, fold).weights()
+        return trained_model(self.arm(arm_name), weights, torch.device("cpu"))
 
     # ---- training and its results ---------------------------------------------------------------------------------
 

@@ -116,6 +116,13 @@ def test_every_module_of_training_and_scoring_enters_the_hash():
     assert not any(name.startswith(("runs/", "reporting/", "papers/", "teaching/", "packs/")) for name in names)
 
 
+def test_no_module_that_decides_a_result_imports_relatively():
+    """The search for what decides knows absolute imports only."""
+    for path in modules_that_decide():
+        relative = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.level]
+        assert not relative, f"{path} line {relative[0].lineno}"
+
+
 def test_comments_docstrings_and_layout_do_not_count():
     plain = 'def f(x):\n    "Add one."\n    return x + 1\n'
     dressed = 'def f(x):  # a comment\n    """Add one, as we said."""\n    return (x\n            + 1)\n'

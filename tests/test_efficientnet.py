@@ -1,12 +1,14 @@
 """EfficientNet-Lite0: the package's own network, weights from a file, and a random start of the same network."""
 
 import importlib.util
+from types import SimpleNamespace
 
 import pytest
 import torch
 from small_arm import small_arm
 
 from retina_kit.errors import DataError, SetupError, UsageError
+from retina_kit.experiment import Experiment
 from retina_kit.models.build import build_model, count_parameters, without_weights
 from retina_kit.models.efficientnet import PACKAGE, EfficientNetLite0Encoder, imagenet_file, name_in_package
 from retina_kit.models.encoders import make_encoder
@@ -78,3 +80,7 @@ def test_a_trained_network_needs_the_file_it_started_from_no_more(tmp_path):
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     with pytest.raises(DataError, match=r"gone\.pth"):
         start_model(arm, 0)
+    run = SimpleNamespace(weights=lambda: weights)
+    experiment = SimpleNamespace(arm=lambda name: arm, run_of=lambda name, seed, fold: run)
+    model = Experiment.trained(experiment, "arm")
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())

@@ -1,6 +1,7 @@
 """Many runs: parents first, failures stay with their arm, and local workers give the same results."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,12 @@ import psutil
 import pytest
 import torch
 from small_arm import TRANSFER, small_arm, small_jobs, train
+from small_pack import forget_cards, use_cards
 
+from retina_kit.data.card import folder_of_cards
+from retina_kit.data.manifest import read_manifest
 from retina_kit.errors import Interrupted, KitError, SetupError, UsageError
+from retina_kit.experiment import Experiment
 from retina_kit.runs import workers
 from retina_kit.runs.execute import identity_of
 from retina_kit.runs.plan import in_order
@@ -354,3 +359,29 @@ def test_a_gpu_has_as_many_workers_as_its_memory_and_the_cores_allow(monkeypatch
     properties = SimpleNamespace(total_memory=gib * 2**30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
     assert sensible_workers(torch.device("cuda")) == number
+
+
+def test_a_corrected_entry_of_a_column_that_decides_who_is_trained_on_trains_those_arms_again(tmp_path, monkeypatch):
+    shutil.copytree(folder_of_cards(), tmp_path / "cards")
+    use_cards(monkeypatch, tmp_path / "cards")
+    manifest = tmp_path / "cards" / "idrid_grading_loc.csv"
+    rows = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    for pack in ("idrid_grading_loc", "idrid_seg_1024"):  # no image is read
+        for image in read_manifest(pack)["image"].iloc[[0, -1]]:
+            (tmp_path / pack / image).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / pack / image).touch()
+
+    def hashes():
+        forget_cards()
+        experiment = Experiment("hu2018", "smoke", "public", data_root=tmp_path, output_root=tmp_path / "out")
+        return {job.arm.name: job.fingerprint for job in experiment.jobs}
+
+    try:
+        before = hashes()
+        rows.loc[rows["same_image_in_segmentation_set"] != "", "same_image_in_segmentation_set"] = ""
+        rows.to_csv(manifest, index=False)
+        changed = {name for name, key in hashes().items() if key != before[name]}
+    finally:
+        monkeypatch.undo()
+        forget_cards()
+    assert changed == {"localizer", "localizer_color", "localizer_shuffled"}

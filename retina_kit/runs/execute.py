@@ -48,6 +48,13 @@ def identity_of(
     return description | {"parent": parent_key, "precision": precision, "code": code_version()}
 
 
+def columns_that_decide(arm: Arm) -> list[str]:
+    """List the columns of a data set whose entries decide a run's result: what is learned, and who is trained on."""
+    data, split = arm.data, arm.split
+    learned = [*data.center, *data.test_center, *data.diameter, *([data.label] if arm.task == "classify" else [])]
+    return [*learned, *dict.fromkeys(c for c in (*split.require_columns, *split.exclude_if) if c not in learned)]
+
+
 def execute_run(
     store: RunStore,
     arm: Arm,
