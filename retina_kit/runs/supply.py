@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +123,13 @@ def check_labels(arm: Arm, rows: pd.DataFrame, fold: int | None) -> None:
         raise UsageError(f"there is no label {label!r}{did_you_mean(label, rows)}")
     numbers, used = pd.to_numeric(rows[label], errors="coerce"), np.arange(len(rows))
     if pd.api.types.is_numeric_dtype(rows[label]):  # of text no row can be read
-        everything = {"num_train": 0, "at_most": False, "train_percent": 0.0, "num_test": 0, "evaluate_on": "test"}
+        everything: dict[str, Any] = {
+            "num_train": 0,
+            "at_most": False,
+            "train_percent": 0.0,
+            "num_test": 0,
+            "evaluate_on": "test",
+        }
         used = np.concatenate(choose_split(rows, dataclasses.replace(arm.split, **everything), fold=fold))
     wrong = rows[label].iloc[used][~numbers.iloc[used].isin([0, 1])]
     if len(wrong):
