@@ -1,7 +1,8 @@
 """Scores of one mask, one confusion matrix or one ranking: Dice, IoU and their relatives, curves, distances.
 
-Functions take torch tensors or numpy arrays and give back the same kind. Counts (tp, fp, fn, tn) are pixels, or images
-for a classifier. A score whose denominator is zero is NaN, never silently 0 or 1.
+Functions take torch tensors or numpy arrays and give back the same kind; the metrics of single images
+(`IMAGE_METRICS`) give numpy arrays whatever they take. Counts (tp, fp, fn, tn) are pixels, or images for a classifier.
+A score whose denominator is zero is NaN, never silently 0 or 1.
 """
 
 from __future__ import annotations

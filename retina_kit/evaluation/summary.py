@@ -1,6 +1,7 @@
 """From scored rows to one number per arm, with its spread over seeds and its interval.
 
-The interval covers how much patients, folds and seeds vary, by the rules of a verdict (docs/verdicts.md).
+The interval covers how much patients, folds and seeds vary, as that of a verdict, but with the seeds' own variance: it
+borrows none from the paper's other arms (docs/verdicts.md).
 """
 
 import math
