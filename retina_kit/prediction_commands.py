@@ -11,6 +11,7 @@ import typer
 from retina_kit.cli_options import Device, Json, OutputRoot, Precision, finish
 from retina_kit.errors import UsageError
 from retina_kit.files import atomic_path
+from retina_kit.prediction import LIMITS
 
 if TYPE_CHECKING:
     from retina_kit.prediction.answer_folder import AnswerResult
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 CARD, OUR_CARD = "README.md", "library_name: retina-kit"  # the model card, and a line that tells it from others
 Weights = Annotated[str, typer.Argument(help="a run's folder, its hash, or a file of weights", metavar="RUN|WEIGHTS")]
-LIMITS = "For teaching and research, not for clinical use."
 
 
 def find_weights(given: str, output_root: Path) -> Path:

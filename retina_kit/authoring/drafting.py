@@ -8,9 +8,8 @@ from retina_kit.experiment_file import Paper, find_paper
 from retina_kit.files import atomic_path
 from retina_kit.papers.published import read_published
 from retina_kit.teaching.exercises import read_exercises
-from retina_kit.training.arm import Arm
+from retina_kit.training.arm import SEGMENTS, Arm
 
-SEGMENTATION = ("segment", "segment_patches")
 FIRST_TABLE = 7  # the number of the section of the first table
 MOST_EXAMPLES = 3  # arms whose predictions are shown next to one another
 FIGURES = ("examples", "claims")  # what the draft can make in addition to a figure per table
@@ -24,10 +23,10 @@ def draft_notebook(paper: Paper) -> str:
     arms = _arms_of(paper)
     _check_artifacts(paper)
     has_examples = "examples" in paper.artifacts.figures
-    if has_examples and not any(arm.task in SEGMENTATION for arm in arms):
+    if has_examples and not any(arm.task in SEGMENTS for arm in arms):
         raise UsageError("the draft makes the figure 'examples' of arms that segment, and there is none")
     examples = FIRST_TABLE + len(paper.tables)
-    shown = [arm for arm in arms if arm.task in SEGMENTATION and arm.role != "pretraining"]
+    shown = [arm for arm in arms if arm.task in SEGMENTS and arm.role != "pretraining"]
     comparable = [arm.scored_names[0] for arm in shown if (arm.data, arm.split) == (shown[0].data, shown[0].split)]
     return render(
         "notebook.py.jinja",

@@ -17,11 +17,10 @@ from retina_kit.experiment_file import Paper, find_paper, list_papers
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.reporting.saved_run import read_table
 from retina_kit.reporting.timing import read_timing, with_minutes
-from retina_kit.reporting.units import estimate, percent
+from retina_kit.reporting.units import estimate, percent, short_name_of_metric
 
 BEGIN, END = "<!-- {}: made by `python -m retina_kit.authoring.readme` -->", "<!-- end of {} -->"
 HEAD = "| paper | claim | replication | control (without the confound) | data |\n|---|---|---|---|---|"
-METRICS = {"dice": "Dice", "dice_nonempty": "Dice", "average_precision": "average precision"}  # others as they are
 
 
 def findings_markdown(folder: Path, papers: Iterable[str] = ()) -> str:
@@ -80,7 +79,7 @@ def _verdict_of(table: pd.DataFrame, claim: Claim) -> str:
         return "not run yet"
     row = table.loc[claim.id]
     metric = re.match(r"[a-z_]*", str(row["statistic"]))
-    name = METRICS.get(metric[0], metric[0].replace("_", " ")) if metric else ""
+    name = short_name_of_metric(metric[0]) if metric else ""
     return f"**{row['verdict']}**, {name} {estimate(row['estimate'], row['ci_low'], row['ci_high'])}"
 
 

@@ -1,14 +1,13 @@
 """What differs between two finished runs of a paper: settings, code, data and machine, each exactly."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from retina_kit.comparison.finished_runs import FinishedRun
+from retina_kit.reporting.tables import differing, flattened
 
 COLUMNS = ("kind", "name", "a", "b")
-ABSENT = "-"
 NOT_SETTINGS = ("seed", "fold", "code", "data_fingerprint", "parent")  # of a run's description
 
 
@@ -64,31 +63,8 @@ def arm_differences(a: FinishedRun, b: FinishedRun) -> pd.DataFrame:
         if a.hashes(arm) == b.hashes(arm):
             continue
         one, two = a.description(arm), b.description(arm)
-        found = differing(*(flatten({k: v for k, v in d.items() if k not in NOT_SETTINGS}) for d in (one, two)))
+        found = differing(*(dict(flattened({k: v for k, v in d.items() if k not in NOT_SETTINGS})) for d in (one, two)))
         if one["parent"] != two["parent"]:
             found.append(("start", "another run of its parent", "another run of its parent"))
         rows += [(arm, *difference) for difference in found]
     return pd.DataFrame(rows, columns=["arm", "setting", "a", "b"])
-
-
-def differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return (name, value, value) for each name whose values differ; "-" stands for a name that is absent.
-
-    >>> differing({"steps": 100, "loss": "dice"}, {"steps": 50, "loss": "dice", "seed": 1})
-    [('steps', 100, 50), ('seed', '-', 1)]
-    """
-    names = dict.fromkeys([*one, *two])
-    pairs = [(name, one.get(name, ABSENT), two.get(name, ABSENT)) for name in names]
-    return [(name, first, second) for name, first, second in pairs if first != second]
-
-
-def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested table as {"outer.inner": value}.
-
-    >>> flatten({"recipe": {"steps": 50}, "freeze": []})
-    {'recipe.steps': 50, 'freeze': []}
-    """
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found

@@ -7,12 +7,12 @@ import pandas as pd
 
 from retina_kit.evaluation.scoring import CLASS_MARK, with_class_names
 from retina_kit.evaluation.summary import summarize
+from retina_kit.prediction import LIMITS
 from retina_kit.prediction.export import checked_sizes, input_channels, is_of_any_size
 from retina_kit.prediction.sides import multiple_of_sides
 from retina_kit.schema import to_json
 from retina_kit.training.metadata import Metadata, TrainedOn
 
-LIMITS = "For teaching and research, not for clinical use."
 METRICS = {
     "segment": ("dice", "iou", "sensitivity", "specificity"),
     "segment_patches": ("dice", "iou", "sensitivity", "specificity"),

@@ -76,10 +76,18 @@ def differing_settings(first: Plain, second: Plain) -> pd.DataFrame:
     >>> differing_settings({"recipe": {"steps": 2}}, {"recipe": {"steps": 5}}).values.tolist()
     [['recipe.steps', 2, 5]]
     """
-    flat = [deciding_settings(arm) for arm in (first, second)]
-    names = dict.fromkeys([*flat[0], *flat[1]])
-    rows = [(name, *(settings.get(name, "-") for settings in flat)) for name in names]
-    return pd.DataFrame([row for row in rows if row[1] != row[2]], columns=["setting", "first", "second"])
+    rows = differing(deciding_settings(first), deciding_settings(second))
+    return pd.DataFrame(rows, columns=["setting", "first", "second"])
+
+
+def differing(first: Plain, second: Plain) -> list[tuple[str, Any, Any]]:
+    """Return (name, value, value) for each name whose values differ; "-" stands for a name that is absent.
+
+    >>> differing({"steps": 100, "loss": "dice"}, {"steps": 50, "loss": "dice", "seed": 1})
+    [('steps', 100, 50), ('seed', '-', 1)]
+    """
+    pairs = [(name, first.get(name, "-"), second.get(name, "-")) for name in dict.fromkeys([*first, *second])]
+    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 def deciding_settings(arm: Plain) -> dict[str, Any]:

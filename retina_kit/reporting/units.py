@@ -3,7 +3,7 @@
 import pandas as pd
 
 METRICS = {"dice": "Dice", "dice_nonempty": "Dice of images with a mask", "iou": "IoU", "miou": "mIoU", "auc": "AUC",
-           "mse": "MSE", "average_precision": "area under precision-recall"}  # fmt: skip
+           "mse": "MSE", "average_precision": "average precision"}  # fmt: skip
 UNITS = {"mse": "px²", "distance": "px", "distance_diameters": "diameters", "compactness": "", "solidity": "",
          "hd95": "px", "assd": "px"}  # fmt: skip
 
@@ -53,9 +53,18 @@ def name_of_metric(metric: str) -> str:
     """Write a metric as people do.
 
     >>> name_of_metric("dice"), name_of_metric("average_precision"), name_of_metric("false_alarms")
-    ('Dice', 'area under precision-recall', 'false alarms')
+    ('Dice', 'average precision', 'false alarms')
     """
     return METRICS.get(metric, metric.replace("_", " "))
+
+
+def short_name_of_metric(metric: str) -> str:
+    """Write a metric where there is little room: both kinds of Dice are "Dice".
+
+    >>> short_name_of_metric("dice_nonempty"), short_name_of_metric("average_precision")
+    ('Dice', 'average precision')
+    """
+    return name_of_metric(metric).removesuffix(" of images with a mask")
 
 
 def name_of_device(device: str) -> str:

@@ -5,8 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from retina_kit.reporting.figures.axes import VERDICT_COLORS
-
-METRICS = {"dice": "Dice", "dice_nonempty": "Dice", "average_precision": "area under precision-recall"}
+from retina_kit.reporting.units import short_name_of_metric
 
 
 def plot_transfer(claims: pd.DataFrame) -> Figure:
@@ -15,7 +14,7 @@ def plot_transfer(claims: pd.DataFrame) -> Figure:
     ax = figure.subplots()
     height, ticks, headings = 0.0, {}, []
     for paper, rows in claims.groupby("paper", sort=False):
-        metric = METRICS[str(rows["statistic"].iloc[0]).split(",")[0]]
+        metric = short_name_of_metric(str(rows["statistic"].iloc[0]).split(",")[0])
         ticks[height] = f"{paper} ({metric})"
         headings.append(ticks[height])
         for row in rows.to_dict("records"):

@@ -13,13 +13,13 @@ from PIL import Image
 
 from retina_kit.data.image_files import SUFFIXES, Page, read_pages
 from retina_kit.errors import KitError
+from retina_kit.prediction import LIMITS
 from retina_kit.prediction.folder import overlay
 from retina_kit.prediction.predictor import Predictor, uncertainty
 from retina_kit.teaching.widgets.static import Presented, present
 
 WIDTH = 640  # of the shown image, pixels
 HINT = "Choose an image (PNG, JPEG, TIFF, GIF, BMP or DICOM). It stays on this machine; nothing is uploaded elsewhere."
-LIMITS = "For teaching and research, not for clinical use."
 
 
 def predict_own(predictor: Predictor, path: str | Path = "") -> None:
