@@ -19,6 +19,7 @@ import psutil
 from retina_kit.errors import DataError, SetupError
 
 PACKAGE = Path(__file__).resolve().parent
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, or what a user may take of it
 UNREADABLE_ZIP = (  # what reading a damaged or encrypted zip file raises, in addition to OSError
     zipfile.BadZipFile,
     zlib.error,
@@ -88,7 +89,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         else:
             temporary.replace(path)
     except OSError as error:
-        if path.is_dir() and not temporary.is_dir():
+        if path.is_dir() and not temporary.is_dir() and error.errno not in FULL:
             remedy = "it is a folder; name a file"
         elif path.parent.is_dir():
             remedy = "free some space or choose another folder"
@@ -109,7 +110,7 @@ def _read_errors_named(temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not isinstance(error.filename, str | os.PathLike) or error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if not isinstance(error.filename, str | os.PathLike) or error.errno in FULL:
             raise
         other = Path(error.filename)
         if temporary in (other, *other.parents):

@@ -151,7 +151,7 @@ SECOND = {"name": "then", "like": "tuned", "start.parent": "mine", "recipe.steps
         ([FIRST, SECOND | {"recipe.steps": 2}], "then, recipe.steps: 2. Start from the first one."),
         ([FIRST | {"like": "nothing"}, SECOND], "no arm is called 'nothing'"),
         ([FIRST | {"like": ["source"]}, SECOND], "`like` is the name of an arm, not ['source']"),
-        ([FIRST | {"recipe.steps.x": 1}, SECOND], "'steps' has none below it"),
+        ([FIRST | {"recipe.steps.x": 1}, SECOND], "'steps' has no settings below it"),
         ([FIRST | {"recipe.steps": {"x": 1}}, SECOND], "recipe.steps is {'x': 1}"),
         ([FIRST | {"name": "tuned"}, SECOND], "a name that no other arm has"),
         ([SECOND, FIRST], "'tuned'. Another mask, please."),
