@@ -95,3 +95,14 @@ def test_a_folder_that_lacks_a_table_is_listed_and_stops_no_other(page, tmp_path
     text = build_site(tmp_path, {"small": {"title": "A small paper"}}, skip_incomplete=True).read_text(encoding="utf-8")
     assert "small/lesson-public</h2>" in text and "cannot be shown: " in text
     assert "The control holds" in text
+
+
+def test_the_page_tells_why_there_is_no_verdict(page, tmp_path):
+    path = tmp_path / "small" / "lesson-synthetic" / "claims.csv"
+    claims = pd.read_csv(path).astype({"sentence": object})
+    start = "dice, frozen_100 minus random_100: +0.000 (95 % interval -0.100 to +0.100), 12 patients, 1 seed"
+    claims.loc[1, "sentence"] = f"{start}; a verdict needs 3 seeds"
+    claims.to_csv(path, index=False)
+    shown = build_site(tmp_path, {"small": {"title": "A small paper"}}).read_text(encoding="utf-8")
+    assert "12 patients, 1 seed; a verdict needs 3 seeds" in shown
+    assert "12 patients, 1 seed; a verdict" not in page

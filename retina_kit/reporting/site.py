@@ -13,7 +13,7 @@ from retina_kit.errors import DataError
 from retina_kit.files import atomic_path
 from retina_kit.reporting.living.pages import data_html, table_data
 from retina_kit.reporting.saved_run import read_claims, read_results, read_table
-from retina_kit.reporting.tables import is_tidy
+from retina_kit.reporting.tables import is_tidy, reason_of
 from retina_kit.reporting.units import estimate, interval_with_unit, name_of_device, name_of_metric, with_unit
 
 AXIS = (14, 286)  # the places of the lowest and the highest value in the interval plot of a card, in its own pixels
@@ -174,8 +174,9 @@ def _compared(line: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         word = match[0]
         return f"\u201c{labels[word]}\u201d" if word in labels else name_of_metric(word) if "_" in word else word
 
-    text = re.sub(r"\w+", written, re.sub(r"^dice\b", "Dice", line["statistic"]))
-    return f"{text}; {_count(line['n_patients'], 'patient')}, {_count(line['n_seeds'], 'seed')}"
+    text, reason = (re.sub(r"\w+", written, part) for part in (line["statistic"], reason_of(line["sentence"])))
+    counts = f"{_count(line['n_patients'], 'patient')}, {_count(line['n_seeds'], 'seed')}"
+    return "; ".join(filter(None, [re.sub(r"^dice\b", "Dice", text), counts, reason]))
 
 
 def _count(number: float, noun: str) -> str:

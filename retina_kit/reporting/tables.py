@@ -134,12 +134,23 @@ def _in_units(table: pd.DataFrame, column: str) -> list[str]:
     return [with_unit(metric, value) for metric, value in zip(table["metric"], table[column], strict=True)]
 
 
+def reason_of(sentence: object) -> str:
+    """Return what a claim's sentence has after its estimate, patients and seeds: what decided, or why nothing did.
+
+    >>> reason_of("dice of a minus 0.9: -0.100 (95 % interval -0.200 to -0.050), 9 patients; reduced settings")
+    'reduced settings'
+    """
+    return str(sentence).partition("; ")[2] if ": " in str(sentence) else ""
+
+
 def show_claims(claims: pd.DataFrame) -> pd.DataFrame:
     """Make the verdicts readable: what is claimed, the verdict, the estimate with its interval, what was compared."""
     bounds = zip(claims["estimate"], claims["ci_low"], claims["ci_high"], strict=True)
     shown = claims[["statement", "kind", "verdict", "sentence", "scope"]].copy()
     shown.insert(3, "estimate (95 % interval)", [estimate(*bound) for bound in bounds])
-    shown["sentence"] = [text.split(": ")[0] for text in shown["sentence"]]  # the rest is the estimate
+    shown["sentence"] = [
+        "; ".join(filter(None, [text.split(": ")[0], reason_of(text)])) for text in shown["sentence"]
+    ]  # without the estimate, which has a column of its own
     return shown.rename(columns={"statement": "claim", "sentence": "what was compared"}).reset_index(drop=True)
 
 
