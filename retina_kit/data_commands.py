@@ -136,22 +136,28 @@ def data_verify(
     as_json: Json = False,
 ) -> None:
     """Verify every image of one data set, or of all that are here, against the manifest."""
-    from retina_kit.data.card import list_cards
-    from retina_kit.data.manifest import has_pack, require_pack, verify_pack
+    from retina_kit.data.manifest import require_pack, verify_pack
 
-    problems = {}
-    for pack in [name] if name else list_cards(data_root):
-        try:
-            if name:
-                require_pack(name, data_root)
-            if name or has_pack(pack, data_root):
-                problems[pack] = verify_pack(pack, data_root)
-        except DataError as error:
-            if name:
-                raise
-            problems[pack] = [f"broken: {error}"]
+    if name:
+        require_pack(name, data_root)
+    problems = {name: verify_pack(name, data_root)} if name else _problems_of_all(data_root)
     lines = [f"{pack}: {len(found)} problems" if found else f"{pack}: verified" for pack, found in problems.items()]
     lines += [f"  {line}" for found in problems.values() for line in found]
     lines += [] if problems else [f"no data set is in {data_root}; run: retina-kit data list"]
     bad = any(problems.values()) or not problems
     finish({"text": lines, "problems": problems, "exit_code": 3 if bad else 0}, as_json)
+
+
+def _problems_of_all(data_root: Path) -> dict[str, list[str]]:
+    """Verify every data set that is here; one whose card or manifest cannot be read does not stop the others."""
+    from retina_kit.data.card import list_cards
+    from retina_kit.data.manifest import has_pack, verify_pack
+
+    problems = {}
+    for pack in list_cards(data_root):
+        try:
+            if has_pack(pack, data_root):
+                problems[pack] = verify_pack(pack, data_root)
+        except DataError as error:
+            problems[pack] = [f"broken: {error}"]
+    return problems
