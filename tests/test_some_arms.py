@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from benchmarks import imagenet
 from benchmarks.some_arms import WHICH, OfFolds, keep, leave_only
 from retina_kit.errors import UsageError
 from retina_kit.experiment import Experiment
@@ -30,3 +31,10 @@ def test_some_folds_are_trained_with_what_they_start_from(tmp_path):
     num_jobs = len(experiment.jobs)
     experiment.only_folds = [0, 1]
     assert [job.fold for job in experiment.jobs] == [None, 0, 1] and num_jobs > 3
+
+
+def test_claims_about_imagenet_replace_only_themselves(tmp_path):
+    row = {"paper": "melinscak2020", "data": "public"}
+    for claim, estimate in (("few", 0.1), ("all", 0.2), ("few", 0.3)):
+        imagenet.keep(pd.DataFrame([row | {"claim": claim, "estimate": estimate}]), tmp_path / "claims.csv")
+    assert pd.read_csv(tmp_path / "claims.csv").set_index("claim")["estimate"].to_dict() == {"few": 0.3, "all": 0.2}
