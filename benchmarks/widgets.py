@@ -1,4 +1,4 @@
-"""How long each widget takes to react to a control, without a browser: python -m benchmarks.widgets
+"""How long each widget takes to react to a control, without a browser: python -m benchmarks.widgets hu2018
 
 The slowest of several reactions counts. Images have the size of the real scans (496 x 768); the gap explorer generates
 its own. The time that its training takes is reported separately.

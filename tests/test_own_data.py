@@ -8,6 +8,8 @@ from test_cli import assert_refused, retina_kit
 
 from retina_kit.data.dataset import load_images
 from retina_kit.errors import DataError, UsageError
+from retina_kit.experiment import Experiment
+from retina_kit.experiment_file import list_papers
 from retina_kit.packs.custom import ImportOptions, new_pack, with_classes
 from retina_kit.packs.mask_files import MaskRules, parse_classes
 from retina_kit.packs.pairing import Entry, parse_named
@@ -316,6 +318,17 @@ def test_a_folder_per_class_gives_a_mask_per_class(tmp_path):
     _, image_set = make(tmp_path, masks={"disc": tmp_path / "masks", "cup": tmp_path / "cups"})
     assert overlap(image_set, "disc") > 0.97
     assert (image_set.masks["cup"] <= image_set.masks["disc"]).all()
+
+
+@pytest.mark.parametrize("paper", list_papers())
+def test_every_paper_takes_one_of_several_masks(tmp_path, paper):
+    write(tmp_path)
+    make(tmp_path, masks={"disc": tmp_path / "masks", "cup": tmp_path / "masks"})
+    overrides = {"target": "eyes", "target_mask": "cup"}
+    experiment = Experiment(
+        paper, "smoke", data_root=tmp_path / "data", output_root=tmp_path / "out", overrides=overrides
+    )
+    assert {arm.data.mask for arm in experiment.arms if arm.data.dataset == "eyes"} == {"cup"}
 
 
 def test_inverted_masks_are_warned_about(tmp_path):

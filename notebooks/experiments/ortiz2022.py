@@ -218,10 +218,10 @@ SETTINGS = {
         what="what the paper calls them",
         where="Tables 1 and 2",
     ),
-    "mask": Setting(
+    "target_mask": Setting(
         paper={"exudates": "ex", "hemorrhages": "he", "microaneurysms": "ma"},
-        on_own={"exudates": "target", "hemorrhages": "target", "microaneurysms": "target"},
-        what="the three lesions, one network each",
+        on_own="target",
+        what="the three lesions, one network each; on your own images one mask is that of all three",
         where="Table 2",
     ),
     "width": Setting(
@@ -458,7 +458,7 @@ def lesion(
         task="segment_patches",
         data=Data(
             s.target,
-            mask=s.mask[what],
+            mask=s.target_mask if isinstance(s.target_mask, str) else s.target_mask[what],
             options=s.stage2_options[what],
             scale=s.scale,
             preprocess=s.preprocess,

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from retina_kit.data.augment import Augmentation
 from retina_kit.data.splits import Split
 from retina_kit.evaluation.claims import Claim
-from retina_kit.experiment_file import Artifacts, DataSource, Paper, Setting, Table
+from retina_kit.experiment_file import Artifacts, ByProfile, DataSource, Paper, Setting, Table
 from retina_kit.files import atomic_path, kit_root
 from retina_kit.training.arm import Arm, Data, Evaluation, Start
 from retina_kit.training.recipe import Recipe
@@ -20,6 +20,7 @@ CLASSES = (
     Paper,
     DataSource,
     Setting,
+    ByProfile,
     Arm,
     Data,
     Split,
