@@ -103,6 +103,10 @@ def test_images_of_any_size_and_kind_have_an_answer(trained, name, size):
         assert isinstance(answer, Point if "localizer" in name else float)
 
 
+def test_no_image_has_no_answer(trained):
+    assert ImagePredictor.load(trained["localizer"][1].folder, device="cpu").predict([]) == []
+
+
 def test_a_point_grows_with_the_image(trained):
     predict = ImagePredictor.load(trained["localizer"][1].folder, device="cpu")
     flat = np.full((64, 96, 3), 90, np.uint8)

@@ -83,6 +83,7 @@ def test_seed_and_length_do_not_change_the_cost_of_a_step_but_batch_and_network_
     assert key() == key(seed=1) == key(recipe={"steps": 50, "learning_rate": 0.5})
     assert len({key(), key(recipe={"batch_size": 1}), key(model={"norm": None}), key(data={"size": [16, 16]})}) == 4
     assert key() != key(precision="bfloat16")
+    assert key() != key(recipe={"steps": 0, "epochs": 3})  # past runs of steps tell nothing about the length of epochs
 
 
 def test_past_epochs_are_scaled_and_the_newest_run_counts(tmp_path):

@@ -30,11 +30,13 @@ from retina_kit.files import atomic_path, remove_remains
 from retina_kit.reporting import notebook as nb
 from retina_kit.runs.checkpoint import Checkpoint
 from retina_kit.runs.dask_engine import Cluster
-from retina_kit.runs.diagnostics import OutOfMemory
+from retina_kit.runs.diagnostics import OutOfMemory, find_batch_size
 from retina_kit.runs.store import RunStore
 from retina_kit.training.loop import TrainingDiverged
+from retina_kit.training.prepare import prepare_arm, start_model
 
 HERE = Path(__file__).parent
+CPU = torch.device("cpu")
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -438,6 +440,22 @@ def test_a_broken_loss_stops_the_arm_and_says_what_was_fed(store, monkeypatch):
     assert len(losses) == step - 1, "the last state before the broken loss is kept"
     assert losses.isfinite().all()
     assert len(outcomes["calm", 0].scores) == 2
+
+
+def test_a_last_step_that_breaks_the_weights_fails_its_arm(store):
+    """The loss of that step is still a number; the next one, which would show it, is never computed."""
+    recipe = {"steps": 1, "optimizer": "sgd", "learning_rate": 1e38}
+    outcome = train([small_arm("wild", recipe=recipe)], store)["wild", 0]
+    assert isinstance(outcome, KitError) and "arm wild predicts values that are no numbers" in str(outcome)
+
+
+def test_a_head_that_cannot_take_one_image_hides_no_batch_that_fits():
+    """PSP pools an image to one pixel, of which BatchNorm has no variance in a batch of one."""
+    model = {"name": "unet_s5_d16", "head": "psp", "base_width": 4, "in_channels": 3}
+    arm = small_arm("psp", replace={"model": model}, recipe={"batch_size": 4})
+    batches = prepare_arm(arm, 0, None, "nowhere").make_batches(0, CPU)
+    found = find_batch_size(arm, batches, lambda: start_model(arm, 0), arm.recipe, CPU, "float32")
+    assert "batch size 2 fits (one step was tried)" in str(found)
 
 
 def train_in_little_memory(folder, answers):

@@ -48,8 +48,9 @@ def test_a_jpeg_is_what_opencv_decodes(tmp_path):
         (np.array([[0, 7, 255]], np.uint16), [[0, 7, 255]], ""),
         (np.array([[0, 0.5, 1]], np.float32), [[0, 128, 255]], "fractions"),
         (np.array([[0, 1, 255]], np.float32), [[0, 1, 255]], ""),
+        (np.array([[0, 200, 255.6]], np.float32), [[0, 200, 255]], ""),
     ],
-    ids=["16 bit", "12 bit", "8 in 16", "fractions", "8 in float"],
+    ids=["16 bit", "12 bit", "8 in 16", "fractions", "8 in float", "interpolated"],
 )
 def test_deep_tiffs_are_reduced(tmp_path, pixels, expected, note):
     Image.fromarray(pixels).save(tmp_path / "eye.tif")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from retina_kit.prediction.sides import resampled
 from retina_kit.training.inference import pad_to_multiple, predict_logits, predict_probability, window_starts
 from retina_kit.training.normalization import Normalization
 
@@ -70,6 +71,18 @@ class Ones(nn.Module):
         first = sum(self.sizes) + 1
         self.sizes.append(len(images))
         return (first + torch.arange(len(images)))[:, None, None, None] * torch.ones(1, 1, *images.shape[-2:])
+
+
+def test_enlarged_probabilities_of_many_classes_stay_at_most_1():
+    """Weights of bilinear interpolation add up to 1 + 1.2e-7 where all neighbors are 1."""
+    sure = nn.Conv2d(1, 3, 1)
+    nn.init.constant_(sure.weight, 0.0)
+    nn.init.constant_(sure.bias, 20.0)
+    images = torch.zeros(1, 1, 160, 160, dtype=torch.uint8)
+    gray_values = Normalization(0.0, 1.0, in_channels=1, device="cpu")
+    found = predict_probability(sure, gray_values, images, size=(605, 700), classes=True, precision="float32")
+    assert found.max() == 1
+    assert resampled(torch.ones(1, 3, 160, 160), (605, 700)).max() == 1
 
 
 def test_overlapping_windows_are_averaged_where_they_overlap():

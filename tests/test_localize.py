@@ -78,6 +78,13 @@ def test_a_row_without_a_center_is_named(train, test):
         prepare_four(train, test)
 
 
+def test_a_held_out_row_without_a_center_is_named():
+    images = four_images()
+    images.rows.loc[[0, 1, 2], "x"] = [10.0, np.nan, 30.0]
+    with pytest.raises(UsageError, match="b is held out but has no center"):
+        prepare_four([0, 1], [2], image_set=images, evaluation={"validation_fraction": 0.5})
+
+
 def test_a_column_that_does_not_exist_is_named():
     with pytest.raises(UsageError, match="no column 'z'"):
         prepare_four([0], [1], center=["x", "z"])

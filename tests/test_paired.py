@@ -88,6 +88,13 @@ def test_only_seeds_of_both_count_and_others_cannot_be_paired():
         paired_difference(FIRST, FIRST[FIRST["id"] != "w"])
 
 
+def test_images_of_other_data_sets_are_others_whatever_their_names():
+    one, two = (FIRST.assign(source=f"synthetic_oct {seed}") for seed in (1, 2))
+    with pytest.raises(UsageError, match="not tested on the same images"):
+        paired_difference(one, two)
+    assert differences_per_image(one, two).empty
+
+
 def test_images_are_paired_over_their_common_seeds():
     second = FIRST.assign(dice=[0.3, 0.4, 0.6, 0.8, 0.5, 0.5, 0.5, 0.5, 0.7, 1.0, 0.6, 0.6])
     found = differences_per_image(FIRST, pd.concat([second, second.assign(seed=9, dice=0.0)]))

@@ -102,6 +102,15 @@ def test_a_photograph_is_cropped_as_in_training(trained):
         assert (found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == cropped).all()
 
 
+def test_a_gray_image_is_cropped_as_well(trained):
+    network = TrainedNetwork.load(trained["plain"][1].folder, device="cpu")
+    network.metadata = dataclasses.replace(network.metadata, cropped=True)
+    image = np.zeros((60, 80), np.uint8)
+    image[10:50, 20:60] = 200
+    top, left, bottom, right = network.prepare(image).box
+    assert 0 < top <= 10 and 50 <= bottom < 60 and 0 < left <= 20 and 60 <= right < 80
+
+
 @pytest.mark.parametrize("name", ["plain", "windows", "scaled", "stretched", "prepared", "color", "halved_five_times"])
 @pytest.mark.parametrize("size", [(32, 48), (75, 50), (17, 201)])
 def test_any_size_comes_back_at_its_own_size(trained, name, size):

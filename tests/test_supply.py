@@ -13,8 +13,9 @@ from retina_kit.errors import UsageError
 from retina_kit.experiment_check import PROFILES
 from retina_kit.experiment_file import DATA_CHOICES, find_paper, list_papers
 from retina_kit.fractions import at_fraction
-from retina_kit.runs.supply import check_supply
+from retina_kit.runs.supply import check_supply, problem_of_settings
 
+CENTER = {"dataset": "synthetic_fundus", "mask": "", "center": ["disc_x", "disc_y"]}
 SCANS = {"aroi": np.repeat(np.arange(24), [48] * 8 + [47] * 16), "retouch": np.repeat(np.arange(24), 49)}
 
 
@@ -169,3 +170,23 @@ def test_of_synthetic_images_a_classifier_learns_the_columns_that_are_0_or_1(dat
 def test_all_of_fewer_images_can_be_taken_on_purpose():
     with pytest.raises(UsageError, match="at_most bounds num_train"):
         asks_for(at_most=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"data": {"mask": ""}}, "it names no mask to learn"),
+        ({"task": "segment_patches"}, "it learns from patches of 0 pixels"),
+        ({"task": "localize"}, "it names 0 columns of a center"),
+        ({"task": "localize", "data": CENTER | {"options": {"crop": True}}}, "'crop' moves the images, but not their"),
+        ({"task": "localize", "data": CENTER | {"options": {"copies": 1}}}, "'copies' moves the images"),
+        ({"task": "localize", "data": CENTER | {"dataset": "own", "options": {"size": [8, 8]}}}, "'size' moves"),
+    ],
+    ids=["no mask", "no patch", "no center", "crop", "copies", "size"],
+)
+def test_what_a_task_lacks_or_cannot_use_is_found_before_training(changes, problem):
+    assert problem in problem_of_settings(small_arm("arm", **changes))
+
+
+def test_a_localizer_takes_synthetic_images_of_any_size():
+    assert not problem_of_settings(small_arm("arm", task="localize", data=CENTER | {"options": {"size": [32, 32]}}))

@@ -12,7 +12,7 @@ from torch import Tensor
 from retina_kit.errors import UsageError
 from retina_kit.schema import STRICT, Count, Range
 
-IGNORE = 255  # the label of pixels outside the image; the losses leave them out
+IGNORE = 255  # the label of pixels outside the image; losses leave them out, see training/losses.py
 NUM_REDRAWS = 10  # of a crop that one class fills, as in MMSegmentation
 Geometry: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # scale, top, left, mirrored; (N,) each
 

@@ -37,7 +37,7 @@ RESIZING = ("jpeg", "shrunk_mask", "empty_mask")  # they need the size of the pa
 
 def _stays_inside(path: str) -> str:
     """Return a relative path with forward slashes; refuse one that could leave the folder it starts from."""
-    if path.startswith("/") or ".." in path or "\\" in path:
+    if path.startswith("/") or ".." in path or "\\" in path or path[1:2] == ":":  # the last: a drive of Windows
         raise ValueError(f"{path!r} is not a relative path that stays in its folder")
     return path
 

@@ -220,10 +220,19 @@ def scaled_to_8_bit(
     own.add(pixels, what)
     bits = (values or own).bits_of(pixels) if bits is None else bits
     if bits == 0:
-        return np.rint(pixels * 255).astype(np.uint8), "scaled from fractions to 8 bits"
+        return _rounded(pixels * 255), "scaled from fractions to 8 bits"
     if bits == 8:
-        return np.rint(pixels).astype(np.uint8), ""
-    return np.rint(pixels.astype(np.float64) * (255 / (2**bits - 1))).astype(np.uint8), f"{bits} bits reduced to 8"
+        return _rounded(pixels), ""
+    return _rounded(pixels.astype(np.float64) * (255 / (2**bits - 1))), f"{bits} bits reduced to 8"
+
+
+def _rounded(pixels: np.ndarray) -> np.ndarray:
+    """Round to uint8; what is above white stays white, such as 255.6 or a flag beyond the bits of a DICOM image.
+
+    >>> _rounded(np.array([200.4, 255.6])).tolist()
+    [200, 255]
+    """
+    return np.rint(pixels).clip(0, 255).astype(np.uint8)
 
 
 def is_dicom(path: Path) -> bool:

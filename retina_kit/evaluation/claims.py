@@ -151,7 +151,7 @@ def evaluate_claims(
     `synthetic` data can support the direction of an effect, never a published value. `reduced` settings (fewer steps,
     smaller networks than the paper's) may reach a published value but cannot refute it. Claims whose arms were not run
     are not tested; with `known_arms` an arm that is not among them is a UsageError. `p_holm` is the p-value corrected
-    for the number of claims of its kind; verdicts do not use it.
+    for the number of claims of its kind that have one; verdicts do not use it.
 
     >>> rows = pd.concat([pd.DataFrame({"id": range(6), "patient": range(6), "seed": seed}) for seed in range(3)])
     >>> scores = pd.concat([rows.assign(arm="tuned", dice=0.75), rows.assign(arm="scratch", dice=0.5)])
@@ -236,9 +236,12 @@ def headline(claims: Sequence[Claim]) -> tuple[Claim, Claim | None]:
     """Choose a paper's first control about a transfer, or its first one, and the replication with the same beginning.
 
     A control's id begins with that of the claim it corrects; where none does, the first replication is chosen.
+    Raises UsageError if there is no replication.
     """
     replications = [claim for claim in claims if claim.kind == "replication"]
     controls = [claim for claim in claims if claim.kind == "control"]
     control = next((claim for claim in controls if claim.transfer), controls[0] if controls else None)
     same = [claim for claim in replications if control and control.id.startswith(claim.id)]
+    if not replications:
+        raise UsageError("none of the claims is a replication")
     return (same or replications)[0], control

@@ -267,7 +267,7 @@ def average_precision_of_histogram(positives: np.ndarray, negatives: np.ndarray)
     tp = np.cumsum(np.flip(positives, -1), axis=-1)
     fp = np.cumsum(np.flip(negatives, -1), axis=-1)
     precision = np.where(tp > 0, _ratio(tp, tp + fp), 0.0)
-    return _ratio((np.flip(positives, -1) * precision).sum(-1), tp[..., -1])
+    return _ratio((np.flip(positives, -1) * precision).sum(-1), np.sum(positives, -1))
 
 
 def average_precision_of_bins(positives: np.ndarray, negatives: np.ndarray) -> Any:
@@ -302,6 +302,8 @@ def average_precision(scores: npt.ArrayLike, target: npt.ArrayLike, num_bins: in
 
     P_k and R_k are precision and recall at the k-th threshold, from the highest score down.
 
+    >>> average_precision([], [])
+    nan
     >>> average_precision([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0])  # (1/1 + 2/3) / 2
     0.8333333333333333
     """

@@ -53,7 +53,8 @@ def paired_difference(
     (0.25, 0.25, 'one seed: the interval does not include seed noise')
     """
     a, b = _of_common_seeds(a, b)
-    if set(a["id"]) != set(b["id"]):
+    image = _columns_of_an_image(a, b)
+    if set(a[image].itertuples(index=False, name=None)) != set(b[image].itertuples(index=False, name=None)):
         raise UsageError("not tested on the same images, so the scores cannot be paired")
     evidence = gather_evidence(pd.concat([a.assign(arm="a"), b.assign(arm="b")]), ["a", "b"], metric, pooled)
     evidence = dataclasses.replace(evidence, usual=usual)
@@ -72,6 +73,11 @@ def paired_difference(
     )
 
 
+def _columns_of_an_image(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """Name the columns that tell images apart: the id, and the data set it is of if the tables have it."""
+    return [name for name in ("source", "id") if name in a and name in b]
+
+
 def _of_common_seeds(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of the seeds that both tables have; UsageError if they share none."""
     seeds = set(a["seed"]) & set(b["seed"])
@@ -83,20 +89,21 @@ def _of_common_seeds(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd
 def differences_per_image(a: pd.DataFrame, b: pd.DataFrame, metric: str = "dice") -> pd.DataFrame:
     """Return one row per image with a score in both tables: id, patient, a, b, difference; seeds are averaged.
 
-    A seed in which only one of the two has a score for an image is left out of that image.
+    Images of one id but another `source` are different ones. A seed in which only one of the two has a score for an
+    image is left out of that image.
 
     >>> rows = pd.DataFrame({"id": ["x", "y"], "patient": ["p", "q"], "seed": 0})
     >>> found = differences_per_image(rows.assign(dice=[0.5, 0.75]), rows.assign(dice=[0.75, 0.75]))
     >>> found["difference"].tolist()
     [0.25, 0.0]
     """
-    key = ["seed", "id", "patient"]
+    key = ["seed", *_columns_of_an_image(a, b), "patient"]
     one, two = (
         rows[key].assign(**{name: _values_or_nan(rows, metric)})
         for name, rows in zip("ab", _of_common_seeds(a, b), strict=True)
     )
     pairs = one.merge(two, on=key).dropna()
-    found = pairs.groupby(["id", "patient"])[["a", "b"]].mean().reset_index()
+    found = pairs.groupby(key[1:])[["a", "b"]].mean().reset_index()[["id", "patient", "a", "b"]]
     return found.assign(difference=found["b"] - found["a"])
 
 

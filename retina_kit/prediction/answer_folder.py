@@ -30,7 +30,7 @@ ARM_OF_CROSS = 0.03  # length, as a part of the longer side
 
 @dataclass
 class AnswerResult:
-    """A row per predicted image, in the order of the CSV, and {file: reason} of those that could not be read."""
+    """A row per predicted image, in the order of reading, and {file: reason} of those that could not be read."""
 
     answers: list[dict[str, Any]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)

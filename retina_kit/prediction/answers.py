@@ -66,6 +66,8 @@ class ImagePredictor:
 
     def predict(self, images: Sequence[np.ndarray | str | Path]) -> list[float | Point]:
         """Predict several images, together."""
+        if not images:
+            return []
         pixels = [as_pixels(image) for image in images]
         mean = np.mean([outputs_of(network, pixels, self.flip) for network in self.networks], axis=0)
         if self.metadata.task == "classify":

@@ -68,7 +68,7 @@ class TrainedNetwork:
         metadata = self.metadata
         pixels = with_channels(image, metadata.image_channels)
         box = (0, 0, *image.shape[:2])
-        if metadata.cropped and metadata.image_channels == 3:
+        if metadata.cropped:
             box = box_of_field(pixels, metadata.image_size)
             pixels = pixels[:, box[0] : box[2], box[1] : box[3]]
         size = working_size(metadata, (box[2] - box[0], box[3] - box[1]))

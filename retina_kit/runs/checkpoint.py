@@ -85,7 +85,7 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             self.path.unlink()
             print(f"checkpoint {self.path} cannot be read ({error}); starting from the first step", file=sys.stderr)

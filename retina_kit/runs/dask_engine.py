@@ -95,7 +95,7 @@ class Cluster:
                 raise SetupError(text) from error
             finally:
                 probe.unlink()
-        (store.folder / ".locks" / name).unlink()
+        (store.folder / ".locks" / name).unlink(missing_ok=True)  # Windows removes it on release
         self.say(f"cluster {self.name}, dashboard {self.client.dashboard_link}")
         for address, answer in answers.items():
             worker = f"worker {address} on {answer['host']}"

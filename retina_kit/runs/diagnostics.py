@@ -16,6 +16,7 @@ MESSAGES_OF_FULL_MEMORY = (
     "out of memory", "can't allocate memory", "bad_alloc", "could not allocate", "not enough memory",
     "cannot allocate memory", "could not create a primitive",  # the last is oneDNN's, without room for its code
 )  # fmt: skip
+TOO_SMALL = "more than 1 value per channel"  # BatchNorm, after pooling one image to one pixel
 
 
 class OutOfMemory(SetupError):
@@ -71,7 +72,9 @@ def find_batch_size(
     for smaller in reversed([size >> halvings for halvings in range(1, size.bit_length())]):
         try:
             try_step(make_model(), images[:smaller], targets[:smaller], recipe, device, precision)
-        except (RuntimeError, MemoryError) as again:
+        except (RuntimeError, MemoryError, ValueError) as again:
+            if TOO_SMALL in str(again):
+                continue
             if not is_out_of_memory(again):
                 raise
             break

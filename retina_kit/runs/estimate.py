@@ -35,15 +35,15 @@ ROOM_FOR_OPTIMIZER = 3  # a checkpoint contains the weights and up to two moment
 
 
 def cost_key(description: dict[str, Any], precision: str) -> str:
-    """Hash what decides the time and memory of one step; seed, length above 0 and learning rate do not.
+    """Hash what decides the time and memory of one step; seed, number of steps and learning rate do not.
 
     `precision` is what the run computes in, "float32" or "bfloat16".
     """
     recipe = {key: value for key, value in description["recipe"].items() if key in DECIDES_COST}
     data = {key: value for key, value in description["data"].items() if key != "mask"}
     parts = {key: description.get(key) for key in ("task", "model", "split", "evaluation")}
-    trains = bool(description["recipe"].get("steps") or description["recipe"].get("epochs"))
-    parts |= {"recipe": recipe, "data": data, "freeze": description.get("freeze", []), "trains": trains}
+    length = [unit for unit in ("steps", "epochs") if description["recipe"].get(unit)]  # none: nothing is trained
+    parts |= {"recipe": recipe, "data": data, "freeze": description.get("freeze", []), "length": length}
     parts["precision"] = precision
     return canonical_hash(parts)
 

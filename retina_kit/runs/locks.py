@@ -1,6 +1,7 @@
 """File locks: one process holds a lock file at a time, and the lock of a dead owner is free."""
 
 import contextlib
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,16 +35,20 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether some process holds the lock file at `path`, without waiting."""
-    if not path.exists():
-        return False
-    lock = _lock_file(path)
-    try:
-        _acquire(lock, blocking=False)
-    except filelock.Timeout:
-        return True
-    lock.release()
-    return False
+    """Tell whether some process holds the lock file at `path`; almost without waiting.
+
+    Looking takes the lock for a moment, so a process that finds it taken looks again: another one may just look, too.
+    """
+    for pause in (0.02, 0.0):
+        if not path.exists():
+            return False
+        lock = _lock_file(path)
+        with contextlib.suppress(filelock.Timeout):
+            _acquire(lock, blocking=False)
+            lock.release()
+            return False
+        time.sleep(pause)
+    return True
 
 
 def _lock_file(path: Path) -> filelock.BaseFileLock:

@@ -44,6 +44,7 @@ UNREADABLE = (
 )  # raised by a settings.json with other content
 TEXTS, TABLES = ("arm", "device"), ("files", "description")  # of settings.json
 KINDS: dict[str, Any] = dict.fromkeys(TEXTS, str) | dict.fromkeys(TABLES, dict) | {"steps": int, "seconds": int | float}
+NOT_LOCKS = ("stop-", "probe-")  # files next to the locks, which Windows would remove if they were taken for one
 LEFTOVERS = (".unfinished/*", ".set_aside/*", ".synthetic/*", ".*.part*", ".*.old", ".locks/stop-*")
 
 
@@ -246,7 +247,8 @@ class RunStore:
         That is checkpoints, entries set aside, generated images and leftovers of killed processes; not what belongs to
         a run that some process is training, nor, while there is one, the files that ask batches to stop.
         """
-        trained = [path.name for path in (self.folder / ".locks").glob("*") if is_held(path)]
+        locks = [path for path in (self.folder / ".locks").glob("*") if not path.name.startswith(NOT_LOCKS)]
+        trained = [path.name for path in locks if is_held(path)]
         found = [path for pattern in LEFTOVERS for path in self.folder.glob(pattern)]
         leftovers = [path for path in found if not _belongs_to(path, trained)]
         for path in leftovers:

@@ -59,11 +59,29 @@ def problem_of_settings(arm: Arm) -> str:
     if arm.task in SEGMENTS and 0 < evaluation.window < evaluation.stride:
         sizes = f"its test windows of {evaluation.window} pixels are {evaluation.stride} pixels apart"
         return f"{sizes}, so nothing is predicted between them; make the stride at most {evaluation.window}"
+    if problem := problem_of_task(arm):
+        return problem
     if "last" not in evaluation.variants:
         given = ", ".join(evaluation.variants) or "none"
         return f"its variants ({given}) lack 'last', which tables and figures show; add it"
     wrong = [seed for seed in arm.seeds or () if not 0 <= seed < SEEDS_BELOW]
     return f"its seed {wrong[0]} is not one; seeds are at least 0 and below {SEEDS_BELOW}" if wrong else ""
+
+
+def problem_of_task(arm: Arm) -> str:
+    """Tell what the data of an arm lack for its task, or have that its task cannot use; an empty text if nothing."""
+    data = arm.data
+    if arm.task in SEGMENTS and not any(data.classes):
+        return "it names no mask to learn; set data.mask, or data.masks for several classes"
+    if arm.task == "segment_patches" and not data.patch:
+        return "it learns from patches of 0 pixels; set data.patch to their side"
+    if arm.task != "localize":
+        return ""
+    if len(data.center) != 2:
+        return f"it names {len(data.center)} columns of a center; set data.center to those of x and y"
+    moving = ("crop", "copies") if data.dataset in SYNTHETIC else ("crop", "copies", "size")
+    moved = [name for name in moving if data.options.get(name)]
+    return f"its data option {moved[0]!r} moves the images, but not their centers; leave it out" if moved else ""
 
 
 def problem_of(arm: Arm, data_root: str | Path) -> str:

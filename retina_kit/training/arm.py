@@ -156,6 +156,7 @@ class Arm:
             raise ValueError(f"arm {self.name} classifies, which augments colors only; use copies for moved images")
         if self.data.copies and self.task not in ("classify", "segment_patches"):
             remedy = 'ask the data set for them, options={"copies": ...}'
+            remedy = remedy if self.task == "segment" else "only classify and segment_patches do"
             raise ValueError(f"arm {self.name}: the task {self.task} makes no copies; {remedy}")
         return self
 

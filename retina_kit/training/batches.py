@@ -88,7 +88,7 @@ class Batches:
 def pad_to_fit(images: Tensor, targets: Tensor, multiple: int = 16) -> tuple[Tensor, Tensor]:
     """Return images and targets padded at the right and bottom to sides that a five-level U-Net takes.
 
-    The padding is 0 after normalization and ignored by the losses, as in Huang 2023's pipeline.
+    The padding is 0 after normalization and has the label IGNORE, as in Huang 2023's pipeline.
     """
     padding = (0, -images.shape[-1] % multiple, 0, -images.shape[-2] % multiple)
     if not any(padding):

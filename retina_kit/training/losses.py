@@ -60,7 +60,8 @@ def dice_all_classes(logits: Tensor, targets: Tensor, activation: str = "softmax
     """1 - Dice of all classes flattened together, with squared areas, mean over the batch.
 
     Background and foreground share one sum, so with 1 % of fluid an empty prediction costs about 0.01: this loss
-    does not rebalance the classes (the form used in Huang 2023, section 3.3.3). One logit stands for both.
+    does not rebalance the classes (the form used in Huang 2023, section 3.3.3). One logit stands for both. Of ignored
+    pixels the overlap counts 0, but what is predicted there stays in the area.
     """
     if logits.shape[1] == 1:
         logits, activation = torch.cat([-logits, logits], dim=1), "sigmoid"

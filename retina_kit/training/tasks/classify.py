@@ -60,7 +60,7 @@ class Classification(Task):
             with autocast(inputs.device, precision):
                 logits = model(inputs)
             parts.append(logits.float()[:, 0].sigmoid().cpu())
-        return torch.cat(parts)
+        return self.finite(torch.cat(parts))
 
     def score(
         self, model: nn.Module, batches: Batches, *, variant: str = "last", precision: str = "auto"

@@ -14,6 +14,7 @@ from retina_kit.data.collection import ImageSet
 from retina_kit.data.large_arrays import take_rows
 from retina_kit.data.splits import hold_out
 from retina_kit.data.transforms import Preprocessing, fit_preprocessing, resize_images
+from retina_kit.errors import KitError
 from retina_kit.training.batches import Batches, pad_to_fit
 from retina_kit.training.device import autocast
 from retina_kit.training.losses import LOSSES
@@ -72,6 +73,13 @@ class Task(abc.ABC):
         self, model: nn.Module, batches: Batches, index: np.ndarray, *, variant: str = "last", precision: str = "auto"
     ) -> Tensor:
         """Predict the images at `index`; float32 on the CPU, one entry per image."""
+
+    def finite(self, outputs: Tensor) -> Tensor:
+        """Return what a network predicts; KitError if some of it is no number, as no loss shows after the last step."""
+        if not outputs.isfinite().all():
+            remedy = "its training diverged; try a lower learning rate"
+            raise KitError(f"arm {self.arm.name} predicts values that are no numbers: {remedy}")
+        return outputs
 
     @abc.abstractmethod
     def score(

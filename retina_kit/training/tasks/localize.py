@@ -36,7 +36,9 @@ class Localization(Task):
         self.references = columns_of(image_set, data.test_center or data.center) / [width, height]
         diameters = columns_of(image_set, data.diameter).reshape(len(image_set), -1)
         self.diameters = diameters.mean(axis=1) / width if data.diameter else np.full(len(image_set), math.nan)
-        for what, part, index in (("learned", centers, self.train), ("tested", self.references, self.test)):
+        held_out = self.validation if self.arm.evaluation.validation_fraction else self.train[:0]
+        used = [("learned", centers, self.train), ("held out", centers, held_out)]
+        for what, part, index in (*used, ("tested", self.references, self.test)):
             unknown = index[np.isnan(part[index]).any(axis=1)]
             if len(unknown):
                 name = image_set.rows["id"].iloc[unknown[0]]
@@ -66,7 +68,7 @@ class Localization(Task):
         """
         model.eval()
         parts = torch.as_tensor(index).split(self.batch_size)
-        return torch.cat([model(batches.inputs(self.images[some])).float().cpu() for some in parts])
+        return self.finite(torch.cat([model(batches.inputs(self.images[some])).float().cpu() for some in parts]))
 
     def score(
         self, model: nn.Module, batches: Batches, *, variant: str = "last", precision: str = "auto"

@@ -50,7 +50,7 @@ class Segmentation(Task):
     ) -> Tensor:
         classes = bool(self.arm.data.masks)
         settings |= {"precision": precision, "classes": classes, **self.window(variant)}
-        return predict_probability(model, batches, images, **settings)
+        return self.finite(predict_probability(model, batches, images, **settings))
 
     def score(
         self, model: nn.Module, batches: Batches, *, variant: str = "last", precision: str = "auto"
