@@ -34,6 +34,8 @@ def test_a_row_of_one_confusion_matrix_is_quiet():
         ({"dice": "80", "precision": "60"}, "overlap"),
         ({"accuracy": "98.1", "sensitivity": "88.12", "specificity": "96.1"}, "accuracy"),
         ({"accuracy": "90", "sensitivity": "80", "specificity": "92", "precision": "99"}, "one_matrix"),
+        ({"accuracy": "50.0", "recall": "90.0", "precision": "90.0"}, "one_matrix"),  # a prevalence of 2.5
+        ({"accuracy": "50.0", "recall": "90.0", "dice": "90.0"}, "one_matrix"),
         ({"dice": "101.5"}, "range"),
     ],
 )
@@ -79,11 +81,11 @@ def test_a_spread_is_bounded_by_the_mean():
 
 def test_a_standard_error_that_is_too_large_may_be_a_standard_deviation():
     fixes = []
-    for known in ({"n": 10}, {}):  # n unknown counts as 2: at most sqrt(0.9 x 0.1) = 0.3
-        entry = number("a", "0.90", "0.35", 0, "SEM") | known
+    for known, spread in (({"n": 10}, "0.30"), ({}, "0.35")):  # n unknown counts as 2: at most sqrt(0.9 x 0.1) = 0.3
+        entry = number("a", "0.90", spread, 0, "SEM") | known
         found = find_anomalies(table_of(number=[entry if known else {k: v for k, v in entry.items() if k != "n"}]))
         fixes.append(found["fix"].tolist())
-    assert fixes == [["it fits as a standard deviation; the SEM would be 0.1107"], [""]]
+    assert fixes == [["it fits as a standard deviation; the SEM would be 0.0949"], [""]]
 
 
 def test_rows_that_disagree_about_a_set_are_named_by_the_first():
@@ -370,3 +372,15 @@ def test_a_smaller_distance_is_a_gain_and_a_larger_one_is_none():
 def test_a_published_spread_of_zero_tests_nothing(spreads):
     numbers = [number(row, "0.88", spread, 92) for row, spread in zip("ab", spreads, strict=True)]
     assert list(gain_anomalies(table_of(number=numbers, claim=claim_of(("a", "b"))))) == []
+
+
+def test_a_deviation_is_suggested_only_if_it_fits():
+    """Scores with mean 0.5 have an SD of at most sqrt(0.25 x 18 / 17) = 0.514."""
+    for spread, suggested in (("0.50", True), ("0.90", False)):
+        found = only(spread_anomalies(table_of(number=[number("a", "0.50", spread, 18, "SEM")])))
+        assert ("it fits as a standard deviation" in found.fix) == suggested
+
+
+def test_a_spread_that_a_cut_digit_explains_is_only_likely():
+    """A mean of 0.4 was rounded from at most 0.45 (SD up to 0.7036), or cut from at most 0.5 (0.7071)."""
+    assert only(spread_anomalies(table_of(number=[number("a", "0.4", "0.705", 2)]))).sure == "likely"

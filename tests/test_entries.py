@@ -123,3 +123,8 @@ def test_metrics_are_known_ones():
     with pytest.raises(DataError, match="no metric is called 'dcie'; did you mean 'dice'"):
         entry(entries.Number, NUMBER, metric="dcie")
     assert entries.SAME_METRIC == {"sensitivity": "recall", "f1": "dice"}
+
+
+def test_a_row_corrects_what_it_has():
+    with pytest.raises(DataError, match="corrected has 'iou', which is not among the values"):
+        entry(entries.Row, ROW, corrected={"iou": "0.4"}, why="because", sure="likely")

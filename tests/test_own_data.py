@@ -479,3 +479,16 @@ def test_classes_are_read_from_one_folder_of_masks(tmp_path):
     entry = Entry("a", tmp_path / "a.png", {"one": None, "two": None}, "1")
     with pytest.raises(UsageError, match="--mask-class reads all classes from one file, but there are masks one, two"):
         with_classes([entry], MaskRules(classes={"disc": ((1, 1, 1),)}))
+
+
+def test_a_class_that_is_given_twice_is_refused():
+    with pytest.raises(UsageError, match="--mask-class names 'lesion' twice; list its values once, such as lesion=1,2"):
+        parse_classes(["lesion=1", "lesion=2"])
+
+
+def test_the_name_of_a_folder_is_that_of_its_ending(tmp_path):
+    write(tmp_path, mask="{k}_L_disc.png")
+    named = {"disc": tmp_path / "masks"}
+    with pytest.raises(UsageError, match="--mask-suffix names 'target', but --masks has only disc"):
+        make(tmp_path, masks=named, mask_suffixes={"target": "_disc"})
+    assert overlap(make(tmp_path, masks=named, mask_suffixes={"disc": "_disc"})[1], "disc") == 1

@@ -179,7 +179,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path, content):
 
 
 def test_unknown_items_figures_and_papers_list_what_there_is():
-    with pytest.raises(UsageError, match="Known: figure1, figure2, table1"):
+    with pytest.raises(UsageError, match="Known: figure1, table1"):
         published_of(SMALL).item("table9")
     assert published_of(SMALL).curves("figure2")["value"].isna().tolist() == [True, False]
     with pytest.raises(UsageError, match="Known: figure2"):

@@ -133,7 +133,8 @@ def kit_cards() -> list[str]:
 
 def own_cards(data_root: str | Path) -> list[str]:
     """List your own data sets below a data root, made with `retina-kit data new`."""
-    return sorted({path.parent.name for path in Path(data_root).glob(f"*/{CARD_FILE}")} - set(kit_cards()))
+    found = {path.parent.name for path in Path(data_root).glob(f"*/{CARD_FILE}")}
+    return sorted(name for name in found - set(kit_cards()) if not name.startswith("."))  # one is being made
 
 
 def list_cards(data_root: str | Path | None = None) -> list[str]:

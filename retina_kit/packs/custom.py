@@ -159,7 +159,7 @@ def mask_folders(folders: FOLDERS, options: ImportOptions) -> dict[str, Path]:
     extra = [name for name in options.mask_suffixes if name not in found]
     if not extra:
         return found
-    if len(found) > 1:
+    if len(found) > 1 or not set(found) <= {"target", *options.mask_suffixes}:
         raise UsageError(f"--mask-suffix names {extra[0]!r}, but --masks has only {', '.join(found)}")
     return dict.fromkeys(options.mask_suffixes, next(iter(found.values())))
 

@@ -8,6 +8,7 @@ classes are in `oct`.
 
 import concurrent.futures
 import csv
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from retina_kit.data.manifest import MANIFEST_FILE, forget_cards, parse_manifest
 from retina_kit.data.pixels import pixel_sha256, read_image, read_mask
 from retina_kit.errors import DataError, did_you_mean
 from retina_kit.files import atomic_path
-from retina_kit.packs.convert import Original, convert_original
+from retina_kit.packs.convert import Original, convert_original, decode
 from retina_kit.packs.oct import RELEASES, import_scans
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -46,7 +47,7 @@ def import_release(card: Card, folder: Path, data_root: str | Path, *, progress:
         pd.DataFrame(rows).to_csv(pack / MANIFEST_FILE, index=False)
         parse_manifest(pack / MANIFEST_FILE, card)
     forget_cards()
-    return len(rows) * (1 + len(card.masks))
+    return sum(bool(row[column]) for row in rows for column in ("image", *(f"mask_{mask}" for mask in card.masks)))
 
 
 def has_layout(name: str) -> bool:
@@ -86,8 +87,11 @@ def _import_row(row: Row, card: Card, pack: Path) -> Row:
         made |= {f"mask_{mask}": "", f"mask_{mask}_sha256": ""}
         if original is None:
             continue
-        how, data = ("empty_mask", b"") if original == EMPTY else ("shrunk_mask", _read(original))
         size, target = pixels.shape[:2], f"masks/{mask}/{row['id']}.png"
+        how, data = ("empty_mask", b"") if original == EMPTY else ("shrunk_mask", _read(original))
+        if data and (found_size := decode(str(original), data).shape[:2]) != size:
+            sizes = f"{found_size[0]}x{found_size[1]}, but its image is {size[0]}x{size[1]} (H x W)"
+            raise DataError(f"{original} is {sizes}; they do not belong together")
         content = _write(pack / target, convert_original(how, Original(str(original), data, size=size)))
         found = read_mask(target, size, content).astype(np.uint8)
         made |= {f"mask_{mask}": target, f"mask_{mask}_sha256": pixel_sha256(found)}
@@ -112,13 +116,17 @@ def _images_below(folder: Path) -> list[Path]:
 
 
 def _images_by_stem(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in _images_below(folder)}
+    found: dict[str, Path] = {}
+    for path in _images_below(folder):
+        if found.setdefault(path.stem, path) != path:
+            raise DataError(f"{found[path.stem]} and {path} have one name; leave one of them out")
+    return found
 
 
-def _table_rows(folder: Path, *columns: str) -> Iterable[tuple[str, ...]]:
-    """The rows of every CSV file below a folder that has these columns, as text."""
+def _table_rows(folder: Path, *columns: str, name: str = "*.csv") -> Iterable[tuple[str, ...]]:
+    """The rows of every CSV file below a folder that has such a name and these columns, as text."""
     found = []
-    for path in sorted(folder.rglob("*.csv")):
+    for path in sorted(folder.rglob(name)):
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python").fillna("")
         except (OSError, ValueError, csv.Error) as error:
@@ -127,7 +135,7 @@ def _table_rows(folder: Path, *columns: str) -> Iterable[tuple[str, ...]]:
         if set(columns) <= set(table.columns):
             found.append(table[list(columns)])
     if not found:
-        raise DataError(f"{folder} holds no CSV file with the columns {', '.join(columns)}")
+        raise DataError(f"{folder} holds no file {name} with the columns {', '.join(columns)}")
     return pd.concat(found, ignore_index=True).itertuples(index=False, name=None)
 
 
@@ -136,9 +144,12 @@ def _graded_row(name: str, grade: int, path: Path, patient: str) -> Row:
 
 
 def eyepacs_rows(folder: Path) -> list[Row]:
-    """The rows of EyePACS: trainLabels.csv (image, level) and images <patient>_left or _right."""
-    images = _images_by_stem(folder)
-    rows = [(name, int(level)) for name, level in _table_rows(folder, "image", "level") if name in images]
+    """The rows of EyePACS: trainLabels.csv (image, level) and images <patient>_left or _right.
+
+    The competition's sampleSubmission.csv has the same columns, and a made-up level of 0 for each test image.
+    """
+    images, labels = _images_by_stem(folder), _table_rows(folder, "image", "level", name="trainLabels*.csv")
+    rows = [(name, int(level)) for name, level in labels if name in images]
     return [_graded_row(name, level, images[name], name.rpartition("_")[0]) for name, level in rows]
 
 
@@ -160,15 +171,25 @@ def e_ophtha_rows(folder: Path) -> list[Row]:
     """
     rows, masks = [], {path.stem: path for path in _images_in(folder, "Annotation_EX", "Annotation_MA")}
     for path in _images_in(folder, "EX", "MA", "healthy"):
-        parts = [part.upper() for part in path.relative_to(folder).parts]
-        lesion = "ex" if any("EX" in part.split("_") for part in parts[:-1]) else "ma"
-        healthy = "HEALTHY" in parts
+        lesion, healthy = _part_of(path, folder), "HEALTHY" in (part.upper() for part in path.parts)
         mask = EMPTY if healthy else masks.get(f"{path.stem}_{lesion.upper()}", masks.get(path.stem))
         if mask is not None:
             name = f"{lesion}_{path.stem}"
             row = {"id": name, "patient": path.parent.name, "split": "", "has_lesion": int(not healthy)}
             rows.append(row | {"image": path, f"mask_{lesion}": mask})
     return rows
+
+
+def _part_of(path: Path, folder: Path) -> str:
+    """Tell the part of e-ophtha, ex or ma, by the folders above an image, or by those next to its folder healthy."""
+    above = [part.upper().split("_") for part in path.relative_to(folder).parts[:-1]]
+    healthy = next((parent for parent in path.parents if parent.name.upper() == "HEALTHY"), path.parent)
+    beside = [other.name.upper().split("_") for other in healthy.parent.iterdir() if other.is_dir()]
+    for names in (above, beside):
+        found = {part for name in names for part in name if part in ("EX", "MA")}
+        if len(found) == 1:
+            return found.pop().lower()
+    raise DataError(f"{path} is of neither part of e-ophtha, EX or MA; import the folder that has both")
 
 
 def _images_in(folder: Path, *names: str) -> list[Path]:
@@ -180,14 +201,19 @@ def _images_in(folder: Path, *names: str) -> list[Path]:
 def idrid_rows(folder: Path) -> list[Row]:
     """The rows of IDRiD's part A at full size: IDRiD_NN.jpg and IDRiD_NN_EX.tif in the published folders.
 
-    A lesion without a file was looked for and not found, so its mask is empty (Porwal 2018).
+    A lesion without a file was looked for and not found, so its mask is empty (Porwal 2018). DataError if no image of a
+    split has a file of a lesion: then the ground truths were not unpacked.
     """
+    lesions = ("MA", "HE", "EX", "SE")
     images, rows = _images_by_stem(folder), []
     for name, path in images.items():
         if re.fullmatch(r"IDRiD_\d{2}", name):
             split = "test" if any("testing" in part.lower() for part in path.parts) else "train"
-            masks = {f"mask_{m.lower()}": images.get(f"{name}_{m}", EMPTY) for m in ("MA", "HE", "EX", "SE")}
+            masks = {f"mask_{m.lower()}": images.get(f"{name}_{m}", EMPTY) for m in lesions}
             rows.append({"id": name, "patient": name, "split": split, "image": path} | masks)
+    for split, m in itertools.product(sorted({row["split"] for row in rows}), lesions):
+        if all(row[f"mask_{m.lower()}"] == EMPTY for row in rows if row["split"] == split):
+            raise DataError(f"{folder} holds no ground truth IDRiD_NN_{m} of the {split} images; unpack all archives")
     return rows
 
 

@@ -148,8 +148,11 @@ def parse_classes(given: Sequence[str]) -> dict[str, tuple[Color, ...]]:
     classes = {}
     for text in given:
         name, _, values = text.partition("=")
+        name = name.strip()
+        if name in classes:
+            raise UsageError(f"--mask-class names {name!r} twice; list its values once, such as {name}=1,2")
         try:
-            classes[name.strip()] = tuple(_parse_color(value.strip()) for value in values.split(","))
+            classes[name] = tuple(_parse_color(value.strip()) for value in values.split(","))
         except ValueError as error:
             message = f"--mask-class {text!r} must be NAME=VALUE, such as disc=128 or cup=#ff0000"
             raise UsageError(message) from error

@@ -47,9 +47,12 @@ def range_anomalies(published: Published) -> Iterator[Anomaly]:
         yield Anomaly("range", place_of(number), line, "certain")
 
 
-def _impossible_spreads(numbers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (mask, largest, mean): which published spreads are above the largest possible one, that of which mean."""
-    n, half = (numbers[name].to_numpy(float) for name in ("n", "half_width"))
+def _impossible_spreads(numbers: pd.DataFrame, slack: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (mask, largest, mean): which published spreads are above the largest possible one, that of which mean.
+
+    `slack` 2 allows for a mean whose digits were cut off instead of rounded; a spread cut off was even larger.
+    """
+    n, half = numbers["n"].to_numpy(float), slack * numbers["half_width"].to_numpy(float)
     score = numbers["value"].where(_is_score(numbers)).to_numpy(float)  # NaN: what is no score has no bound
     largest = arithmetic.largest_spread(score, half, n, numbers["spread_is_printed"])
     too_large = numbers["spread"] - numbers["spread_half_width"] - arithmetic.EPSILON > largest
@@ -60,16 +63,18 @@ def spread_anomalies(published: Published) -> Iterator[Anomaly]:
     """Yield spreads that no n scores in 0..1 with that mean can have."""
     numbers = published.numbers[published.numbers["spread"].notna()]
     wrong, largest, widest = _impossible_spreads(numbers)
-    for number, bound, m in zip(numbers[wrong].to_dict("records"), largest[wrong], widest[wrong], strict=True):
+    surely, _, _ = _impossible_spreads(numbers, slack=2.0)
+    chosen = numbers[wrong].to_dict("records")
+    for number, bound, m, sure in zip(chosen, largest[wrong], widest[wrong], surely[wrong], strict=True):
         mean, spread, n = number["value"], number["spread"], number["n"]
         kind = number["spread_is_printed"]
         size = "any n" if math.isnan(n) else f"n = {n:.0f}"
         formula = "sqrt(m (1 - m) / (n - 1))" if kind == "SEM" else "sqrt(m (1 - m) n / (n - 1))"
         line = f"{kind} {spread:g} at mean {mean:g}, {size}: at most {formula} = {bound:.4f} with m = {m:.4g}"
         fix = ""
-        if kind == "SEM" and not math.isnan(n):
+        if kind == "SEM" and spread - number["spread_half_width"] <= bound * math.sqrt(n):  # never if n is unknown
             fix = f"it fits as a standard deviation; the SEM would be {spread / math.sqrt(n):.4f}"
-        yield Anomaly("spread", place_of(number), line, "certain", fix)
+        yield Anomaly("spread", place_of(number), line, "certain" if sure else "likely", fix)
 
 
 def row_anomalies(published: Published) -> Iterator[Anomaly]:

@@ -57,13 +57,12 @@ def intervals_of(published: Published, slack: float = 1.0) -> Intervals:
 def corners(function: Callable[..., np.ndarray], *intervals: Interval) -> Interval:
     """Return (low, high) of a function over boxes; exact if it is monotone in each argument.
 
-    If a corner is undefined (0/0) nothing is known: 0 and 1.
+    If a corner is undefined (0/0) nothing is known: 0 and 1. What lies outside of 0 and 1 is impossible.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.stack([function(*corner) for corner in itertools.product(*intervals)])
     unknown = np.isnan(values).any(axis=0)
-    low, high = np.clip(values.min(axis=0), 0, 1), np.clip(values.max(axis=0), 0, 1)
-    return np.where(unknown, 0.0, low), np.where(unknown, 1.0, high)
+    return np.where(unknown, 0.0, values.min(axis=0)), np.where(unknown, 1.0, values.max(axis=0))
 
 
 def dice_disagrees(box: Intervals, averaged: np.ndarray) -> np.ndarray:
@@ -111,7 +110,7 @@ def prevalence_interval(box: Intervals) -> Interval:
         corners(lambda r, s, q: q * (1 - s) / (r * (1 - q) + q * (1 - s)), recall, specificity, precision),
     ]
     low, high = (np.stack(ends) for ends in zip(*implied, strict=True))
-    return low.max(axis=0), high.min(axis=0)
+    return low.max(axis=0, initial=0.0), high.min(axis=0, initial=1.0)
 
 
 def no_prevalence(box: Intervals, averaged: np.ndarray) -> np.ndarray:

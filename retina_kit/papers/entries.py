@@ -91,6 +91,9 @@ class Row:
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_correction(self)
+        unknown = sorted(set(self.corrected or {}) - set(self.values))
+        if unknown:
+            raise ValueError(f"corrected has {unknown[0]!r}, which is not among the values")
         return self
 
 

@@ -83,7 +83,7 @@ class Published:
         """Return the single numbers (no curve points) of one table or figure; UsageError if it has none."""
         numbers = self.numbers[(self.numbers["item"] == name) & self.numbers["step"].isna()]
         if numbers.empty:
-            known = sorted(self.numbers["item"].unique())
+            known = sorted(self.numbers.loc[self.numbers["step"].isna(), "item"].unique())
             raise unknown_name(f"table or figure with values of {self.paper.key}", name, known)
         return numbers
 
