@@ -42,8 +42,12 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 def finish(result: dict[str, Any], as_json: bool) -> NoReturn:
     """Print a result, as lines or as JSON, and leave with its exit code."""
-    text, code = result.pop("text", []), result.pop("exit_code", 0)
-    print(json.dumps(result, indent=1, default=str) if as_json else "\n".join(text))
+    text, code = "\n".join(result.pop("text", [])), result.pop("exit_code", 0)
+    if as_json:
+        from retina_kit.schema import without_nan
+
+        text = json.dumps(without_nan(result), indent=1, allow_nan=False, default=str)
+    print(text)
     raise typer.Exit(code)
 
 

@@ -76,6 +76,10 @@ def build(
 
     own = [find_paper(folder).files.source for folder in folders or []]
     kinds = [kind for kind, asked in zip(KINDS, (student, instructor, slides, otter), strict=True) if asked]
+    if check and kinds:
+        raise UsageError("--check compares the kit's own notebooks only; leave out --student and its like")
+    if output and not kinds:
+        raise UsageError("--output needs --student, --instructor, --slides or --otter")
     if kinds:
         targets = [output / kind if output and len(kinds) > 1 else output for kind in kinds]
         made = [

@@ -7,6 +7,7 @@ name was probably meant; a value of the wrong type is an error that tells what w
 import dataclasses
 import functools
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable
@@ -125,3 +126,16 @@ def _inside(kind: Any) -> Any:
             if dataclasses.is_dataclass(found := _inside(inner)):
                 return found
     return kind
+
+
+def without_nan(value: Any) -> Any:
+    """Copy nested data with None for the numbers that JSON cannot write.
+
+    >>> without_nan({"dice": [0.5, float("nan")]})
+    {'dice': [0.5, None]}
+    """
+    if isinstance(value, dict):
+        return {str(key): without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -169,6 +169,15 @@ HOSTILE = {
         "check.ten_percent(1)",
         outputs=[{"data": {"application/vnd.retina-kit.answer+json": {"paper": "hu2018", "seeds": [10**40, "x"]}}}],
     ),
+    "a huge integer": submitted("check.ten_percent(0x" + "f" * 4000 + ")"),
+    "a number of 400 digits": submitted(
+        "check.gain_of_pretraining(x)",
+        outputs=[
+            {"data": {"application/vnd.retina-kit.answer+json": {
+                "paper": "hu2018", "exercise": "gain_of_pretraining", "answer": 1, "seeds": [7],
+                "numbers": [{"table": "t", "arm": "a", "metric": "m", "column": "c", "value": 10**400}]}}}
+        ],
+    ),
     "numbers that are none": submitted(
         "check.gain_of_pretraining(x)",
         outputs=[

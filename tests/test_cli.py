@@ -1,6 +1,7 @@
 """The real command line, once in a process of its own: every bad input has its message and its exit code."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
 
 from retina_kit import __version__ as retina_kit_version
+from retina_kit.cli_options import finish
 from retina_kit.data.card import list_cards
 from retina_kit.data.manifest import read_manifest
 from retina_kit.doctor import examine
@@ -268,3 +271,18 @@ def test_one_damaged_card_of_your_own_hides_no_other_data_set(tmp_path):
     checks = {check["what"]: check for check in examine(tmp_path / "data", tmp_path)["checks"]}
     assert checks["data broken_eyes"]["state"] == "broken"
     assert checks["data stare"]["state"] == "absent"
+
+
+def test_json_has_null_for_what_is_no_number(capsys):
+    with pytest.raises(typer.Exit):
+        finish({"table": [{"sd": math.nan}]}, True)
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"table": [{"sd": None}]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--student", "--check"], "--check compares"), (["--output", "handout"], "--output needs")],
+)
+def test_options_of_build_that_would_do_nothing_are_refused(tmp_path, options, message):
+    assert_refused(retina_kit("build", *options, cwd=tmp_path), 2, message)
+    assert not list(tmp_path.iterdir())

@@ -197,3 +197,8 @@ def test_a_loss_above_one_is_on_its_figure():
     ax = figures.plot_losses(histories().assign(loss=4.2), {"one": "One"})
     assert ax.get_ylim()[0] == 0
     assert ax.get_ylim()[1] > 4.2
+
+
+def test_hours_are_no_fractions():
+    hours = table().replace({"metric": {"iou": "time"}, "paper_value": {0.6: 26.0}})
+    assert figures.plot_comparison(hours, labels={}).axes[1].get_xlim()[1] > 26

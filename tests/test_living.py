@@ -238,6 +238,16 @@ def test_a_figure_keeps_its_data():
     assert plotted_data(new_grid(1, 2)[0]).empty
 
 
+def test_a_horizontal_bar_is_of_the_arm_that_it_stands_for():
+    ax = new_axes()
+    ax.barh([0, 1], [0.3, 0.2], left=[0.1, 0.4], height=0.6)
+    ax.set_yticks([0, 1], ["Arm A", "Arm B"])
+    ax.set(xlabel="Dice", ylabel="arm")
+    found = plotted_data(ax.figure)
+    assert found["arm"].tolist() == ["Arm A", "Arm B"]
+    assert found[["low", "high"]].round(6).to_numpy().tolist() == [[0.1, 0.4], [0.4, 0.6]]
+
+
 def test_a_figure_of_images_lists_what_its_panels_show():
     masks = np.zeros((2, 8, 12), bool)
     masks[:, 2:4, 3:6] = True

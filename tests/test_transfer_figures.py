@@ -79,3 +79,8 @@ def test_equal_p_values_do_not_hide_each_other():
     assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 3
     assert lines[0].get_linewidth() > lines[1].get_linewidth()
     assert lines[1].get_fillstyle() == "none"
+
+
+def test_published_values_below_ours_are_in_sight():
+    low = shares_table().assign(ours_mean=0.9, ours_ci_low=0.88, ours_ci_high=0.92, paper_value=0.55)
+    assert figures.plot_dice_by_share(low, {"one": "One", "two": "Two"}).get_ylim()[0] < 0.55

@@ -2,6 +2,7 @@
 
 import datetime
 import signal
+from types import SimpleNamespace
 
 import cv2
 import ipywidgets
@@ -196,6 +197,15 @@ def test_an_interrupt_stops_the_training_and_keeps_what_was_trained(capsys):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_the_next_training_with_one_curve_is_not_stopped(capsys):
+    watch = LiveCurve(every=1, min_seconds=0)
+    for expected in ([False, True], [False, False]):
+        stops = [watch(0, 10, [torch.tensor(1.0)], {})]
+        if expected[1]:
+            signal.raise_signal(signal.SIGINT)
+        assert [*stops, watch(1, 2 if not expected[1] else 10, [torch.tensor(1.0)] * 2, {})] == expected
+
+
 def test_a_second_interrupt_is_an_ordinary_one(capsys):
     before = signal.getsignal(signal.SIGINT)
     watch = LiveCurve(every=1, min_seconds=0)
@@ -314,6 +324,18 @@ def test_an_own_image_is_predicted_from_an_upload(predictor, tmp_path):
     own.upload.value = ({**file, "last_modified": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},)
     assert own.message.value.startswith("eye.tif: fluid in")
     assert decoded(own.image_view).shape == (20, 30, 3)
+
+
+def test_a_page_without_a_kernel_has_the_words_of_the_image_that_it_shows(predictor, tmp_path):
+    for name in ("first", "second"):
+        Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / f"{name}.png")
+    own = OwnImage(predictor, tmp_path / "first.png")
+    told = []
+    own.presented = SimpleNamespace(update=lambda **shown: told.append(shown))
+    own.path.value = str(tmp_path / "second.png")
+    assert told[-1]["text"].startswith("second.png: fluid in") and told[-1]["png"] == own.image_view.value
+    own.path.value = str(tmp_path / "a<b.png")
+    assert "a<b.png" in told[-1]["text"] and "a&lt;b.png" in told[-1]["html"]
 
 
 def test_what_is_no_image_is_named_in_the_widget(predictor, tmp_path):

@@ -78,6 +78,8 @@ def _verdict_of(table: pd.DataFrame, claim: Claim) -> str:
     if claim.id not in table.index:
         return "not run yet"
     row = table.loc[claim.id]
+    if pd.isna(row["estimate"]):
+        return f"**{row['verdict']}**"
     metric = re.match(r"[a-z_]*", str(row["statistic"]))
     name = short_name_of_metric(metric[0]) if metric else ""
     return f"**{row['verdict']}**, {name} {estimate(row['estimate'], row['ci_low'], row['ci_high'])}"

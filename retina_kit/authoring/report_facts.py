@@ -156,7 +156,7 @@ def _cost(experiment: Experiment, run: FinishedRun) -> dict[str, str]:
     memory = max((entry["peak_memory_mb"] for entry in results["arms"]), default=0)
     steps = [(experiment.arm(entry["arm"]), run.stored(entry["hash"]).settings["steps"]) for entry in results["arms"]]
     return {
-        "hours": f"{seconds / 3600:.2g} hours" if seconds >= 360 else f"{seconds:.0f} seconds",
+        "hours": f"{seconds / 3600:,.1f} hours" if seconds >= 360 else f"{seconds:.0f} seconds",
         "devices": ", ".join(sorted({entry["device"] for entry in results["arms"]})),
         "memory": f"{memory:,} MiB",
         "flops": _compute(steps),

@@ -205,7 +205,8 @@ def idrid_rows(folder: Path) -> list[Row]:
     split has a file of a lesion: then the ground truths were not unpacked.
     """
     lesions = ("MA", "HE", "EX", "SE")
-    images, rows = _images_by_stem(folder), []
+    images = _images_by_stem(folder)
+    rows: list[Row] = []
     for name, path in images.items():
         if re.fullmatch(r"IDRiD_\d{2}", name):
             split = "test" if any("testing" in part.lower() for part in path.parts) else "train"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import markdown2html_mistune
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
@@ -46,6 +46,15 @@ def export_html(notebook: str | Path, target: str | Path, title: str) -> Path:
     return _write(put_formulas(page, formulas), target)
 
 
+def html_of_markdown(text: str) -> str:
+    """Convert Markdown to HTML; raw HTML in it is shown as text.
+
+    >>> html_of_markdown("Type `new <name>`, <b>not</b> more: <https://example.org>").strip()
+    '<p>Type <code>new &lt;name&gt;</code>, &lt;b&gt;not&lt;/b&gt; more: <a href="https://example.org">https://example.org</a></p>'
+    """
+    return str(MarkdownWithMath(renderer=IPythonRenderer(escape=True)).render(text))
+
+
 def markdown_page(text: str, title: str) -> str:
     """Convert Markdown to an HTML page that loads nothing; raw HTML in it is shown as text, comments are left out.
 
@@ -53,8 +62,9 @@ def markdown_page(text: str, title: str) -> str:
     True
     """
     without_comments = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
-    body = markdown2html_mistune(re.sub(r"<(?=[a-zA-Z/!])", "&lt;", without_comments))
-    body = body.replace("<table>", '<table tabindex="0">')  # a wide one scrolls, by keyboard too
+    body = html_of_markdown(without_comments).replace(
+        "<table>", '<table tabindex="0">'
+    )  # a wide one scrolls, by keyboard too
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}</style>"
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body><main>\n{body}</main></body></html>\n'

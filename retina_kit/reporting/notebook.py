@@ -23,7 +23,7 @@ import jupytext
 import nbformat
 import papermill
 import psutil
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillException
@@ -221,7 +221,7 @@ def _papermill(
                 log_output=False,
                 config=_transport(sockets),
             )
-        except (PapermillException, DeadKernelError) as error:
+        except (PapermillException, DeadKernelError, CellTimeoutError) as error:
             return str(error)
     return ""
 

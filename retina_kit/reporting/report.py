@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import platform
 import subprocess
 import time
@@ -21,6 +20,7 @@ from retina_kit.papers.compare import TABLE_COLUMNS
 from retina_kit.reporting.figures.plotted import plotted_data
 from retina_kit.reporting.figures.rendering import write_figure
 from retina_kit.reporting.tables import is_tidy
+from retina_kit.schema import without_nan
 
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "opencv-python", "papermill", "matplotlib")
 
@@ -81,19 +81,6 @@ class Report:
         with atomic_path(target) as path:
             path.write_text(json.dumps(without_nan(results), indent=1, allow_nan=False, default=str), encoding="utf-8")
         return target
-
-
-def without_nan(value: Any) -> Any:
-    """Copy nested data with None for the numbers that JSON cannot write.
-
-    >>> without_nan({"dice": [0.5, float("nan")]})
-    {'dice': [0.5, None]}
-    """
-    if isinstance(value, dict):
-        return {str(key): without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def git_commit() -> str:

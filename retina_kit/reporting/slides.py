@@ -15,10 +15,10 @@ from pathlib import Path
 import jinja2
 import nbformat
 from bs4 import BeautifulSoup, Tag
-from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 
 from retina_kit.files import atomic_path
+from retina_kit.reporting.export import html_of_markdown
 from retina_kit.reporting.formulas import put_formulas, take_formulas
 from retina_kit.reporting.notebook import tags_of
 
@@ -157,7 +157,7 @@ def _markdown(text: str) -> str:
     """Render Markdown, with its formulas as MathML."""
     formulas: dict[str, str] = {}
     words = take_formulas(text, formulas)
-    return put_formulas(markdown2html_mistune(re.sub(r"<(?=[a-zA-Z/!])", "&lt;", words)), formulas)
+    return put_formulas(html_of_markdown(words), formulas)
 
 
 def _output_slides(cell: NotebookNode, title: str) -> Iterator[Slide]:

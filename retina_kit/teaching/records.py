@@ -4,6 +4,7 @@ A check leaves its record next to its feedback, in the output of the cell, as JS
 and the numbers of this run's tables that the exercise and its typical mistakes are about.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -67,7 +68,9 @@ def plain(answer: Any) -> Any:
     try:
         return json.loads(json.dumps(answer, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
-        return str(answer)[:MOST_CHARACTERS]
+        with contextlib.suppress(Exception):  # whatever the __str__ of an answer does; Python writes no huge integer
+            return str(answer)[:MOST_CHARACTERS]
+        return f"<{type(answer).__name__}>"
 
 
 def numbers_of(cells: Sequence[Cell], run: Results) -> dict[Cell, float]:
@@ -115,7 +118,7 @@ def read_numbers(record: Mapping[str, Any]) -> dict[Cell, float]:
         if not isinstance(entry, dict):
             continue
         place = [entry.get(key) for key in ("table", "arm", "metric", "column")]
-        value = entry.get("value")
-        if all(isinstance(name, str) for name in place) and isinstance(value, int | float) and math.isfinite(value):
-            found[Cell(*place)] = float(value)  # type: ignore[arg-type]
+        value = as_number(entry.get("value"))
+        if all(isinstance(name, str) for name in place) and value is not None and math.isfinite(value):
+            found[Cell(*place)] = value  # type: ignore[arg-type]
     return found

@@ -87,9 +87,14 @@ def _points(ax: Axes, label: str, line: Line2D, ends: Ends = ()) -> Iterator[Row
 def _bars(ax: Axes, container: BarContainer) -> Iterator[Row]:
     """Yield the bars of one series: their place and their height, with the ends of their error bars."""
     ends = _ends(container.errorbar) if container.errorbar is not None else []
+    title, label = title_of(ax), str(container.get_label())
     for k, bar in enumerate(container.patches):
-        place = _named(ax.xaxis, bar.get_x() + bar.get_width() / 2)
-        yield _row(title_of(ax), str(container.get_label()), place, float(bar.get_height()), ends[k : k + 1])
+        middle = bar.get_x() + bar.get_width() / 2
+        if container.orientation == "horizontal":  # a box from one value to another
+            span = (float(bar.get_x()), float(bar.get_x() + bar.get_width()))
+            yield _row(title, label, middle, _named(ax.yaxis, bar.get_y() + bar.get_height() / 2), [span])
+        else:
+            yield _row(title, label, _named(ax.xaxis, middle), float(bar.get_height()), ends[k : k + 1])
 
 
 def _row(panel: str, label: str, x: float | str, y: float | str, ends: Ends = ()) -> Row:

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from retina_kit.evaluation.verdicts import NOT_TESTED
+from retina_kit.papers.compare import TIME
 from retina_kit.reporting.figures.axes import COLORS, VERDICT_COLORS, legend_on_the_right, new_axes
 from retina_kit.reporting.units import UNITS, name_of_metric
 
@@ -33,7 +34,7 @@ def plot_comparison(table: pd.DataFrame, *, labels: Mapping[str, str] | None = N
         ax.errorbar(rows["ours_mean"], y, xerr=rows["ours_sd"], fmt="o", color=color, capsize=2)
         ax.plot(rows["paper_value"], y, "D", color="black", markerfacecolor="none", markersize=7)
         ax.set_title(name_of_metric(metric), fontsize=9)
-        if metric not in UNITS:
+        if metric not in (*UNITS, TIME):
             ax.set(xlim=(-0.03, 1.03), xticks=[0, 0.5, 1])
     names = [shorten((labels or {}).get(arm, arm), 60, placeholder=" ...") for arm in arms]
     axes[0].set_yticks(range(len(arms)), names, fontsize=8)

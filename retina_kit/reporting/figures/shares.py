@@ -39,7 +39,7 @@ def plot_dice_by_share(table: pd.DataFrame, families: Mapping[str, str], ax: Axe
         ax.plot(published["percent"], published["paper_value"], "D", color=color, markeredgecolor="black", markersize=7)
     if table["paper_value"].notna().any():
         ax.plot([], [], "D", color="white", markeredgecolor="black", label="published")
-    lowest = np.nanmin([table["ours_mean"], table["ours_ci_low"]])
+    lowest = np.nanmin(table[["ours_mean", "ours_ci_low", "paper_value"]])
     ax.set(xlabel=SHARE, ylabel="Dice (mean and 95 % interval)")
     ax.set(xlim=(0, 105), ylim=(max(-0.02, min(0.75, lowest - 0.03)), 1.0))
     legend_on_the_right(ax)

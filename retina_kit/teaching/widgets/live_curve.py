@@ -74,7 +74,8 @@ class LiveCurve:
         return stop
 
     def _listen(self) -> None:
-        """Let an interrupt of the kernel stop this training."""
+        """Let an interrupt of the kernel stop this training, and no earlier one."""
+        self.stopped = False
         with contextlib.suppress(ValueError):  # not the main thread, which is the one that is interrupted
             self._before = signal.signal(signal.SIGINT, self._interrupt)
 

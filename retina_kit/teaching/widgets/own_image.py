@@ -57,7 +57,8 @@ class OwnImage:
     def present(self) -> None:
         """Show the widget in a notebook."""
         png = self.image_view.value or None
-        self.presented = present(self.box, png=png, html=None if png else f"<p>{HINT}</p>", text=self.message.value)
+        words = html.unescape(self.message.value)
+        self.presented = present(self.box, png=png, html=None if png else f"<p>{self.message.value}</p>", text=words)
 
     def take_upload(self, _: Any = None) -> None:
         """Predict the file that was chosen in the browser."""
@@ -83,6 +84,8 @@ class OwnImage:
         except KitError as error:
             self.page, self.image_view.value = None, b""
             self.message.value = html.escape(str(error), quote=False)
+            if self.presented:
+                self.presented.update(html=f"<p>{self.message.value}</p>", text=str(error))
             return
         self.update()
 
@@ -98,7 +101,7 @@ class OwnImage:
         self.image_view.value = buffer.getvalue()
         self.message.value = html.escape(self.describe(mask), quote=False)
         if self.presented:
-            self.presented.update(png=self.image_view.value)
+            self.presented.update(png=self.image_view.value, text=self.describe(mask))
 
     @property
     def plane(self) -> np.ndarray:
