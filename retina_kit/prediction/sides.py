@@ -43,5 +43,5 @@ def resampled(probability: Tensor, size: tuple[int, int]) -> Tensor:
     torch.Size([2, 4, 6])
     """
     planes = probability if probability.ndim == 4 else probability[:, None]
-    found = F.interpolate(planes, size=size, mode="bilinear").clamp(0, 1)  # weights add up to 1 nearly
+    found = F.interpolate(planes, size=size, mode="bilinear").clamp(0, 1)  # weights add up to 1 + 1e-7
     return found if probability.ndim == 4 else found[:, 0]

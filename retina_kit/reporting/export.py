@@ -62,9 +62,8 @@ def markdown_page(text: str, title: str) -> str:
     True
     """
     without_comments = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
-    body = html_of_markdown(without_comments).replace(
-        "<table>", '<table tabindex="0">'
-    )  # a wide one scrolls, by keyboard too
+    body = html_of_markdown(without_comments)
+    body = body.replace("<table>", '<table tabindex="0">')  # a wide one scrolls, by keyboard too
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}</style>"
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body><main>\n{body}</main></body></html>\n'

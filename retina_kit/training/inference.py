@@ -106,7 +106,7 @@ def predict_probability(
         probability = probabilities(predict_logits(model, batches.inputs(some), **settings), classes=classes)
         if size and tuple(size) != tuple(probability.shape[-2:]):
             planes = probability if classes else probability[:, None]
-            planes = F.interpolate(planes, size=tuple(size), mode="bilinear").clamp(0, 1)  # weights add up to 1 nearly
+            planes = F.interpolate(planes, size=tuple(size), mode="bilinear").clamp(0, 1)  # weights add up to 1 + 1e-7
             probability = planes if classes else planes[:, 0]
         if done == 0:
             whole = torch.from_numpy(new_array((len(images), *probability.shape[1:]), np.float32))
