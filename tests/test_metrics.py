@@ -155,3 +155,7 @@ def test_histograms_of_several_images_are_scored_one_by_one():
 def test_plain_counts_of_nothing_have_no_score():
     for score in (metrics.dice_of_counts, metrics.iou_of_counts, metrics.recall_of_counts):
         assert math.isnan(score(0, 0, 0))
+
+
+def test_curves_of_no_pixels_have_no_area():
+    assert math.isnan(metrics.average_precision([], [])) and math.isnan(metrics.roc_auc([], []))

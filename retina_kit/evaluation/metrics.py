@@ -302,8 +302,6 @@ def average_precision(scores: npt.ArrayLike, target: npt.ArrayLike, num_bins: in
 
     P_k and R_k are precision and recall at the k-th threshold, from the highest score down.
 
-    >>> average_precision([], [])
-    nan
     >>> average_precision([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0])  # (1/1 + 2/3) / 2
     0.8333333333333333
     """
