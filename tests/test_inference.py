@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from retina_kit.prediction.sides import resampled
-from retina_kit.training.inference import pad_to_multiple, predict_logits, predict_probability, window_starts
+from retina_kit.training.inference import pad_to_multiple, predict_logits, predict_probability, resampled, window_starts
 from retina_kit.training.normalization import Normalization
 
 

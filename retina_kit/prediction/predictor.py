@@ -17,10 +17,10 @@ from retina_kit.errors import DataError, UsageError
 from retina_kit.models.build import build_model, without_weights
 from retina_kit.models.layout import to_device
 from retina_kit.prediction.described import check_alike, check_description, check_network, check_outputs
-from retina_kit.prediction.sides import multiple_of_sides, padded_to, resampled
+from retina_kit.prediction.sides import multiple_of_sides, padded_to
 from retina_kit.training.arm import SEGMENTS
 from retina_kit.training.device import choose_device
-from retina_kit.training.inference import MULTIPLE, predict_probability
+from retina_kit.training.inference import MULTIPLE, predict_probability, resampled
 from retina_kit.training.metadata import Metadata, read_metadata
 from retina_kit.training.normalization import Normalization
 

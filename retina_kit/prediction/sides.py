@@ -34,14 +34,3 @@ def padded_to(images: Tensor, multiple: int, window: int = 0) -> Tensor:
     if not any(missing):
         return images
     return F.pad(images.float(), (0, missing[1], 0, missing[0]), mode="replicate").to(torch.uint8)
-
-
-def resampled(probability: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample probabilities (N, h, w) or (N, K, h, w) bilinearly to `size` (H, W).
-
-    >>> resampled(torch.ones(2, 8, 8), (4, 6)).shape
-    torch.Size([2, 4, 6])
-    """
-    planes = probability if probability.ndim == 4 else probability[:, None]
-    found = F.interpolate(planes, size=size, mode="bilinear").clamp(0, 1)  # weights add up to 1 + 1e-7
-    return found if probability.ndim == 4 else found[:, 0]

@@ -105,11 +105,20 @@ def predict_probability(
     for some in images.split(settings.get("batch_size", 8)):
         probability = probabilities(predict_logits(model, batches.inputs(some), **settings), classes=classes)
         if size and tuple(size) != tuple(probability.shape[-2:]):
-            planes = probability if classes else probability[:, None]
-            planes = F.interpolate(planes, size=tuple(size), mode="bilinear").clamp(0, 1)  # weights add up to 1 + 1e-7
-            probability = planes if classes else planes[:, 0]
+            probability = resampled(probability, (size[0], size[1]))
         if done == 0:
             whole = torch.from_numpy(new_array((len(images), *probability.shape[1:]), np.float32))
         whole[done : done + len(some)] = probability
         done += len(some)
     return whole
+
+
+def resampled(probability: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample probabilities (N, h, w) or (N, K, h, w) bilinearly to `size` (H, W).
+
+    >>> resampled(torch.ones(2, 8, 8), (4, 6)).shape
+    torch.Size([2, 4, 6])
+    """
+    planes = probability if probability.ndim == 4 else probability[:, None]
+    found = F.interpolate(planes, size=size, mode="bilinear").clamp(0, 1)  # weights add up to 1 + 1e-7
+    return found if probability.ndim == 4 else found[:, 0]
